@@ -1,0 +1,77 @@
+// Runs an executable: takes the arena once, at the size the plan printed, and walks flat launch lists.
+//
+//   arena = state region | slots x slot region (KV caches) | transient region | workers x scratch
+//
+// Links neither MLIR nor LLVM. Not thread-safe: one caller at a time (the worker team is inside).
+#pragma once
+
+#include "runtime/Executable.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace lmc {
+
+struct SessionOptions {
+  int threads = 0; ///< 0: LMC_THREADS, else all cores this process may use
+  int slots = 1;   ///< sequences whose KV caches are kept at the same time
+};
+
+/// The first output that holds a NaN or an infinity, in launch order.
+struct NonFinite {
+  std::string op;   ///< "lm.matmul"
+  std::string path; ///< "layers.3.attn.q_proj"
+};
+
+/// One row of the memory ledger; its rows add up to Session::arenaBytes() plus the mapped rows.
+struct LedgerRow {
+  std::string category; ///< parameters, gradients, moments, caches, inputs_outputs, activations, workspace, mapped_weights
+  uint64_t bytes = 0;
+  uint64_t count = 0; ///< buffers in it
+};
+
+class Session {
+public:
+  Session(std::shared_ptr<const Executable> executable, SessionOptions options = {});
+  ~Session();
+  Session(const Session &) = delete;
+  Session &operator=(const Session &) = delete;
+
+  const Executable &executable() const;
+  int threads() const;
+
+  /// The bytes of a named tensor; slot counts only for CACHE tensors. Throws Error for unknown names.
+  std::span<std::byte> bytes(std::string_view tensor, int slot = 0);
+  std::span<float> f32(std::string_view tensor, int slot = 0);
+  std::span<int32_t> i32(std::string_view tensor, int slot = 0);
+
+  /// Runs one program to its end. dims: one extent per Executable dim, within its range (throws Error
+  /// otherwise); empty means every dim at its maximum. slot: whose caches CACHE buffers are.
+  void run(std::string_view program, std::span<const int64_t> dims = {}, int slot = 0);
+
+  /// Runs like run(), but after each launch looks for NaN and infinity in its f32 outputs and stops at
+  /// the first one. State is left as the launches so far left it: callers keep a copy if they go on.
+  std::optional<NonFinite> runChecked(std::string_view program, std::span<const int64_t> dims = {},
+                                      int slot = 0);
+
+  /// Seconds per launch of the latest run() when profiling is on, index as in Program.launches.
+  void setProfiling(bool on);
+  std::span<const double> launchSeconds() const;
+
+  uint64_t arenaBytes() const;     ///< what was taken
+  uint64_t arenaPeakBytes() const; ///< highest byte that any launch or tensor touches; equals the plan
+private:
+  struct Impl;
+  std::unique_ptr<Impl> impl;
+};
+
+/// The ledger of an executable before anything runs; its arena rows add up to what a Session takes.
+std::vector<LedgerRow> memoryLedger(const Executable &executable, int threads, int slots);
+
+} // namespace lmc
