@@ -1,0 +1,466 @@
+#include "codegen/cpu/Emit.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/Matchers.h"
+
+#include <cassert>
+
+using namespace mlir;
+
+namespace lmc::cpu {
+
+void loadCodegenDialects(MLIRContext &context) {
+  context.loadDialect<arith::ArithDialect, cf::ControlFlowDialect, LLVM::LLVMDialect,
+                      math::MathDialect, scf::SCFDialect, vector::VectorDialect>();
+}
+
+Emit::Emit(ModuleOp module, const Target &target)
+    : machine(target), module(module), b(module.getContext()),
+      where(UnknownLoc::get(module.getContext())) {
+  loadCodegenDialects(*module.getContext());
+}
+
+// --- the kernel
+
+void Emit::beginKernel(llvm::StringRef symbol, Location location) {
+  assert(!kernel && "the previous kernel was not ended");
+  where = location;
+  Type pointer = LLVM::LLVMPointerType::get(b.getContext());
+  auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()),
+                                          {pointer, pointer, i64Type(), i64Type(), pointer});
+  b.setInsertionPointToEnd(module.getBody());
+  kernel = b.create<LLVM::LLVMFuncOp>(where, symbol, type);
+  Block *entry = kernel.addEntryBlock(b);
+  buffersArg = entry->getArgument(0);
+  dimsArg = entry->getArgument(1);
+  itemBegin = entry->getArgument(2);
+  itemEnd = entry->getArgument(3);
+  scratchArg = entry->getArgument(4);
+  b.setInsertionPointToStart(entry);
+  // Everything the body creates stands after this constant, everything read at entry before it.
+  entryEnd = b.create<arith::ConstantOp>(where, b.getI64IntegerAttr(0));
+  bufferValues.clear();
+  dimValues.clear();
+}
+
+void Emit::endKernel() {
+  assert(kernel && b.getInsertionBlock() == &kernel.getBody().front() && "a loop is still open");
+  b.create<LLVM::ReturnOp>(where, ValueRange{});
+  kernel = {};
+}
+
+Value Emit::atEntry(llvm::function_ref<Value()> make) {
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPoint(entryEnd);
+  return make();
+}
+
+Value Emit::buffer(unsigned index) {
+  if (index >= bufferValues.size())
+    bufferValues.resize(index + 1);
+  if (!bufferValues[index])
+    bufferValues[index] = atEntry([&]() -> Value {
+      Type pointer = buffersArg.getType();
+      Value slot = at(pointer, buffersArg, i64(index));
+      return b.create<LLVM::LoadOp>(where, pointer, slot, /*alignment=*/8);
+    });
+  return bufferValues[index];
+}
+
+Value Emit::dim(unsigned index) {
+  if (index >= dimValues.size())
+    dimValues.resize(index + 1);
+  if (!dimValues[index])
+    dimValues[index] = atEntry([&]() -> Value { return load(i64Type(), dimsArg, i64(index)); });
+  return dimValues[index];
+}
+
+Value Emit::scratch(int64_t offsetBytes) {
+  return offsetBytes == 0 ? scratchArg : offset(scratchArg, i64(offsetBytes));
+}
+
+// --- types
+
+Type Emit::vectorOf(Type element, unsigned width) {
+  return width == 1 ? element : VectorType::get({static_cast<int64_t>(width)}, element);
+}
+
+Type Emit::computeType(Type storage) {
+  return storage.isBF16() || storage.isF16() ? Float32Type::get(storage.getContext()) : storage;
+}
+
+unsigned Emit::storageBytes(Type storage) {
+  if (isa<LLVM::LLVMPointerType>(storage))
+    return 8;
+  return (storage.getIntOrFloatBitWidth() + 7) / 8;
+}
+
+unsigned Emit::lanesOf(Type type) const {
+  return machine.lanes(std::max(8u, type.getIntOrFloatBitWidth()));
+}
+
+unsigned Emit::widthOf(Value value) {
+  auto type = dyn_cast<VectorType>(value.getType());
+  return type ? type.getNumElements() : 1;
+}
+
+// --- constants
+
+Value Emit::i64(int64_t value) {
+  return b.create<arith::ConstantOp>(where, b.getI64IntegerAttr(value));
+}
+
+Value Emit::i1(bool value) {
+  return b.create<arith::ConstantOp>(where, b.getBoolAttr(value));
+}
+
+Value Emit::constant(Type element, double value, unsigned width) {
+  TypedAttr scalar = isa<FloatType>(element)
+                         ? TypedAttr(b.getFloatAttr(element, value))
+                         : TypedAttr(b.getIntegerAttr(element, static_cast<int64_t>(value)));
+  if (width == 1)
+    return b.create<arith::ConstantOp>(where, scalar);
+  auto type = cast<VectorType>(vectorOf(element, width));
+  return b.create<arith::ConstantOp>(where, DenseElementsAttr::get(type, Attribute(scalar)));
+}
+
+std::optional<int64_t> Emit::constantOf(Value value) {
+  llvm::APInt constant;
+  if (matchPattern(value, m_ConstantInt(&constant)))
+    return constant.getSExtValue();
+  return std::nullopt;
+}
+
+// --- i64 arithmetic
+
+Value Emit::add(Value x, Value y) {
+  return b.createOrFold<arith::AddIOp>(where, x, y);
+}
+Value Emit::sub(Value x, Value y) {
+  return b.createOrFold<arith::SubIOp>(where, x, y);
+}
+Value Emit::mul(Value x, Value y) {
+  return b.createOrFold<arith::MulIOp>(where, x, y);
+}
+Value Emit::div(Value x, Value y) {
+  return b.createOrFold<arith::DivUIOp>(where, x, y);
+}
+Value Emit::rem(Value x, Value y) {
+  return b.createOrFold<arith::RemUIOp>(where, x, y);
+}
+Value Emit::ceilDiv(Value x, Value y) {
+  return div(add(x, sub(y, i64(1))), y);
+}
+Value Emit::min(Value x, Value y) {
+  return b.createOrFold<arith::MinSIOp>(where, x, y);
+}
+Value Emit::max(Value x, Value y) {
+  return b.createOrFold<arith::MaxSIOp>(where, x, y);
+}
+Value Emit::less(Value x, Value y) {
+  return b.createOrFold<arith::CmpIOp>(where, arith::CmpIPredicate::slt, x, y);
+}
+Value Emit::equal(Value x, Value y) {
+  return b.createOrFold<arith::CmpIOp>(where, arith::CmpIPredicate::eq, x, y);
+}
+
+// --- floating point
+
+Value Emit::addf(Value x, Value y) {
+  return b.create<arith::AddFOp>(where, x, y);
+}
+Value Emit::subf(Value x, Value y) {
+  return b.create<arith::SubFOp>(where, x, y);
+}
+Value Emit::mulf(Value x, Value y) {
+  return b.create<arith::MulFOp>(where, x, y);
+}
+Value Emit::divf(Value x, Value y) {
+  return b.create<arith::DivFOp>(where, x, y);
+}
+Value Emit::maxf(Value x, Value y) {
+  return b.create<arith::MaximumFOp>(where, x, y);
+}
+Value Emit::minf(Value x, Value y) {
+  return b.create<arith::MinimumFOp>(where, x, y);
+}
+
+Value Emit::fma(Value x, Value y, Value z) {
+  // Without the instruction an exact fma would be a call into libm.
+  if (!machine.fma)
+    return addf(mulf(x, y), z);
+  return b.create<math::FmaOp>(where, x, y, z);
+}
+
+Value Emit::select(Value condition, Value x, Value y) {
+  return b.createOrFold<arith::SelectOp>(where, condition, x, y);
+}
+
+// --- vectors
+
+Value Emit::splat(Value scalar, unsigned width) {
+  if (width == 1)
+    return scalar;
+  return b.create<vector::BroadcastOp>(where, vectorOf(scalar.getType(), width), scalar);
+}
+
+Value Emit::iota(Type integer, unsigned width) {
+  if (width == 1)
+    return constant(integer, 0);
+  SmallVector<Attribute> values;
+  for (unsigned i = 0; i < width; ++i)
+    values.push_back(b.getIntegerAttr(integer, i));
+  auto type = cast<VectorType>(vectorOf(integer, width));
+  return b.create<arith::ConstantOp>(where, DenseElementsAttr::get(type, values));
+}
+
+Value Emit::firstLanes(Value active, unsigned width) {
+  // Compared as i32, one register for 32-bit lanes; the count is clamped so that it fits.
+  Type i32 = b.getI32Type();
+  Value count = b.createOrFold<arith::TruncIOp>(where, i32, min(active, i64(width)));
+  return b.create<arith::CmpIOp>(where, arith::CmpIPredicate::slt, iota(i32, width),
+                                 splat(count, width));
+}
+
+Value Emit::shuffle(Value x, Value y, ArrayRef<int64_t> lanes) {
+  return b.create<vector::ShuffleOp>(where, x, y, lanes);
+}
+
+Value Emit::lane(Value vector, int64_t index) {
+  return b.create<vector::ExtractOp>(where, vector, ArrayRef<int64_t>{index});
+}
+
+Value Emit::insertLane(Value scalar, Value vector, int64_t index) {
+  return b.create<vector::InsertOp>(where, scalar, vector, ArrayRef<int64_t>{index});
+}
+
+Value Emit::reduce(Value vector, llvm::function_ref<Value(Value, Value)> combine) {
+  unsigned width = widthOf(vector);
+  assert(llvm::isPowerOf2_32(width));
+  for (; width > 2; width /= 2) {
+    SmallVector<int64_t> low, high;
+    for (unsigned i = 0; i < width / 2; ++i) {
+      low.push_back(i);
+      high.push_back(i + width / 2);
+    }
+    vector = combine(shuffle(vector, vector, low), shuffle(vector, vector, high));
+  }
+  return width == 1 ? vector : combine(lane(vector, 0), lane(vector, 1));
+}
+
+Value Emit::reduceAdd(Value vector) {
+  return reduce(vector, [&](Value x, Value y) { return addf(x, y); });
+}
+
+Value Emit::reduceMax(Value vector) {
+  return reduce(vector, [&](Value x, Value y) { return maxf(x, y); });
+}
+
+// --- memory
+
+// The type a storage element has in a register right after the load.
+Type Emit::rawType(Type storage, unsigned width) {
+  if (storage.isBF16())
+    return vectorOf(b.getI16Type(), width);
+  if (storage.isInteger(1))
+    return vectorOf(b.getI8Type(), width);
+  return vectorOf(storage, width);
+}
+
+Value Emit::widen(Type storage, Value raw) {
+  unsigned width = widthOf(raw);
+  if (storage.isBF16()) {
+    // bf16 is the upper half of an f32.
+    Value bits = b.create<arith::ExtUIOp>(where, vectorOf(b.getI32Type(), width), raw);
+    bits = b.create<arith::ShLIOp>(where, bits, constant(b.getI32Type(), 16, width));
+    return b.create<arith::BitcastOp>(where, vectorOf(f32Type(), width), bits);
+  }
+  if (storage.isF16())
+    return b.create<arith::ExtFOp>(where, vectorOf(f32Type(), width), raw);
+  if (storage.isInteger(1))
+    return b.create<arith::CmpIOp>(where, arith::CmpIPredicate::ne, raw,
+                                   constant(b.getI8Type(), 0, width));
+  return raw;
+}
+
+Value Emit::narrow(Type storage, Value value) {
+  unsigned width = widthOf(value);
+  if (storage.isBF16()) {
+    Type i32 = b.getI32Type();
+    Value bits = b.create<arith::BitcastOp>(where, vectorOf(i32, width), value);
+    Value upper = b.create<arith::ShRUIOp>(where, bits, constant(i32, 16, width));
+    Value odd = b.create<arith::AndIOp>(where, upper, constant(i32, 1, width));
+    Value bias = b.create<arith::AddIOp>(where, odd, constant(i32, 0x7fff, width));
+    Value rounded = b.create<arith::AddIOp>(where, bits, bias);
+    rounded = b.create<arith::ShRUIOp>(where, rounded, constant(i32, 16, width));
+    // Rounding could carry a NaN over to infinity; keep it a (quiet) NaN.
+    Value quiet = b.create<arith::OrIOp>(where, upper, constant(i32, 0x40, width));
+    Value isNan = b.create<arith::CmpFOp>(where, arith::CmpFPredicate::UNO, value, value);
+    return b.create<arith::TruncIOp>(where, vectorOf(b.getI16Type(), width),
+                                     select(isNan, quiet, rounded));
+  }
+  if (storage.isF16())
+    return b.create<arith::TruncFOp>(where, vectorOf(storage, width), value);
+  if (storage.isInteger(1))
+    return b.create<arith::ExtUIOp>(where, vectorOf(b.getI8Type(), width), value);
+  return value;
+}
+
+Value Emit::at(Type storage, Value pointer, Value index) {
+  if (constantOf(index) == 0)
+    return pointer;
+  Type element = isa<LLVM::LLVMPointerType>(storage) ? storage : rawType(storage, 1);
+  if (std::optional<int64_t> fixed = constantOf(index); fixed && llvm::isInt<30>(*fixed))
+    return b.create<LLVM::GEPOp>(where, pointer.getType(), element, pointer,
+                                 ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(*fixed)});
+  return b.create<LLVM::GEPOp>(where, pointer.getType(), element, pointer, ValueRange{index});
+}
+
+Value Emit::offset(Value pointer, Value bytes) {
+  return at(b.getI8Type(), pointer, bytes);
+}
+
+Value Emit::load(Type storage, Value pointer, Value index, Lanes lanes) {
+  Value address = at(storage, pointer, index);
+  Type raw = rawType(storage, lanes.width);
+  unsigned alignment = storageBytes(storage);
+  if (!lanes.mask)
+    return widen(storage, b.create<LLVM::LoadOp>(where, raw, address, alignment));
+  assert(lanes.width > 1);
+  Value zeros = b.create<arith::ConstantOp>(where, b.getZeroAttr(raw));
+  return widen(storage, b.create<LLVM::MaskedLoadOp>(where, raw, address, lanes.mask,
+                                                     ValueRange{zeros}, alignment));
+}
+
+void Emit::store(Type storage, Value value, Value pointer, Value index, Lanes lanes) {
+  assert(widthOf(value) == lanes.width);
+  Value address = at(storage, pointer, index);
+  Value raw = narrow(storage, value);
+  unsigned alignment = storageBytes(storage);
+  if (lanes.mask)
+    b.create<LLVM::MaskedStoreOp>(where, raw, address, lanes.mask, alignment);
+  else
+    b.create<LLVM::StoreOp>(where, raw, address, alignment);
+}
+
+Value Emit::loadSplat(Type storage, Value pointer, Value index, unsigned width) {
+  return splat(load(storage, pointer, index), width);
+}
+
+Value Emit::loadStrided(Type storage, Value pointer, Value index, Value stride, Lanes lanes) {
+  if (constantOf(stride) == 1)
+    return load(storage, pointer, index, lanes);
+  if (lanes.width == 1)
+    return load(storage, pointer, index);
+  Value result = constant(computeType(storage), 0, lanes.width);
+  Value step = index;
+  for (unsigned i = 0; i < lanes.width; ++i) {
+    if (i > 0)
+      step = add(step, stride);
+    if (!lanes.mask) {
+      result = insertLane(load(storage, pointer, step), result, i);
+      continue;
+    }
+    result = choose(
+        lane(lanes.mask, i),
+        [&]() -> Values { return {insertLane(load(storage, pointer, step), result, i)}; },
+        [&]() -> Values { return {result}; })[0];
+  }
+  return result;
+}
+
+void Emit::prefetch(Type storage, Value pointer, Value index, bool forWrite, int locality) {
+  b.create<LLVM::Prefetch>(where, at(storage, pointer, index), forWrite ? 1u : 0u,
+                           static_cast<unsigned>(locality), /*cache=*/1u);
+}
+
+// --- control
+
+void Emit::loop(Value lower, Value upper, Value step, Body body) {
+  loopCarried(lower, upper, step, {}, [&](Value iv, ValueRange) -> Values {
+    body(iv);
+    return {};
+  });
+}
+
+Emit::Values Emit::loopCarried(Value lower, Value upper, Value step, ValueRange inits,
+                               CarriedBody body) {
+  auto lo = constantOf(lower), hi = constantOf(upper), by = constantOf(step);
+  if (lo && hi && *hi <= *lo)
+    return Values(inits.begin(), inits.end());
+  if (lo && hi && by && *hi - *lo <= *by)
+    return body(lower, inits);
+  auto loop = b.create<scf::ForOp>(where, lower, upper, step, inits);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  if (inits.empty()) { // the builder has placed a terminator
+    body(loop.getInductionVar(), {});
+    return {};
+  }
+  b.create<scf::YieldOp>(where, body(loop.getInductionVar(), loop.getRegionIterArgs()));
+  return Values(loop.getResults().begin(), loop.getResults().end());
+}
+
+void Emit::vectorLoop(Value lower, Value upper, unsigned width,
+                      llvm::function_ref<void(Value iv, Lanes lanes)> body) {
+  Value rest = width == 1 ? i64(0) : rem(sub(upper, lower), i64(width));
+  Value full = sub(upper, rest);
+  loop(lower, full, i64(width), [&](Value iv) { body(iv, Lanes(width)); });
+  if (constantOf(rest) == 0)
+    return;
+  ifThen(less(full, upper), [&] { body(full, Lanes(width, firstLanes(rest, width))); });
+}
+
+void Emit::ifThen(Value condition, llvm::function_ref<void()> body) {
+  if (auto known = constantOf(condition)) {
+    if (*known)
+      body();
+    return;
+  }
+  auto branch = b.create<scf::IfOp>(where, condition, /*withElseRegion=*/false);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  body();
+}
+
+void Emit::ifElse(Value condition, llvm::function_ref<void()> thenBody,
+                  llvm::function_ref<void()> elseBody) {
+  if (auto known = constantOf(condition))
+    return *known ? thenBody() : elseBody();
+  auto branch = b.create<scf::IfOp>(where, condition, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  thenBody();
+  b.setInsertionPointToStart(branch.elseBlock());
+  elseBody();
+}
+
+Emit::Values Emit::choose(Value condition, llvm::function_ref<Values()> thenBody,
+                          llvm::function_ref<Values()> elseBody) {
+  if (auto known = constantOf(condition))
+    return *known ? thenBody() : elseBody();
+  // The result types are known only once a branch is built: build the first beside, then move it
+  // in.
+  Region thenRegion, elseRegion;
+  auto build = [&](Region &region, llvm::function_ref<Values()> make) {
+    OpBuilder::InsertionGuard guard(b);
+    b.createBlock(&region);
+    Values values = make();
+    b.create<scf::YieldOp>(where, values);
+    return values;
+  };
+  Values values = build(thenRegion, thenBody);
+  build(elseRegion, elseBody);
+  auto branch = b.create<scf::IfOp>(where, ValueRange(values).getTypes(), condition,
+                                    /*withElseRegion=*/true);
+  branch.getThenRegion().takeBody(thenRegion);
+  branch.getElseRegion().takeBody(elseRegion);
+  return Values(branch.getResults().begin(), branch.getResults().end());
+}
+
+} // namespace lmc::cpu
