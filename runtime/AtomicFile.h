@@ -1,5 +1,6 @@
 // The one place that writes a file that must never be seen half written: executables, checkpoints,
-// safetensors, .npy. Readers find the old file or the whole new one, also after a crash or power cut.
+// safetensors, .npy. Readers find the old file or the whole new one, also after a crash or power
+// cut.
 #pragma once
 
 #include <cstddef>
@@ -11,12 +12,12 @@ namespace lmc {
 
 /// Collects bytes under a temporary name beside the target ("<name>.tmp.<pid>.<n>"); commit() syncs
 /// them and renames. Without commit() the temporary file is removed and an older target stays as it
-/// was. Every failure throws Error naming the file and the system's reason (for example a full disk).
-/// Writes are not buffered: hand over large pieces.
+/// was. Every failure throws Error naming the file and the system's reason (for example a full
+/// disk). Writes are not buffered: hand over large pieces.
 class AtomicFile {
 public:
-  /// Opens the temporary file; a symbolic link is followed, so that the link stays one. The target's
-  /// folder must exist, and a target that exists must be a regular file.
+  /// Opens the temporary file; a symbolic link is followed, so that the link stays one. The
+  /// target's folder must exist, and a target that exists must be a regular file.
   explicit AtomicFile(std::filesystem::path target);
   ~AtomicFile();
   AtomicFile(const AtomicFile &) = delete;

@@ -20,7 +20,8 @@ std::string_view nameOf(executable::DType type); ///< "f32"
 /// An executable in memory, made by a code generator or read from a file. Immutable once made.
 class Executable {
 public:
-  /// Takes a message and its data section. Does not check it: the producer is ours.
+  /// Takes a message and its data section. Does not check it: the producer is ours (save() and Session
+  /// do). Every offset in it is a multiple of kArenaAlignment; save() fills in the checksums.
   Executable(executable::Executable message, std::vector<std::byte> data);
 
   /// Maps and checks a file (bounds, checksums, cross references). Throws Error naming the file and the
@@ -41,8 +42,7 @@ public:
 private:
   executable::Executable proto;
   struct Mapping;
-  std::shared_ptr<const Mapping> mapping; // of a loaded file
-  std::vector<std::byte> owned;           // of one made here
+  std::shared_ptr<const Mapping> mapping; // of the file, or of a copy of the data; null if there is none
 };
 
 } // namespace lmc

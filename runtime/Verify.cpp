@@ -1,0 +1,246 @@
+#include "runtime/Verify.h"
+
+#include "runtime/Error.h"
+#include "runtime/Executable.h"
+#include "runtime/Extent.h"
+#include "runtime/KernelAbi.h"
+
+#include <algorithm>
+#include <string>
+#include <unordered_set>
+
+namespace lmc {
+namespace {
+
+// Times 2^16 slots or 1024 workers, and summed, it stays below 2^64.
+constexpr uint64_t kMostBytes = uint64_t(1) << 46;
+constexpr int64_t kMostItems = int64_t(1) << 40;
+constexpr int64_t kLargestDim = int64_t(1) << 40;
+
+/// One field's place, as "programs[1].buffers[2]".
+using Path = std::string;
+
+class Verifier {
+public:
+  Verifier(const executable::Executable &message, uint64_t dataBytes)
+      : message(message), dataBytes(dataBytes) {}
+
+  void run() {
+    if (message.format_version() != 1)
+      fail("format_version: {} is not supported, this version of lmc reads 1",
+           message.format_version());
+    if (message.mode() != "train" && message.mode() != "infer")
+      fail("mode: '{}' is neither train nor infer", message.mode());
+    checkSize("state_bytes", message.state_bytes(), kMostBytes);
+    checkSize("slot_bytes", message.slot_bytes(), kMostBytes);
+    checkSize("transient_bytes", message.transient_bytes(), kMostBytes);
+    checkSize("scratch_bytes", message.scratch_bytes(), kMostBytes);
+    checkDims();
+    checkCode();
+    checkTensors();
+    checkPrograms();
+  }
+
+private:
+  void checkDims() {
+    for (int i = 0; i < message.dims_size(); ++i) {
+      const executable::Dim &dim = message.dims(i);
+      if (dim.min() < 0 || dim.min() > dim.max() || dim.max() > kLargestDim)
+        fail("dims[{}] ('{}'): bad range {} to {}", i, dim.name(), dim.min(), dim.max());
+      largest.push_back(dim.max());
+    }
+  }
+
+  void checkCode() {
+    checkStored("code", message.code_offset(), message.code_bytes());
+    if (message.kernels_size() > 0 && message.code_bytes() == 0)
+      fail("code_bytes: 0, but there are {} kernels", message.kernels_size());
+    for (int i = 0; i < message.kernels_size(); ++i) {
+      const executable::Kernel &kernel = message.kernels(i);
+      if (kernel.symbol().empty() || kernel.symbol().find('\0') != std::string::npos)
+        fail("kernels[{}].symbol: not a name", i);
+      checkSize(fmt::format("kernels[{}].scratch_bytes", i), kernel.scratch_bytes(),
+                message.scratch_bytes());
+    }
+  }
+
+  void checkTensors() {
+    std::unordered_set<std::string_view> names;
+    for (int i = 0; i < message.tensors_size(); ++i) {
+      const executable::Tensor &tensor = message.tensors(i);
+      Path path = fmt::format("tensors[{}] ('{}')", i, tensor.name());
+      if (tensor.name().empty() || !names.insert(tensor.name()).second)
+        fail("{}.name: empty or used twice", path);
+      if (!executable::Role_IsValid(tensor.role()) || tensor.role() == executable::ROLE_INVALID ||
+          tensor.role() == executable::ACTIVATION)
+        fail("{}.role: {} is not a role of a tensor", path, int(tensor.role()));
+      checkShape(path, tensor);
+      checkPlace(path, tensor);
+    }
+    checkOverlap(false);
+    checkOverlap(true);
+  }
+
+  void checkShape(const Path &path, const executable::Tensor &tensor) {
+    checkType(path, tensor.dtype());
+    executable::Extent elements;
+    int symbolic = 0;
+    for (int64_t extent : tensor.shape()) {
+      executable::Extent::Factor *factor = elements.add_factors();
+      factor->set_mul(extent);
+      factor->set_dim(-1);
+      if (extent != -1)
+        continue;
+      if (symbolic >= tensor.dims_size())
+        fail("{}.dims: {} entries, but shape has more symbolic extents", path, tensor.dims_size());
+      factor->set_mul(1);
+      factor->set_div(1);
+      // A negative index must not be taken for a constant factor.
+      int32_t dim = tensor.dims(symbolic++);
+      factor->set_dim(dim < 0 ? INT32_MAX : dim);
+    }
+    if (symbolic != tensor.dims_size())
+      fail("{}.dims: {} entries for {} symbolic extents", path, tensor.dims_size(), symbolic);
+    checkElements(path + ".shape", elements, tensor.dtype(), tensor.bytes());
+  }
+
+  void checkPlace(const Path &path, const executable::Tensor &tensor) {
+    checkSize(path + ".bytes", tensor.bytes(), kMostBytes);
+    bool stored = tensor.data_offset() >= 0, cache = tensor.role() == executable::CACHE;
+    if (tensor.data_offset() < -1 || tensor.arena_offset() < -1)
+      fail("{}: data_offset {} and arena_offset {} must be -1 or more", path, tensor.data_offset(),
+           tensor.arena_offset());
+    if (stored && cache)
+      fail("{}.data_offset: {}, but a cache starts as zeros", path, tensor.data_offset());
+    if (stored)
+      checkStored(path + ".data", tensor.data_offset(), tensor.bytes());
+    if (tensor.arena_offset() >= 0)
+      checkRange(path + ".arena", tensor.arena_offset(), tensor.bytes(),
+                 cache ? message.slot_bytes() : message.state_bytes());
+    else if (!stored)
+      fail("{}: neither stored in the file nor placed in the arena", path);
+  }
+
+  /// Tensors outlive runs, so two of them never share memory.
+  void checkOverlap(bool caches) {
+    std::vector<int> order;
+    for (int i = 0; i < message.tensors_size(); ++i)
+      if (const auto &tensor = message.tensors(i); tensor.arena_offset() >= 0 &&
+                                                   tensor.bytes() > 0 &&
+                                                   (tensor.role() == executable::CACHE) == caches)
+        order.push_back(i);
+    std::ranges::sort(order, {}, [&](int i) { return message.tensors(i).arena_offset(); });
+    for (size_t i = 1; i < order.size(); ++i) {
+      const auto &before = message.tensors(order[i - 1]), &after = message.tensors(order[i]);
+      if (uint64_t(before.arena_offset()) + before.bytes() > uint64_t(after.arena_offset()))
+        fail("tensors[{}] ('{}').arena_offset: overlaps '{}'", order[i], after.name(),
+             before.name());
+    }
+  }
+
+  void checkPrograms() {
+    std::unordered_set<std::string_view> names;
+    for (int i = 0; i < message.programs_size(); ++i) {
+      const executable::Program &program = message.programs(i);
+      Path path = fmt::format("programs[{}] ('{}')", i, program.name());
+      if (program.name().empty() || !names.insert(program.name()).second)
+        fail("{}.name: empty or used twice", path);
+      checkSize(path + ".transient_bytes", program.transient_bytes(), message.transient_bytes());
+      for (uint32_t index : program.inputs())
+        checkIndex(path + ".inputs", index, message.tensors_size());
+      for (uint32_t index : program.outputs())
+        checkIndex(path + ".outputs", index, message.tensors_size());
+      for (int b = 0; b < program.buffers_size(); ++b)
+        checkBuffer(fmt::format("{}.buffers[{}]", path, b), program.buffers(b), program);
+      for (int l = 0; l < program.launches_size(); ++l)
+        checkLaunch(fmt::format("{}.launches[{}]", path, l), program.launches(l), program);
+    }
+  }
+
+  void checkBuffer(const Path &path, const executable::Buffer &buffer,
+                   const executable::Program &program) {
+    checkType(path, buffer.dtype());
+    if (buffer.segment() == executable::Buffer::TRANSIENT) {
+      checkRange(path + ".transient", buffer.offset(), buffer.bytes(), program.transient_bytes());
+    } else if (buffer.segment() == executable::Buffer::TENSOR) {
+      checkIndex(path + ".tensor", buffer.tensor(), message.tensors_size());
+      const executable::Tensor &tensor = message.tensors(buffer.tensor());
+      checkSize(path + ".bytes", buffer.bytes(), tensor.bytes());
+      if (buffer.offset() != 0)
+        fail("{}.offset: {}, must be 0 for a tensor", path, buffer.offset());
+    } else {
+      fail("{}.segment: {} is unknown", path, int(buffer.segment()));
+    }
+    checkElements(path + ".elements", buffer.elements(), buffer.dtype(), buffer.bytes());
+  }
+
+  void checkLaunch(const Path &path, const executable::Launch &launch,
+                   const executable::Program &program) {
+    checkIndex(path + ".kernel", launch.kernel(), message.kernels_size());
+    if (launch.num_inputs() > uint32_t(launch.buffers_size()))
+      fail("{}.num_inputs: {} of {} buffers", path, launch.num_inputs(), launch.buffers_size());
+    int outputs = launch.buffers_size() - int(launch.num_inputs());
+    if (launch.output_ops_size() != outputs || launch.output_paths_size() != outputs)
+      fail("{}: {} outputs, but {} output_ops and {} output_paths", path, outputs,
+           launch.output_ops_size(), launch.output_paths_size());
+    for (int i = 0; i < launch.buffers_size(); ++i) {
+      checkIndex(path + ".buffers", launch.buffers(i), program.buffers_size());
+      const executable::Buffer &buffer = program.buffers(launch.buffers(i));
+      if (uint32_t(i) < launch.num_inputs() || buffer.segment() != executable::Buffer::TENSOR)
+        continue;
+      const executable::Tensor &tensor = message.tensors(buffer.tensor());
+      if (tensor.arena_offset() < 0 || tensor.role() == executable::CONSTANT)
+        fail("{}.buffers: writes '{}', which is read-only", path, tensor.name());
+    }
+    auto items = tryEvaluate(launch.items(), largest);
+    if (!items || *items > kMostItems || launch.grain() < 0 || launch.grain() > kMostItems)
+      fail("{}: items or grain is not a sane count", path);
+  }
+
+  void checkType(const Path &path, executable::DType type) {
+    if (!executable::DType_IsValid(type) || type == executable::DTYPE_INVALID)
+      fail("{}.dtype: {} is unknown", path, int(type));
+  }
+
+  void checkElements(const Path &path, const executable::Extent &elements, executable::DType type,
+                     uint64_t bytes) {
+    auto count = tryEvaluate(elements, largest);
+    if (!count)
+      fail("{}: not a sane extent", path);
+    if (uint64_t(*count) > bytes / sizeOf(type))
+      fail("{}: {} elements of {} do not fit {} bytes", path, *count, nameOf(type), bytes);
+  }
+
+  static void checkSize(const Path &path, uint64_t bytes, uint64_t limit) {
+    if (bytes > limit)
+      fail("{}: {}, at most {} is possible", path, bytes, limit);
+  }
+
+  static void checkIndex(const Path &path, uint64_t index, int count) {
+    if (index >= uint64_t(count))
+      fail("{}: index {}, there are {}", path, index, count);
+  }
+
+  void checkStored(const Path &path, uint64_t offset, uint64_t bytes) {
+    checkRange(path, offset, bytes, dataBytes);
+  }
+
+  static void checkRange(const Path &path, uint64_t offset, uint64_t bytes, uint64_t limit) {
+    if (offset > limit || bytes > limit - offset)
+      fail("{}_offset: {} bytes at {} leave their region of {} bytes", path, bytes, offset, limit);
+    if (offset % kArenaAlignment)
+      fail("{}_offset: {} is not a multiple of {}", path, offset, kArenaAlignment);
+  }
+
+  const executable::Executable &message;
+  uint64_t dataBytes;
+  std::vector<int64_t> largest; // every dim's maximum
+};
+
+} // namespace
+
+void verify(const executable::Executable &message, uint64_t dataBytes) {
+  Verifier(message, dataBytes).run();
+}
+
+} // namespace lmc
