@@ -32,3 +32,11 @@ if(LMC_CCACHE)
   set(CMAKE_C_COMPILER_LAUNCHER ${LMC_CCACHE})
   set(CMAKE_CXX_COMPILER_LAUNCHER ${LMC_CCACHE})
 endif()
+# ccache serves precompiled headers only if their time stamps do not count.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  add_compile_options("SHELL:-Xclang -fno-pch-timestamp")
+endif()
+if(LMC_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${LMC_CCACHE})
+endif()

@@ -1,6 +1,6 @@
 # lmc_library(name SOURCES a.cpp ... LINK x ... [MLIR])
-# MLIR: the sources include MLIR headers; they get its include paths, the shared
-# precompiled header and -fno-rtti-free flags as Debian's LLVM was built.
+# MLIR: the sources include MLIR headers; they get its include paths and the shared
+# precompiled header.
 function(lmc_library name)
   cmake_parse_arguments(ARG "MLIR" "" "SOURCES;LINK" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
@@ -8,6 +8,11 @@ function(lmc_library name)
   target_link_libraries(${name} PUBLIC ${ARG_LINK})
   if(ARG_MLIR)
     lmc_use_mlir(${name})
+    if(name STREQUAL "lmc_ir")
+      target_precompile_headers(${name} PRIVATE ${PROJECT_SOURCE_DIR}/ir/Precompiled.h)
+    else()
+      target_precompile_headers(${name} REUSE_FROM lmc_ir)
+    endif()
   endif()
 endfunction()
 

@@ -1,0 +1,255 @@
+#include "ir/Dialect.h"
+
+#include <cmath>
+#include <limits>
+
+using namespace mlir;
+
+namespace lmc::lm {
+namespace {
+
+/// The extents of one attention, and element addresses in q/out [B, T, H, D] and k/v [B, S, G, D].
+struct Geometry {
+  int64_t B, T, H, D, S, G, past;
+  bool causal;
+
+  Geometry(const Tensor &q, const Tensor &k, int64_t past, bool causal)
+      : B(q.shape[0]), T(q.shape[1]), H(q.shape[2]), D(q.shape[3]), S(k.shape[1]), G(k.shape[2]),
+        past(past), causal(causal) {}
+
+  int64_t query(int64_t b, int64_t t, int64_t h) const { return ((b * T + t) * H + h) * D; }
+  int64_t key(int64_t b, int64_t s, int64_t h) const { return ((b * S + s) * G + h / (H / G)) * D; }
+  int64_t row(int64_t b, int64_t t, int64_t h) const { return (b * T + t) * H + h; }
+  /// Query t sees keys [0, visible(t)).
+  int64_t visible(int64_t t) const { return std::min(S, causal ? past + t + 1 : past + T); }
+};
+
+double dot(const double *x, const double *y, int64_t n) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i)
+    sum += x[i] * y[i];
+  return sum;
+}
+
+void addScaled(double *y, double scale, const double *x, int64_t n) {
+  for (int64_t i = 0; i < n; ++i)
+    y[i] += scale * x[i];
+}
+
+LogicalResult checkShapes(std::optional<Location> loc, Value q, Value k, Value v) {
+  Shape shapeQ = shapeOf(q), shapeK = shapeOf(k);
+  if (shapeQ.size() != 4 || shapeK.size() != 4 || shapeK != shapeOf(v))
+    return emitOptionalError(loc, "attention needs q [B, T, H, D] and k, v [B, S, G, D], got ",
+                             toString(shapeQ), ", ", toString(shapeK), ", ", toString(shapeOf(v)));
+  if (shapeQ[0] != shapeK[0] || shapeQ[3] != shapeK[3])
+    return emitOptionalError(loc, "attention q ", toString(shapeQ), " and k ", toString(shapeK),
+                             " differ in B or D");
+  if (!shapeQ[2].isStatic() || !shapeK[2].isStatic() || shapeK[2].size < 1 ||
+      shapeQ[2].size % shapeK[2].size)
+    return emitOptionalError(loc, "attention heads (", toString(shapeQ),
+                             ") must be a multiple of key heads (", toString(shapeK), ")");
+  return success();
+}
+
+/// Calls visit(b, h, t, s, P, dS) for every visible pair, with P and dS as in attention_grad.
+template <typename Visit>
+void forEachPair(const Geometry &at, const Tensor &q, const Tensor &k, const Tensor &v,
+                 const Tensor &lse, const Tensor &delta, const Tensor &dout, double scale,
+                 Visit visit) {
+  for (int64_t b = 0; b < at.B; ++b)
+    for (int64_t h = 0; h < at.H; ++h)
+      for (int64_t t = 0; t < at.T; ++t)
+        for (int64_t s = 0; s < at.visible(t); ++s) {
+          const double *qt = &q.data[at.query(b, t, h)], *ks = &k.data[at.key(b, s, h)];
+          double p = std::exp(scale * dot(qt, ks, at.D) - lse.data[at.row(b, t, h)]);
+          double dp = dot(&dout.data[at.query(b, t, h)], &v.data[at.key(b, s, h)], at.D);
+          visit(b, h, t, s, p, p * (dp - delta.data[at.row(b, t, h)]));
+        }
+}
+
+Tensor rowSums(const Tensor &x, const Tensor &y) {
+  Tensor sums(ArrayRef<int64_t>(x.shape).drop_back());
+  int64_t n = x.lastDim();
+  for (int64_t i = 0; i < sums.size(); ++i)
+    sums.data[i] = dot(&x.data[i * n], &y.data[i * n], n);
+  return sums;
+}
+
+} // namespace
+
+// ---- attention ---------------------------------------------------------------------------------
+
+LogicalResult AttentionOp::infer(Adaptor op, std::optional<Location> loc,
+                                 SmallVectorImpl<Type> &types) {
+  if (failed(checkShapes(loc, op.getQ(), op.getK(), op.getV())))
+    return failure();
+  Shape q = shapeOf(op.getQ());
+  if (!op.getPast() && q[1] != shapeOf(op.getK())[1])
+    return emitOptionalError(loc, "attention over ", toString(shapeOf(op.getK())),
+                             " keys needs the number of past tokens");
+  types.push_back(op.getQ().getType());
+  types.push_back(tensorType(ArrayRef<Dim>(q).drop_back(), elementOf(op.getQ())));
+  return success();
+}
+
+LogicalResult AttentionOp::evaluate(ArrayRef<const Tensor *> operands,
+                                    SmallVectorImpl<Tensor> &results) {
+  const Tensor &q = *operands[0], &k = *operands[1], &v = *operands[2];
+  int64_t past = operands.size() > 3 ? static_cast<int64_t>(operands[3]->data[0]) : 0;
+  Geometry at(q, k, past, getCausal());
+  double scale = getScale().convertToDouble();
+  Tensor out(q.shape), lse(ArrayRef<int64_t>(q.shape).drop_back());
+  std::vector<double> scores(at.S);
+  for (int64_t b = 0; b < at.B; ++b)
+    for (int64_t h = 0; h < at.H; ++h)
+      for (int64_t t = 0; t < at.T; ++t) {
+        int64_t n = at.visible(t);
+        double largest = -std::numeric_limits<double>::infinity(), sum = 0;
+        for (int64_t s = 0; s < n; ++s) {
+          scores[s] = scale * dot(&q.data[at.query(b, t, h)], &k.data[at.key(b, s, h)], at.D);
+          largest = std::max(largest, scores[s]);
+        }
+        for (int64_t s = 0; s < n; ++s)
+          sum += std::exp(scores[s] - largest);
+        double total = largest + std::log(sum);
+        lse.data[at.row(b, t, h)] = total;
+        for (int64_t s = 0; s < n; ++s)
+          addScaled(&out.data[at.query(b, t, h)], std::exp(scores[s] - total),
+                    &v.data[at.key(b, s, h)], at.D);
+      }
+  results.push_back(std::move(out));
+  results.push_back(std::move(lse));
+  return success();
+}
+
+LogicalResult AttentionOp::adjoint(GraphBuilder &g, ValueRange dys, MutableArrayRef<Value> d) {
+  if (dys[1])
+    return notDifferentiable(*this, "the log-sum-exp result is for the adjoint's own use");
+  if (getPast())
+    return notDifferentiable(*this, "attention over a cache is for inference");
+  auto grad = g.b.create<AttentionGradOp>(g.loc, getQ(), getK(), getV(), getOut(), getLse(), dys[0],
+                                          getScaleAttr(), getCausalAttr());
+  for (int i = 0; i < 3; ++i)
+    d[i] = grad->getResult(i);
+  return success();
+}
+
+// ---- attention_grad and its two parts ----------------------------------------------------------
+
+LogicalResult AttentionGradOp::infer(Adaptor op, std::optional<Location> loc,
+                                     SmallVectorImpl<Type> &types) {
+  types.append({op.getQ().getType(), op.getK().getType(), op.getV().getType()});
+  return checkShapes(loc, op.getQ(), op.getK(), op.getV());
+}
+
+LogicalResult AttentionGradOp::evaluate(ArrayRef<const Tensor *> operands,
+                                        SmallVectorImpl<Tensor> &results) {
+  const Tensor &q = *operands[0], &k = *operands[1], &v = *operands[2];
+  const Tensor &out = *operands[3], &lse = *operands[4], &dout = *operands[5];
+  Geometry at(q, k, 0, getCausal());
+  double scale = getScale().convertToDouble();
+  Tensor dq(q.shape), dk(k.shape), dv(v.shape), delta = rowSums(dout, out);
+  forEachPair(at, q, k, v, lse, delta, dout, scale,
+              [&](int64_t b, int64_t h, int64_t t, int64_t s, double p, double ds) {
+                int64_t query = at.query(b, t, h), key = at.key(b, s, h);
+                addScaled(&dq.data[query], scale * ds, &k.data[key], at.D);
+                addScaled(&dk.data[key], scale * ds, &q.data[query], at.D);
+                addScaled(&dv.data[key], p, &dout.data[query], at.D);
+              });
+  results.append({std::move(dq), std::move(dk), std::move(dv)});
+  return success();
+}
+
+SmallVector<Value> AttentionGradOp::decompose(GraphBuilder &g) {
+  Value delta = g.sumLast(g.mul(getDout(), getOut()));
+  Value dq = g.b.create<AttentionDqOp>(g.loc, getQ(), getK(), getV(), getLse(), delta, getDout(),
+                                       getScaleAttr(), getCausalAttr());
+  auto rest = g.b.create<AttentionDkDvOp>(g.loc, getQ(), getK(), getV(), getLse(), delta, getDout(),
+                                          getScaleAttr(), getCausalAttr());
+  return {dq, rest.getDk(), rest.getDv()};
+}
+
+LogicalResult AttentionGradOp::adjoint(GraphBuilder &, ValueRange, MutableArrayRef<Value>) {
+  return notDifferentiable(*this, "second derivatives of attention are not defined");
+}
+
+LogicalResult AttentionDqOp::infer(Adaptor op, std::optional<Location> loc,
+                                   SmallVectorImpl<Type> &types) {
+  types.push_back(op.getQ().getType());
+  return checkShapes(loc, op.getQ(), op.getK(), op.getV());
+}
+
+LogicalResult AttentionDqOp::evaluate(ArrayRef<const Tensor *> operands,
+                                      SmallVectorImpl<Tensor> &results) {
+  const Tensor &q = *operands[0], &k = *operands[1], &v = *operands[2];
+  Geometry at(q, k, 0, getCausal());
+  double scale = getScale().convertToDouble();
+  Tensor dq(q.shape);
+  forEachPair(at, q, k, v, *operands[3], *operands[4], *operands[5], scale,
+              [&](int64_t b, int64_t h, int64_t t, int64_t s, double, double ds) {
+                addScaled(&dq.data[at.query(b, t, h)], scale * ds, &k.data[at.key(b, s, h)], at.D);
+              });
+  results.push_back(std::move(dq));
+  return success();
+}
+
+LogicalResult AttentionDqOp::adjoint(GraphBuilder &, ValueRange, MutableArrayRef<Value>) {
+  return notDifferentiable(*this, "second derivatives of attention are not defined");
+}
+
+LogicalResult AttentionDkDvOp::infer(Adaptor op, std::optional<Location> loc,
+                                     SmallVectorImpl<Type> &types) {
+  types.append({op.getK().getType(), op.getV().getType()});
+  return checkShapes(loc, op.getQ(), op.getK(), op.getV());
+}
+
+LogicalResult AttentionDkDvOp::evaluate(ArrayRef<const Tensor *> operands,
+                                        SmallVectorImpl<Tensor> &results) {
+  const Tensor &q = *operands[0], &k = *operands[1], &v = *operands[2], &dout = *operands[5];
+  Geometry at(q, k, 0, getCausal());
+  double scale = getScale().convertToDouble();
+  Tensor dk(k.shape), dv(v.shape);
+  forEachPair(at, q, k, v, *operands[3], *operands[4], dout, scale,
+              [&](int64_t b, int64_t h, int64_t t, int64_t s, double p, double ds) {
+                int64_t query = at.query(b, t, h), key = at.key(b, s, h);
+                addScaled(&dk.data[key], scale * ds, &q.data[query], at.D);
+                addScaled(&dv.data[key], p, &dout.data[query], at.D);
+              });
+  results.append({std::move(dk), std::move(dv)});
+  return success();
+}
+
+LogicalResult AttentionDkDvOp::adjoint(GraphBuilder &, ValueRange, MutableArrayRef<Value>) {
+  return notDifferentiable(*this, "second derivatives of attention are not defined");
+}
+
+// ---- cache_append ------------------------------------------------------------------------------
+
+LogicalResult CacheAppendOp::infer(Adaptor op, std::optional<Location> loc,
+                                   SmallVectorImpl<Type> &types) {
+  Shape cache = shapeOf(op.getCache()), update = shapeOf(op.getUpdate());
+  types.push_back(op.getCache().getType());
+  if (cache.size() != 4 || update.size() != 4 || cache[0] != update[0] || cache[2] != update[2] ||
+      cache[3] != update[3])
+    return emitOptionalError(loc, "cache_append of ", toString(update), " to ", toString(cache));
+  return success();
+}
+
+LogicalResult CacheAppendOp::evaluate(ArrayRef<const Tensor *> operands,
+                                      SmallVectorImpl<Tensor> &results) {
+  Tensor y = *operands[0];
+  const Tensor &update = *operands[1];
+  int64_t past = static_cast<int64_t>(operands[2]->data[0]);
+  int64_t run = y.shape[2] * y.shape[3], T = update.shape[1], S = y.shape[1];
+  assert(past >= 0 && past + T <= S && "drivers keep past + T within the cache");
+  for (int64_t b = 0; b < y.shape[0]; ++b)
+    std::copy_n(update.data.begin() + b * T * run, T * run, y.data.begin() + (b * S + past) * run);
+  results.push_back(std::move(y));
+  return success();
+}
+
+LogicalResult CacheAppendOp::adjoint(GraphBuilder &, ValueRange, MutableArrayRef<Value>) {
+  return notDifferentiable(*this, "caches are for inference");
+}
+
+} // namespace lmc::lm

@@ -1,0 +1,17 @@
+#ifndef LMC_IR_OPS_MATMUL_TD
+#define LMC_IR_OPS_MATMUL_TD
+include "ir/ops/Base.td"
+
+def LM_MatmulOp : LM_InferredOp<"matmul"> {
+  let summary = "matrix product with optional transposes";
+  let description = [{
+    `y[..., m, n] = sum over k of a[..., m, k] * b[..., k, n]`, accumulated in f32 (f64 for f64).
+    `transpose_a`: a is `[..., k, m]`; `transpose_b`: b is `[..., n, k]`.
+    Either both operands have the same leading (batch) dimensions, or b has rank 2 and is shared
+    by all rows of a.
+  }];
+  let arguments = (ins LM_Float:$a, LM_Float:$b, UnitAttr:$transpose_a, UnitAttr:$transpose_b);
+  let results = (outs LM_Float:$y);
+}
+
+#endif
