@@ -7,6 +7,7 @@
 
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/stubs/logging.h>
 #include <xxhash.h>
 
 #include <fcntl.h>
@@ -42,6 +43,11 @@ uint64_t wordAt(const std::byte *bytes) {
 
 std::string_view viewOf(const uint64_t &word) {
   return {reinterpret_cast<const char *>(&word), sizeof word};
+}
+
+bool parse(executable::Executable &message, std::span<const std::byte> bytes) {
+  google::protobuf::LogSilencer quiet; // we report it ourselves
+  return message.ParseFromArray(bytes.data(), int(bytes.size()));
 }
 
 uint64_t checksum(std::span<const std::byte> bytes) {
@@ -165,10 +171,14 @@ void Executable::save(const std::filesystem::path &file) const {
     google::protobuf::io::StringOutputStream stream(&header);
     google::protobuf::io::CodedOutputStream coded(&stream);
     coded.SetSerializationDeterministic(true);
+    google::protobuf::LogSilencer quiet; // as in parse()
     message.SerializeToCodedStream(&coded);
   }
   if (header.size() > kMostHeaderBytes)
     fail("cannot write '{}': a header of {} bytes is too large", file.string(), header.size());
+  // What Protobuf writes it may refuse to read: strings that are not UTF-8.
+  if (!parse(message, std::as_bytes(std::span(header))))
+    fail("cannot write '{}': a name or a metadata value is not UTF-8", file.string());
   uint64_t length = header.size(), sum = XXH3_64bits(header.data(), header.size());
   uint64_t used = kPrefixBytes + length + sizeof sum;
 
@@ -213,7 +223,7 @@ std::shared_ptr<const Executable> Executable::load(const std::filesystem::path &
     fail("'{}': the header does not match its checksum; the file is damaged", file.string());
 
   executable::Executable message;
-  if (!message.ParseFromArray(header.data(), int(length)))
+  if (!parse(message, header))
     fail("'{}': the header is not a valid message", file.string());
   uint64_t start = alignUp(kPrefixBytes + length + sizeof(uint64_t), kPage);
   try {
