@@ -1,0 +1,60 @@
+// What the server needs from a model: narrow enough that a test double is a page long.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace lmc {
+
+struct ModelInfo {
+  std::string name;
+  std::string architecture; ///< "gpt2", "llama", ...
+  int64_t vocab = 0;        ///< V, the length of one row of logits
+  int64_t context = 0;      ///< the most tokens one sequence may hold, prompt and answer together
+  int64_t parameters = 0;
+  std::optional<int32_t> bos;
+  std::vector<int32_t> eos; ///< any of these ends an answer; never shown in its text
+};
+
+/// One sequence's KV cache. Its destructor gives the slot back.
+class Sequence {
+public:
+  virtual ~Sequence() = default;
+
+  /// Appends T >= 1 tokens (a piece of a prompt, or one sampled token) and returns the logits [V]
+  /// that follow the last of them. The span stays valid until the next call on any sequence of the
+  /// engine. Throws where the tokens do not fit or the computation fails.
+  virtual std::span<const float> append(std::span<const int32_t> tokens) = 0;
+
+  virtual int64_t length() const = 0; ///< tokens held
+};
+
+/// A model that is ready to run. One thread at a time calls it and its sequences.
+class Engine {
+public:
+  virtual ~Engine() = default;
+  virtual const ModelInfo &info() const = 0;
+  virtual std::unique_ptr<Sequence> start() = 0; ///< nullptr while every slot is taken
+  virtual int slots() const = 0;                 ///< sequences that may live at the same time
+  virtual uint64_t arenaBytes() const { return 0; }
+};
+
+/// Renders a conversation into the text a chat model was trained on. Only models that have a
+/// template get one; the server refuses chat requests otherwise.
+class ChatTemplate {
+public:
+  virtual ~ChatTemplate() = default;
+  struct Message {
+    std::string role, content;
+  };
+  /// The prompt up to where the assistant's answer begins. Throws Error for a role it does not
+  /// know.
+  virtual std::string render(std::span<const Message> messages) const = 0;
+};
+
+} // namespace lmc

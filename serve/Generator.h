@@ -1,0 +1,75 @@
+// Drives one sequence from prompt to the end of its answer, one bounded piece of work at a time, so
+// that a scheduler can interleave many and stop any of them between two pieces.
+#pragma once
+
+#include "serve/Engine.h"
+#include "serve/Request.h"
+#include "serve/Sampler.h"
+#include "serve/StopStrings.h"
+
+#include "frontend/tokenizer/Tokenizer.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace lmc {
+
+enum class Finish { Stop, Length, Cancelled };
+std::string_view nameOf(Finish finish); ///< "stop"
+
+/// What one step added to the answer. Text may be empty (it may yet become a stop string, or is
+/// half a character), and the last piece may hold text only.
+struct Piece {
+  std::string text; ///< valid UTF-8
+  std::vector<int32_t> tokens;
+  std::vector<Sampled> sampled; ///< one per token, where logprobs were asked for
+};
+
+/// The whole answer: the pieces joined.
+struct Generated : Piece {
+  int64_t promptTokens = 0;
+  Finish finish = Finish::Cancelled;
+};
+
+class Generator {
+public:
+  using OnPiece = std::function<void(const Piece &)>;
+
+  /// `prefillChunk`: the most prompt tokens in one step.
+  Generator(GenerationRequest request, const ModelInfo &model, const Tokenizer &tokenizer,
+            std::unique_ptr<Sequence> sequence, std::unique_ptr<Sampler> sampler, OnPiece onPiece,
+            int64_t prefillChunk = 128);
+
+  /// One chunk of the prompt, or one token. Returns false once the answer is complete.
+  /// Throws RequestFailure (deadline, engine, malformed_logits, sampling, tokenizer); generated()
+  /// then holds what was made so far.
+  bool step();
+
+  const Generated &generated() const { return answer; }
+  int64_t cachedTokens() const { return sequence->length(); }
+
+private:
+  std::span<const float> append(std::span<const int32_t> tokens);
+  bool accept(const Sampled &sampled);
+  bool finish(Finish reason, Piece piece);
+  void emit(Piece piece);
+
+  GenerationRequest request;
+  const ModelInfo &model;
+  std::unique_ptr<Sequence> sequence;
+  std::unique_ptr<Sampler> sampler;
+  StreamDecoder decoder;
+  StopStrings stop;
+  OnPiece onPiece;
+  int64_t prefillChunk;
+  int64_t prefilled = 0;
+  Generated answer;
+};
+
+/// Runs one request to its end on the calling thread.
+Generated generate(Engine &engine, const Tokenizer &tokenizer, const GenerationRequest &request,
+                   const Generator::OnPiece &onPiece = {});
+
+} // namespace lmc

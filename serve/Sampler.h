@@ -1,0 +1,49 @@
+// Logits to one token: temperature, then top-k, then top-p (the order of Hugging Face's warpers).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace lmc {
+
+struct SamplingOptions {
+  double temperature = 1; ///< 0: always the most likely token
+  int64_t topK = 0;       ///< keep this many most likely tokens; 0 keeps all
+  double topP = 1; ///< keep the shortest run of most likely tokens that reaches this probability
+  uint64_t seed = 0;
+  std::optional<int> logprobs; ///< log-probabilities of the token drawn and of this many best ones
+};
+
+struct Scored {
+  int32_t token = 0;
+  double value = 0; ///< a probability or its natural logarithm, as the function says
+};
+
+struct Sampled {
+  int32_t token = 0;
+  double logprob = 0;      ///< of the model's own distribution, before temperature and filters
+  std::vector<Scored> top; ///< best first, logarithms; empty unless asked for
+};
+
+/// What may be drawn and with which probability (they add up to 1). Sorted by falling probability,
+/// equal ones by rising id, where a filter is on; by rising id otherwise. Tokens of probability 0
+/// are left out. Throws RequestFailure (malformed_logits) for NaN, +inf, all -inf, or a size other
+/// than vocab.
+std::vector<Scored> distribution(std::span<const float> logits, int64_t vocab,
+                                 const SamplingOptions &options);
+
+class Sampler {
+public:
+  virtual ~Sampler() = default;
+  /// Draws the next token of one sequence from logits [V].
+  virtual Sampled sample(std::span<const float> logits) = 0;
+};
+
+/// The n-th draw depends on the logits, the options and n alone: not on other requests, not on
+/// threads.
+std::unique_ptr<Sampler> makeSampler(int64_t vocab, const SamplingOptions &options);
+
+} // namespace lmc

@@ -1,0 +1,263 @@
+#include "serve/Scheduler.h"
+
+#include <algorithm>
+#include <atomic>
+
+namespace lmc {
+
+/// Belongs to whoever took it out of `queue` or `running`; until then the worker alone touches it,
+/// but for `stopFor`.
+struct Scheduler::Job {
+  GenerationRequest request;
+  Generator::OnPiece onPiece;
+  std::function<void(Outcome &&)> onDone;
+  Clock::time_point arrival = Clock::now();
+  std::optional<Clock::time_point> latestToken;
+  std::unique_ptr<Generator> generator; ///< once it has a slot
+  std::atomic<int> stopFor = -1;        ///< a Reason: end before the next step
+
+  std::optional<Reason> due() const {
+    if (int reason = stopFor; reason >= 0)
+      return static_cast<Reason>(reason);
+    if (request.deadline && Clock::now() >= *request.deadline)
+      return Reason::Deadline;
+    return std::nullopt;
+  }
+};
+
+namespace {
+
+RequestFailure stopped(Reason reason) {
+  return {reason, reason == Reason::Deadline ? "the deadline passed" : "the request was cancelled"};
+}
+
+} // namespace
+
+Scheduler::Scheduler(Engine &engine, const Tokenizer &tokenizer, Metrics &metrics,
+                     SchedulerOptions options)
+    : engine(engine), tokenizer(tokenizer), metrics(metrics), options(std::move(options)) {
+  metrics.arenaBytes(engine.arenaBytes());
+  worker = std::thread([this] { work(); });
+}
+
+Scheduler::~Scheduler() {
+  {
+    std::lock_guard lock(mutex);
+    closed = stopping = true;
+  }
+  drain(std::chrono::milliseconds(0));
+  wake.notify_all();
+  worker.join();
+}
+
+Scheduler::Ticket Scheduler::submit(GenerationRequest request, Generator::OnPiece onPiece,
+                                    std::function<void(Outcome &&)> onDone) {
+  auto job = std::make_shared<Job>();
+  job->request = std::move(request);
+  job->onPiece = std::move(onPiece);
+  job->onDone = std::move(onDone);
+  {
+    std::lock_guard lock(mutex);
+    if (closed)
+      refuse(Reason::Draining, "the server is stopping, ask another one");
+    // A free slot takes a request out of the queue at once, so the bound counts only real waiting.
+    int freeSlots = std::max(engine.slots() - static_cast<int>(running.size()), 0);
+    if (static_cast<int>(queue.size()) >= options.queueBound + freeSlots)
+      refuse(Reason::Overloaded, "{} requests are waiting already, try again later", queue.size());
+    queue.push_back(job);
+    setQueueMetric();
+  }
+  wake.notify_one();
+  return job;
+}
+
+void Scheduler::cancel(const Ticket &job, Reason reason) {
+  int none = -1;
+  job->stopFor.compare_exchange_strong(none, static_cast<int>(reason));
+  {
+    std::lock_guard lock(mutex);
+    auto place = std::ranges::find(queue, job);
+    if (place == queue.end())
+      return; // it runs (the worker looks before each step) or has ended
+    queue.erase(place);
+    ++finishing;
+    setQueueMetric();
+  }
+  finish(*job, {{}, stopped(*job->due())});
+}
+
+void Scheduler::cancelAll() {
+  std::vector<Ticket> all;
+  {
+    std::lock_guard lock(mutex);
+    all.assign(queue.begin(), queue.end());
+    all.insert(all.end(), running.begin(), running.end());
+  }
+  for (const Ticket &job : all)
+    cancel(job);
+}
+
+void Scheduler::stopAdmission() {
+  std::lock_guard lock(mutex);
+  closed = true;
+}
+
+bool Scheduler::waitIdle(std::chrono::milliseconds limit) {
+  std::unique_lock lock(mutex);
+  return idle.wait_for(lock, limit, [this] { return empty(); });
+}
+
+bool Scheduler::drain(std::chrono::milliseconds limit) {
+  stopAdmission();
+  if (waitIdle(limit))
+    return true;
+  cancelAll();
+  std::unique_lock lock(mutex);
+  idle.wait(lock, [this] { return empty(); });
+  return false;
+}
+
+bool Scheduler::draining() const {
+  std::lock_guard lock(mutex);
+  return closed;
+}
+
+int Scheduler::queued() const {
+  std::lock_guard lock(mutex);
+  return static_cast<int>(queue.size());
+}
+
+int Scheduler::active() const {
+  std::lock_guard lock(mutex);
+  return static_cast<int>(running.size());
+}
+
+void Scheduler::setQueueMetric() {
+  metrics.queueDepth(queue.size());
+}
+
+/// Gives the job a slot of the engine; false while there is none.
+bool Scheduler::admit(const Ticket &job) {
+  auto sequence = engine.start();
+  if (!sequence)
+    return false;
+  int64_t vocab = engine.info().vocab;
+  auto onPiece = [this, job = job.get()](const Piece &piece) {
+    auto now = Clock::now();
+    if (!piece.tokens.empty()) {
+      metrics.generatedTokens(piece.tokens.size());
+      if (job->latestToken)
+        metrics.nextToken(now - *job->latestToken);
+      else
+        metrics.firstToken(now - job->arrival);
+      job->latestToken = now;
+    }
+    if (job->onPiece)
+      job->onPiece(piece);
+  };
+  job->generator = std::make_unique<Generator>(
+      job->request, engine.info(), tokenizer, std::move(sequence),
+      options.sampler(vocab, job->request.sampling), std::move(onPiece), options.prefillChunk);
+  return true;
+}
+
+/// One turn of one running job: its outcome once it has ended.
+std::optional<Outcome> Scheduler::turn(const Ticket &job, bool &noSlot) {
+  std::optional<RequestFailure> failure;
+  try {
+    if (auto reason = job->due())
+      failure = stopped(*reason);
+    else if (!job->generator && !admit(job))
+      noSlot = true;
+    else if (job->generator->step())
+      return std::nullopt;
+  } catch (const RequestFailure &error) {
+    failure = error;
+  } catch (const std::exception &error) {
+    failure = RequestFailure(Reason::Engine, fmt::format("the engine failed: {}", error.what()));
+  } catch (...) {
+    failure = RequestFailure(Reason::Engine, "the engine failed");
+  }
+  if (noSlot)
+    return std::nullopt;
+  Outcome outcome;
+  if (job->generator)
+    outcome.answer = job->generator->generated();
+  outcome.failure = std::move(failure);
+  job->generator.reset(); // the slot is free before anyone hears of the end
+  return outcome;
+}
+
+void Scheduler::work() {
+  std::unique_lock lock(mutex);
+  while (true) {
+    wake.wait(lock, [this] { return stopping || !queue.empty() || !running.empty(); });
+    if (queue.empty() && running.empty())
+      return;
+    auto ended = takeEnded();
+    while (!queue.empty() && static_cast<int>(running.size()) < engine.slots()) {
+      running.push_back(std::move(queue.front()));
+      queue.pop_front();
+    }
+    setQueueMetric();
+    auto round = running;
+    lock.unlock();
+    for (const Ticket &job : ended)
+      finish(*job, {{}, stopped(*job->due())});
+    std::vector<Ticket> slotless;
+    for (const Ticket &job : round) {
+      bool noSlot = false;
+      auto outcome = turn(job, noSlot);
+      if (noSlot)
+        slotless.push_back(job);
+      if (!outcome)
+        continue;
+      lock.lock();
+      std::erase(running, job);
+      ++finishing;
+      lock.unlock();
+      finish(*job, std::move(*outcome));
+    }
+    lock.lock();
+    for (auto job = slotless.rbegin(); job != slotless.rend(); ++job) {
+      std::erase(running, *job);
+      queue.push_front(*job);
+    }
+    int64_t cached = 0;
+    for (const Ticket &job : running)
+      cached += job->generator->cachedTokens();
+    metrics.cacheUsage(static_cast<double>(cached) /
+                       static_cast<double>(engine.slots() * engine.info().context));
+    // Someone else holds the engine's slots: look again soon, not at once.
+    if (!slotless.empty() && running.empty())
+      wake.wait_for(lock, std::chrono::milliseconds(2));
+  }
+}
+
+/// Takes out the waiting jobs that need no slot any more.
+std::vector<Scheduler::Ticket> Scheduler::takeEnded() {
+  std::vector<Ticket> ended;
+  std::erase_if(queue, [&](const Ticket &job) {
+    if (!job->due())
+      return false;
+    ended.push_back(job);
+    return true;
+  });
+  finishing += static_cast<int>(ended.size());
+  return ended;
+}
+
+/// The job's last act. Called without the mutex, by the one that took the job out.
+void Scheduler::finish(Job &job, Outcome outcome) {
+  if (!outcome.failure)
+    metrics.generation(Clock::now() - job.arrival);
+  auto onDone = std::exchange(job.onDone, nullptr);
+  job.onPiece = nullptr;
+  onDone(std::move(outcome));
+  onDone = nullptr; // what it holds goes before anyone who waits for idle() tears it down
+  std::lock_guard lock(mutex);
+  --finishing;
+  idle.notify_all();
+}
+
+} // namespace lmc
