@@ -1,0 +1,66 @@
+// Inside of the matrix product generator; its interface is Matmul.h.
+#pragma once
+
+#include "codegen/cpu/Matmul.h"
+
+namespace lmc::cpu {
+
+class MatmulEmitter {
+public:
+  using Value = mlir::Value;
+  using Values = Emit::Values;
+
+  MatmulEmitter(Emit &emit, const MatmulDescription &description, const MatmulPlan &plan, Value a,
+                Value b, const MatmulBodies &bodies);
+
+  /// Cuts [begin, end) into rectangles of C and computes each.
+  void items();
+
+private:
+  /// How neighbouring elements of an operand lie in memory, which decides how it is packed.
+  enum class Contiguous { AlongK, Across, Neither };
+
+  void batchItems(Value low, Value high);
+  void enterBatch(Value index);
+  void rectangle(Value m0, Value m1, Value n0, Value n1);
+
+  // Matmul.cpp: few rows.
+  void fewRows(unsigned rows, Value n0, Value n1);
+  void copyRows(unsigned rows);
+  void sumAlongN(unsigned rows, Value n0, Value columns);
+  void sumAlongK(unsigned rows, Value n0, Value columns);
+
+  // MatmulPacked.cpp
+  void packedRectangle(Value m0, Value m1, Value n0, Value n1);
+  void packA(Value m0, Value rows, Value k0, Value depth);
+  void packB(Value k0, Value depth, Value n0, Value columns);
+  void packBTransposed(Value k0, Value depth, Value n0, Value columns);
+  struct Block { // of one step of the cache loops
+    Value m0, rows, k0, depth, n0, columns;
+  };
+  void tiles(const Block &block);
+  void tile(const Block &block, Value i, Value j);
+  void zeroTail(Value pointer, Value depth, int64_t width, Value panels, int64_t panelStride);
+
+  /// Hands the sums at `sums` [rows, stride] to the epilogue, row by row.
+  void finish(Value sums, int64_t stride, Value rows, Value columns, Value m0, Value n0);
+  Value loadA(Value row, Value column, Lanes lanes = {});
+  Value loadB(Value row, Value column, Lanes lanes = {});
+
+  Emit &e;
+  const MatmulDescription &d;
+  const MatmulPlan &p;
+  const MatmulBodies &bodies;
+  mlir::Type type;    // of sums and packed elements
+  unsigned fullLanes; // of a vector register
+  Contiguous aLies, bLies;
+
+  Value a, b; // of the current batch
+  const Value aFirst, bFirst;
+  Value m, n, k, aRow, aColumn, bRow, bColumn;
+  Values batchSizes, aBatch, bBatch;
+  Values batch; // indices
+  Value packedA, packedB, sums;
+};
+
+} // namespace lmc::cpu

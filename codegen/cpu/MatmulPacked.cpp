@@ -1,0 +1,270 @@
+// The packed path: cache loops, packing, register tiles.
+//
+// Packed A: panels of mr rows. Where k is contiguous a panel is [k / kUnroll][mr][kUnroll], which
+// copies runs of A as they are; otherwise [k][mr]. Packed B: panels [k][nr]. Both are padded along
+// k to kUnroll with zeros. Rows and columns beyond the matrix repeat the last one or are zero;
+// their sums are dropped.
+#include "codegen/cpu/MatmulEmitter.h"
+
+#include <cassert>
+
+namespace lmc::cpu {
+
+void MatmulEmitter::packedRectangle(Value m0, Value m1, Value n0, Value n1) {
+  Value zero = e.i64(0);
+  auto rest = [&](int64_t block, Value from, Value to) {
+    return e.min(e.i64(block), e.sub(to, from));
+  };
+  e.loop(m0, m1, p.mc, [&](Value i) {
+    Value rows = rest(p.mc, i, m1);
+    if (p.packWholeA)
+      packA(i, rows, zero, k);
+    e.loop(n0, n1, p.nc, [&](Value j) {
+      Value columns = rest(p.nc, j, n1);
+      e.loop(zero, k, p.kc, [&](Value k0) {
+        Value depth = rest(p.kc, k0, k);
+        if (!p.packWholeA)
+          packA(i, rows, k0, depth);
+        packB(k0, depth, j, columns);
+        tiles({i, rows, k0, depth, j, columns});
+      });
+    });
+  });
+}
+
+// Zeros in rows depth .. up to the next multiple of kUnroll of panels that are `width` wide.
+void MatmulEmitter::zeroTail(Value pointer, Value depth, int64_t width, Value panels,
+                             int64_t panelStride) {
+  Value padded = e.mul(e.ceilDiv(depth, e.i64(p.kUnroll)), p.kUnroll);
+  if (Emit::constantOf(e.sub(padded, depth)) == 0)
+    return;
+  e.loop(e.i64(0), panels, 1, [&](Value panel) {
+    e.loop(e.mul(depth, width), e.mul(padded, width), 1, [&](Value i) {
+      e.store(type, e.constant(type, 0), pointer, e.add(e.mul(panel, panelStride), i));
+    });
+  });
+}
+
+void MatmulEmitter::packA(Value m0, Value rows, Value k0, Value depth) {
+  Value zero = e.i64(0), lastRow = e.sub(m, e.i64(1));
+  int64_t mr = p.mr, steps = p.kUnroll;
+  e.loop(zero, rows, mr, [&](Value i) {
+    Value panel = e.at(type, packedA, e.mul(i, p.aDepth)), first = e.add(m0, i);
+    if (aLies == Contiguous::AlongK) {
+      Values row;
+      for (int64_t r = 0; r < mr; ++r)
+        row.push_back(e.min(e.add(first, r), lastRow));
+      e.vectorLoop(zero, depth, fullLanes, [&](Value kk, Lanes lanes) {
+        Value place = e.mul(kk, mr);
+        for (int64_t r = 0; r < mr; ++r) {
+          Value run = loadA(row[r], e.add(k0, kk), lanes);
+          for (int64_t c = 0; c < fullLanes; c += steps) {
+            llvm::SmallVector<int64_t> part;
+            for (int64_t s = 0; s < steps; ++s)
+              part.push_back(c + s);
+            e.store(type, e.shuffle(run, run, part), panel, e.add(place, c * mr + r * steps),
+                    steps);
+          }
+        }
+      });
+      return;
+    }
+    if (aLies == Contiguous::Across) {
+      // Whole vectors: what runs over the mr rows is overwritten by the next k, or by the next
+      // panel.
+      int64_t vectors = (mr + fullLanes - 1) / fullLanes;
+      auto copy = [&](bool masked) {
+        Values masks;
+        for (int64_t v = 0; v < vectors; ++v)
+          masks.push_back(masked ? e.firstLanes(e.sub(m, e.add(first, v * fullLanes)), fullLanes)
+                                 : Value());
+        e.loop(zero, depth, 1, [&](Value kk) {
+          for (int64_t v = 0; v < vectors; ++v)
+            e.store(type,
+                    loadA(e.add(first, v * fullLanes), e.add(k0, kk), Lanes(fullLanes, masks[v])),
+                    panel, e.add(e.mul(kk, mr), v * fullLanes), fullLanes);
+        });
+      };
+      e.ifElse(
+          e.less(m, e.add(first, vectors * fullLanes)), [&] { copy(true); }, [&] { copy(false); });
+    } else {
+      e.loop(zero, depth, 1, [&](Value kk) {
+        e.loop(zero, e.i64(mr), 1, [&](Value r) {
+          Value element = loadA(e.min(e.add(first, r), lastRow), e.add(k0, kk));
+          e.store(type, element, panel, e.add(e.mul(kk, mr), r));
+        });
+      });
+    }
+    zeroTail(panel, depth, mr, e.i64(1), 0);
+  });
+}
+
+void MatmulEmitter::packB(Value k0, Value depth, Value n0, Value columns) {
+  if (bLies == Contiguous::AlongK)
+    return packBTransposed(k0, depth, n0, columns);
+  Value zero = e.i64(0);
+  int64_t nr = p.nr();
+  unsigned width = bLies == Contiguous::Across ? p.lanes : 1;
+  // Rows of B are long: read each to its end, write to all panels.
+  Value whole = e.mul(e.div(columns, e.i64(nr)), nr);
+  e.loop(zero, depth, 1, [&](Value kk) {
+    Value row = e.add(k0, kk), place = e.mul(kk, nr);
+    auto copy = [&](Value j, int64_t c, Lanes lanes) {
+      Value index = e.add(e.add(e.mul(j, p.bDepth), place), c);
+      e.store(type, loadB(row, e.add(e.add(n0, j), c), lanes), packedB, index, lanes.width);
+    };
+    e.loop(zero, whole, nr, [&](Value j) {
+      if (width > 1) {
+        for (int64_t c = 0; c < nr; c += width)
+          copy(j, c, Lanes(width));
+        return;
+      }
+      e.loop(zero, e.i64(nr), 1, [&](Value c) {
+        Value index = e.add(e.add(e.mul(j, p.bDepth), place), c);
+        e.store(type, loadB(row, e.add(e.add(n0, j), c)), packedB, index);
+      });
+    });
+    if (d.n.isFixed() && d.n.factor % nr == 0)
+      return;
+    e.ifThen(e.less(whole, columns), [&] {
+      if (width > 1) {
+        for (int64_t c = 0; c < nr; c += width)
+          copy(whole, c, Lanes(width, e.firstLanes(e.sub(e.sub(columns, whole), e.i64(c)), width)));
+        return;
+      }
+      e.loop(zero, e.i64(nr), 1, [&](Value c) {
+        Value column = e.min(e.add(e.add(n0, whole), c), e.sub(n, e.i64(1)));
+        Value index = e.add(e.add(e.mul(whole, p.bDepth), place), c);
+        e.store(type, loadB(row, column), packedB, index);
+      });
+    });
+  });
+  zeroTail(packedB, depth, nr, e.ceilDiv(columns, e.i64(nr)), nr * p.bDepth);
+}
+
+/// Rows become columns in registers: 4 x 4 blocks inside 128 bits, then blocks by halves, as the
+/// shuffle instructions of the processors go.
+static void transpose(Emit &e, Emit::Values &rows) {
+  int64_t size = static_cast<int64_t>(rows.size());
+  auto exchange = [&](int64_t i, int64_t j, llvm::function_ref<int64_t(int64_t)> low,
+                      llvm::function_ref<int64_t(int64_t)> high) {
+    llvm::SmallVector<int64_t> first, second;
+    for (int64_t lane = 0; lane < size; ++lane) {
+      first.push_back(low(lane));
+      second.push_back(high(lane));
+    }
+    mlir::Value x = rows[i], y = rows[j];
+    rows[i] = e.shuffle(x, y, first);
+    rows[j] = e.shuffle(x, y, second);
+  };
+  int64_t step = 1;
+  if (size >= 4 && Emit::widthOf(rows[0]) == static_cast<unsigned>(size) &&
+      mlir::getElementTypeOrSelf(rows[0].getType()).getIntOrFloatBitWidth() == 32) {
+    for (int64_t i = 0; i < size; i += 4) {
+      // unpack low and high: x0 y0 x1 y1, x2 y2 x3 y3 in each block of four lanes
+      for (int64_t r : {i, i + 2})
+        exchange(
+            r, r + 1, [&](int64_t l) { return l / 4 * 4 + l % 4 / 2 + (l % 2) * size; },
+            [&](int64_t l) { return l / 4 * 4 + 2 + l % 4 / 2 + (l % 2) * size; });
+      // pairs: x0 x1 y0 y1, x2 x3 y2 y3
+      for (int64_t r : {i, i + 1})
+        exchange(
+            r, r + 2, [&](int64_t l) { return l / 4 * 4 + l % 2 + (l % 4 / 2) * size; },
+            [&](int64_t l) { return l / 4 * 4 + 2 + l % 2 + (l % 4 / 2) * size; });
+      std::swap(rows[i + 1], rows[i + 2]);
+    }
+    step = 4;
+  }
+  for (; step < size; step *= 2)
+    for (int64_t i = 0; i < size; ++i)
+      if ((i & step) == 0)
+        exchange(
+            i, i + step, [&](int64_t l) { return (l & step) ? l - step + size : l; },
+            [&](int64_t l) { return (l & step) ? l + size : l + step; });
+}
+
+// Columns of B are contiguous: squares of lanes x lanes elements are turned in registers.
+void MatmulEmitter::packBTransposed(Value k0, Value depth, Value n0, Value columns) {
+  Value zero = e.i64(0), lastColumn = e.sub(n, e.i64(1));
+  int64_t nr = p.nr();
+  e.loop(zero, columns, p.lanes, [&](Value j) {
+    Value panel = e.add(e.mul(e.div(j, e.i64(nr)), nr * p.bDepth), e.rem(j, e.i64(nr)));
+    Values column;
+    for (unsigned c = 0; c < p.lanes; ++c)
+      column.push_back(e.min(e.add(e.add(n0, j), c), lastColumn));
+    e.vectorLoop(zero, depth, p.lanes, [&](Value kk, Lanes lanes) {
+      Values square;
+      for (Value c : column)
+        square.push_back(loadB(e.add(k0, kk), c, lanes));
+      transpose(e, square);
+      for (unsigned r = 0; r < p.lanes; ++r)
+        e.store(type, square[r], packedB, e.add(panel, e.mul(e.add(kk, r), nr)), p.lanes);
+    });
+  });
+}
+
+void MatmulEmitter::tiles(const Block &block) {
+  Value zero = e.i64(0);
+  int64_t mr = p.mr, nr = p.nr();
+  if (p.blockM == 0) {
+    // The panel of A stays in L1, the block of B in L2.
+    e.loop(zero, block.rows, mr,
+           [&](Value i) { e.loop(zero, block.columns, nr, [&](Value j) { tile(block, i, j); }); });
+    return;
+  }
+  // The panel of B stays in L1, a block of A in L2.
+  e.loop(zero, block.rows, p.blockM, [&](Value i0) {
+    Value i1 = e.min(e.add(i0, p.blockM), block.rows);
+    e.loop(zero, block.columns, nr,
+           [&](Value j) { e.loop(i0, i1, mr, [&](Value i) { tile(block, i, j); }); });
+  });
+}
+
+void MatmulEmitter::tile(const Block &block, Value i, Value j) {
+  int64_t mr = p.mr, nr = p.nr(), steps = p.kUnroll;
+  unsigned nv = p.nv, width = p.lanes;
+  Value aStart = e.mul(i, p.aDepth);
+  if (p.packWholeA)
+    aStart = e.add(aStart, e.mul(block.k0, mr));
+  Value aPanel = e.at(type, packedA, aStart), bPanel = e.at(type, packedB, e.mul(j, p.bDepth));
+
+  // Where k takes several blocks the tile's sums wait in their own place.
+  bool severalBlocks = d.k.max > p.kc;
+  Value place = severalBlocks ? e.at(type, sums, e.add(e.mul(i, p.nc), e.mul(j, mr))) : sums;
+  auto zeros = [&] { return Values(mr * nv, e.constant(type, 0, width)); };
+  auto waiting = [&] {
+    Values values;
+    for (int64_t v = 0; v < mr * nv; ++v)
+      values.push_back(e.load(type, place, e.i64(v * width), width));
+    return values;
+  };
+  Values sum = severalBlocks ? e.choose(e.equal(block.k0, e.i64(0)), zeros, waiting) : zeros();
+
+  Value count = e.ceilDiv(block.depth, e.i64(steps));
+  sum = e.loopCarried(e.i64(0), count, e.i64(1), sum, [&](Value step, mlir::ValueRange carried) {
+    Values next(carried.begin(), carried.end());
+    Value aPlace = e.mul(step, steps * mr), bPlace = e.mul(step, steps * nr);
+    for (int64_t s = 0; s < steps; ++s) {
+      Values right;
+      for (unsigned v = 0; v < nv; ++v)
+        right.push_back(e.load(type, bPanel, e.add(bPlace, s * nr + v * width), width));
+      for (int64_t r = 0; r < mr; ++r) {
+        int64_t index = aLies == Contiguous::AlongK ? r * steps + s : s * mr + r;
+        Value left = e.loadSplat(type, aPanel, e.add(aPlace, index), width);
+        for (unsigned v = 0; v < nv; ++v)
+          next[r * nv + v] = e.fma(left, right[v], next[r * nv + v]);
+      }
+    }
+    return next;
+  });
+
+  for (int64_t v = 0; v < mr * nv; ++v)
+    e.store(type, sum[v], place, e.i64(v * width), width);
+  Value isLast = severalBlocks ? e.equal(e.add(block.k0, block.depth), k) : e.i1(true);
+  e.ifThen(isLast, [&] {
+    finish(place, nr, e.min(e.i64(mr), e.sub(block.rows, i)),
+           e.min(e.i64(nr), e.sub(block.columns, j)), e.add(block.m0, i), e.add(block.n0, j));
+  });
+}
+
+} // namespace lmc::cpu

@@ -1,0 +1,151 @@
+// Chooses path, register tile, cache blocks and work items of a matrix product.
+#include "codegen/cpu/Matmul.h"
+
+#include "llvm/Support/MathExtras.h"
+
+#include <algorithm>
+#include <cassert>
+
+namespace lmc::cpu {
+namespace {
+
+int64_t roundUp(int64_t x, int64_t to) {
+  return (x + to - 1) / to * to;
+}
+int64_t divideUp(int64_t x, int64_t by) {
+  return (x + by - 1) / by;
+}
+
+/// Columns of one register tile, then the rows that fill the remaining registers with sums.
+void chooseRegisterTile(MatmulPlan &plan, const MatmulDescription &d, const Target &target) {
+  // Not wider than the matrix: idle lanes cost as much as busy ones.
+  unsigned bits = Emit::computeType(d.a.storage).getIntOrFloatBitWidth();
+  unsigned full = target.lanes(bits), least = std::min(full, 128 / bits);
+  plan.lanes = full;
+  while (plan.lanes > least && d.n.max <= plan.lanes / 2)
+    plan.lanes /= 2;
+  unsigned wanted = full == 4 && target.vectorRegisters == 32 ? 3 : 2;
+  plan.nv = std::min<int64_t>(wanted, divideUp(d.n.max, plan.lanes));
+
+  // One register holds an element of A, nv hold a row of B.
+  unsigned most = std::min(16u, (target.vectorRegisters - 1 - plan.nv) / plan.nv);
+  plan.mr = most;
+  double best = 0;
+  for (unsigned mr = most; mr >= 1 && mr * 2 >= most; --mr) {
+    // Two multiply-adds a cycle, and a little for each tile.
+    double cost = double(divideUp(d.m.max, mr)) * (mr * plan.nv / 2.0 + 0.5);
+    if (mr == most || (d.m.isFixed() && cost < best)) {
+      best = cost;
+      plan.mr = mr;
+    }
+  }
+}
+
+void chooseCacheBlocks(MatmulPlan &plan, const MatmulDescription &d, const Target &target,
+                       int64_t bytes) {
+  int64_t nr = plan.nr(), mr = plan.mr, k = d.k.max;
+  // A panel of the operand that stays in L1 takes at most about two thirds of it.
+  bool wide = nr > 2 * mr; // the panel of A is the small one
+  int64_t resident = wide ? mr : nr;
+  int64_t kc = std::clamp<int64_t>(target.l1Bytes * 3 / 4 / (resident * bytes), 64, 384);
+  plan.kc = k <= kc + kc / 4 ? k : divideUp(k, divideUp(k, kc)); // equal blocks
+  plan.kc = roundUp(plan.kc, target.lanes(8 * bytes));
+
+  int64_t l2Elements = target.l2Bytes / 2 / (plan.kc * bytes);
+  if (!wide)
+    plan.blockM = std::max(mr, l2Elements / mr * mr);
+
+  // A larger block is packed less often, but partial sums of a block of C wait in scratch.
+  plan.mc = std::min(roundUp(d.m.max, mr), roundUp(512, mr));
+  plan.nc = wide ? std::max(nr, l2Elements / nr * nr) : roundUp(1024, nr);
+  plan.nc = std::min(roundUp(d.n.max, nr), plan.nc);
+  if (d.k.isFixed() || d.k.max <= 4096)
+    plan.packWholeA = plan.mc * roundUp(k, plan.lanes) * bytes <= (4 << 20);
+}
+
+void chooseItems(MatmulPlan &plan, const MatmulDescription &d) {
+  int64_t batch = 1;
+  for (const Extent &extent : d.batch)
+    batch *= std::max<int64_t>(1, extent.max);
+  // A run with few rows can only be split along n.
+  plan.outerIsN = plan.smallRows > 0 || d.n.max >= d.m.max;
+  int64_t outerUnit = plan.outerIsN ? plan.nr() : plan.mr;
+  int64_t innerUnit = plan.outerIsN ? plan.mr : plan.nr();
+  int64_t outer = divideUp(plan.outerIsN ? d.n.max : d.m.max, outerUnit);
+  int64_t inner = divideUp(plan.outerIsN ? d.m.max : d.n.max, innerUnit);
+  // About 64 items are enough to balance 16 workers; whole strips share one packing.
+  int64_t outerStep = std::max<int64_t>(1, outer * std::min<int64_t>(batch, 64) / 64);
+  int64_t outerTiles = divideUp(outer, outerStep);
+  int64_t innerTiles = std::min(inner, divideUp(24, std::max<int64_t>(1, batch * outerTiles)));
+  int64_t innerStep = divideUp(inner, innerTiles);
+  plan.tileN = plan.outerIsN ? outerStep * outerUnit : innerStep * innerUnit;
+  plan.tileM = plan.outerIsN ? innerStep * innerUnit : outerStep * outerUnit;
+  // An inner extent that is one tile is not a factor, so few rows need no special case.
+  if (innerTiles == 1)
+    (plan.outerIsN ? plan.tileM : plan.tileN) = 0;
+  if (plan.smallRows > 0 && plan.tileM > 0)
+    plan.tileM = std::max(plan.tileM, roundUp(plan.smallRows, plan.mr));
+
+  auto factor = [&](const Extent &extent, int64_t div) {
+    assert((div == 1 || extent.dims.size() <= 1) && "m and n have at most one symbolic dimension");
+    if (extent.isFixed()) {
+      plan.items.push_back({-1, divideUp(extent.factor, div), 1});
+      return;
+    }
+    for (unsigned i = 0; i < extent.dims.size(); ++i)
+      plan.items.push_back({static_cast<int>(extent.dims[i]), i == 0 ? extent.factor : 1, div});
+  };
+  for (const Extent &extent : d.batch)
+    factor(extent, 1);
+  if (plan.tileN > 0)
+    factor(d.n, plan.tileN);
+  if (plan.tileM > 0)
+    factor(d.m, plan.tileM);
+}
+
+} // namespace
+
+mlir::Value Extent::emit(Emit &e) const {
+  mlir::Value value = e.i64(factor);
+  for (unsigned dim : dims)
+    value = e.mul(e.dim(dim), value);
+  return value;
+}
+
+MatmulPlan planMatmul(const MatmulDescription &d, const Target &target) {
+  MatmulPlan plan;
+  int64_t bytes = Emit::storageBytes(Emit::computeType(d.a.storage));
+  bool readInPlace = d.b.columnStride.is(1) || d.b.rowStride.is(1);
+  int64_t least = d.m.isFixed() ? d.m.factor : 1;
+  plan.smallRows = readInPlace && least <= 8 ? std::min<int64_t>(8, d.m.max) : 0;
+  plan.packed = d.m.max > plan.smallRows;
+  plan.kUnroll =
+      std::min(4u, target.lanes(bytes * 8)); // a vector along k is a whole number of steps
+  chooseRegisterTile(plan, d, target);
+  chooseCacheBlocks(plan, d, target, bytes);
+  chooseItems(plan, d);
+
+  // Packed panels are written in whole vectors, hence the rounding and the vector of slack.
+  int64_t lanes = target.lanes(bytes * 8), a = 0, b = 0, sums = 0;
+  if (plan.packed) {
+    plan.bDepth = roundUp(plan.kc, lanes);
+    plan.aDepth = plan.packWholeA ? roundUp(d.k.max, lanes) : plan.bDepth;
+    a = plan.mc * plan.aDepth + lanes;
+    b = plan.nc * plan.bDepth + lanes;
+    sums = d.k.max > plan.kc ? plan.mc * plan.nc : plan.mr * plan.nr();
+  }
+  if (plan.smallRows > 0) {
+    plan.sliceN = d.b.columnStride.is(1) ? 512 : 128;
+    plan.sliceN = std::min(plan.sliceN, roundUp(d.n.max, lanes));
+    int64_t rows = d.m.isFixed() ? d.m.factor : llvm::PowerOf2Ceil(plan.smallRows);
+    a = std::max(a, rows * roundUp(d.k.max, lanes));
+    sums = std::max(sums, rows * plan.sliceN);
+  }
+  for (int64_t elements : {a, b, sums}) {
+    plan.scratchOffsets.push_back(plan.scratchBytes);
+    plan.scratchBytes += roundUp(elements * bytes, 64);
+  }
+  return plan;
+}
+
+} // namespace lmc::cpu
