@@ -1,0 +1,44 @@
+// A pre-tokenizer's regular expression, run by PCRE2 with the meaning it has in Hugging Face's
+// library.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace lmc {
+
+/// GPT-2's pattern: contractions, words, numbers, punctuation, each with one space before it, and
+/// runs of white space.
+extern const std::string_view gpt2Pattern;
+
+/// True if this pattern never matches across the border between a character that is not white space
+/// and a following space, nor looks behind it: a text may then be cut there.
+bool patternBreaksBeforeSpaces(std::string_view pattern);
+
+/// The last such border whose left character is ASCII; 0 if there is none.
+size_t lastCutBeforeSpace(std::string_view text);
+
+class SplitPattern {
+public:
+  /// Error naming the pattern and PCRE2's reason if it does not compile.
+  explicit SplitPattern(std::string_view pattern);
+
+  using Range = std::pair<size_t, size_t>; // begin, end
+
+  /// The non-overlapping, non-empty matches from left to right, in linear time for sensible
+  /// patterns; a pattern that backtracks beyond PCRE2's limit is an Error. Bytes that are not UTF-8
+  /// never match.
+  void findAll(std::string_view text, std::vector<Range> &matches) const;
+
+private:
+  struct Free {
+    void operator()(void *code) const;
+  };
+  std::string pattern;
+  std::unique_ptr<void, Free> code;
+};
+
+} // namespace lmc

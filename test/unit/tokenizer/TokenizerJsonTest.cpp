@@ -1,0 +1,141 @@
+// What a tokenizer.json may say, and what is refused by name.
+#include "TestData.h"
+#include "frontend/tokenizer/Tokenizer.h"
+#include "runtime/Error.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace lmc {
+
+using Ids = std::vector<int32_t>;
+using Json = nlohmann::json;
+
+static std::string errorOf(const std::string &text, const std::string &config = {}) {
+  try {
+    parseTokenizer(text, config, "t.json");
+  } catch (const Error &error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+struct Refusal {
+  const char *patch;   // merged into bpe.json
+  const char *message; // part of the error
+};
+
+TEST(TokenizerJson, refusals) {
+  const Refusal cases[] = {
+      {R"({"model": {"type": "Unigram"}})", "unknown tokenizer model 'Unigram'"},
+      {R"({"model": {"type": 3}})", "'type' must be a string"},
+      {R"({"model": null})", "'type' must be a string"},
+      {R"({"model": {"dropout": 0.1}})", "'dropout' is not supported"},
+      {R"({"model": {"end_of_word_suffix": "</w>"}})", "'end_of_word_suffix' is not supported"},
+      {R"({"model": {"vocab": {}, "merges": 1}})", "'model.merges' must be an array"},
+      {R"({"model": {"vocab": null}})", "'model.vocab' must be a non-empty object"},
+      {R"({"model": {"vocab": {"zz": -1}}})", "id of token 'zz' must be an integer"},
+      {R"({"model": {"vocab": {"zz": 4000000000}}})", "id of token 'zz' must be an integer"},
+      {R"({"model": {"vocab": {"zz": 7.5}}})", "id of token 'zz' must be an integer"},
+      {R"({"model": {"vocab": {"zz": 7}}})", "the same id 7"},
+      {R"({"model": {"merges": ["a b c"]}})", "merge 'a b c' must be two tokens"},
+      {R"({"model": {"merges": [["a", "@@"]]}})", "which is not in the vocabulary"},
+      {R"({"model": {"merges": [["a", 1]]}})", "a merge must be a pair of tokens"},
+      {R"({"model": {"unk_token": "<unk>"}})", "unk_token '<unk>' is not in the vocabulary"},
+      {R"({"model": {"fuse_unk": "yes"}})", "'fuse_unk' must be true or false"},
+      {R"({"truncation": {"max_length": 3}})", "'truncation' is not supported"},
+      {R"({"padding": {"strategy": {"Fixed": 8}}})", "'padding' to a fixed length"},
+      {R"({"normalizer": {"type": "NFKC"}})", "unknown normalizer 'NFKC'"},
+      {R"({"normalizer": {"type": "Sequence"}})", "'normalizers' must be an array"},
+      {R"({"normalizer": {"type": "Replace", "pattern": {"Regex": "a"}, "content": "b"}})",
+       "needs a pattern that is a non-empty string"},
+      {R"({"pre_tokenizer": {"type": "Whitespace"}})", "unknown pre_tokenizer 'Whitespace'"},
+      {R"({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "("}, "behavior": "Isolated"}})",
+       "tokenizer pattern \"(\""},
+      {R"({"pre_tokenizer": {"type": "Split", "pattern": {"String": "a"}, "behavior": "Odd"}})",
+       "unknown behavior 'Odd'"},
+      {R"({"post_processor": {"type": "Odd"}})", "unknown post_processor 'Odd'"},
+      {R"({"post_processor": {"type": "BertProcessing", "sep": ["a", 99999], "cls": ["b", 1]}})",
+       "adds id 99999"},
+      {R"({"decoder": {"type": "WordPiece"}})", "unknown decoder 'WordPiece'"},
+      {R"({"decoder": {"type": "Strip", "content": " ", "start": 1, "stop": 0}})",
+       "unknown decoder 'Strip' at its place"},
+      {R"({"decoder": null, "pre_tokenizer": null})", "'decoder' is missing"},
+      {R"({"added_tokens": {}})", "'added_tokens' must be an array"},
+      {R"({"added_tokens": [{"id": 5, "content": "<x>"}]})", "has the id 5 of token"},
+      {R"({"added_tokens": [{"id": 900, "content": "a"}]})", "has the id 900, but"},
+      {R"({"added_tokens": [{"id": 900, "content": "<x>", "single_word": true}]})",
+       "'single_word'"},
+  };
+  Json base = readTable("bpe.json");
+  for (const Refusal &refusal : cases) {
+    Json file = base;
+    file.merge_patch(Json::parse(refusal.patch));
+    std::string message = errorOf(file.dump());
+    EXPECT_THAT(message, testing::HasSubstr(refusal.message)) << refusal.patch;
+    EXPECT_THAT(message, testing::StartsWith("'t.json': ")) << refusal.patch;
+  }
+}
+
+TEST(TokenizerJson, brokenJson) {
+  std::string text = readFile("test/data/tokenizer/bpe.json");
+  EXPECT_THAT(errorOf(""), testing::HasSubstr("parse error"));
+  EXPECT_THAT(errorOf("[]"), testing::HasSubstr("must be an object"));
+  EXPECT_THAT(errorOf("3"), testing::HasSubstr("must be an object"));
+  for (size_t size = 1; size < text.size(); size += 97)
+    EXPECT_NE(errorOf(text.substr(0, size)), "no error");
+  EXPECT_THAT(errorOf(std::string(100000, '[')), testing::HasSubstr("nested deeper"));
+}
+
+TEST(TokenizerJson, configDecidesAboutBosAndEos) {
+  std::string text = readFile("test/data/tokenizer/bpe.json");
+  auto ids = [&](const std::string &config) {
+    return parseTokenizer(text, config)->encode("e", true);
+  };
+  Ids plain = ids("");
+  ASSERT_EQ(plain.size(), 1u);
+  EXPECT_EQ(ids(R"({"bos_token": "<|endoftext|>", "add_bos_token": true})"), (Ids{0, plain[0]}));
+  EXPECT_EQ(ids(R"({"eos_token": {"content": "<|endoftext|>"}, "add_eos_token": true})"),
+            (Ids{plain[0], 0}));
+  EXPECT_EQ(ids(R"({"bos_token": "<|endoftext|>", "add_bos_token": false})"), plain);
+  EXPECT_THAT(errorOf(text, R"({"bos_token": "<nope>"})"),
+              testing::HasSubstr("bos_token '<nope>' is not in the vocabulary"));
+  EXPECT_THAT(errorOf(text, "[]"), testing::HasSubstr("tokenizer_config.json must be an object"));
+
+  std::string config = R"({"bos_token": "<|endoftext|>", "add_bos_token": true})";
+  std::unique_ptr<Tokenizer> first = parseTokenizer(text, config);
+  std::unique_ptr<Tokenizer> again = parseTokenizer(first->serialize(), first->serializeConfig());
+  EXPECT_EQ(again->encode("e", true), first->encode("e", true));
+}
+
+TEST(TokenizerJson, configTakesTheTemplatesBosAway) {
+  Json file = readTable("bpe.json");
+  file["post_processor"] = Json::parse(R"({"type": "TemplateProcessing",
+      "single": [{"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}},
+                 {"Sequence": {"id": "A", "type_id": 0}}],
+      "special_tokens": {"<|endoftext|>": {"id": "<|endoftext|>", "ids": [0], "tokens": []}}})");
+  EXPECT_EQ(parseTokenizer(file.dump())->encode("", true), (Ids{0}));
+  EXPECT_EQ(parseTokenizer(file.dump(), R"({"add_bos_token": false})")->encode("", true), (Ids{}));
+}
+
+TEST(TokenizerJson, aByteWithoutATokenIsAnError) {
+  Json file = readTable("bpe.json");
+  file["model"]["merges"] = Json::array();
+  file["model"]["vocab"] = {{"a", 1}, {"b", 2}};
+  std::unique_ptr<Tokenizer> tokenizer = parseTokenizer(file.dump());
+  EXPECT_EQ(tokenizer->encode("ab", false), (Ids{1, 2}));
+  try {
+    tokenizer->encode("abc", false);
+    FAIL() << "no error";
+  } catch (const Error &error) {
+    EXPECT_STREQ(error.what(),
+                 "the tokenizer has no token for 'c' (byte 0x63) and no unknown token");
+  }
+}
+
+TEST(TokenizerJson, missingFilesAreNamed) {
+  EXPECT_THROW(loadTokenizer("no/such/folder"), Error);
+  EXPECT_THROW(loadTokenizer("test/data"), Error); // a folder without tokenizer.json
+}
+
+} // namespace lmc
