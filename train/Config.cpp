@@ -419,6 +419,27 @@ std::string resolvedYaml(const TrainConfig &config) {
   return std::string(out.c_str()) + "\n";
 }
 
+std::vector<ConfigChange> changesSince(const fs::path &resolvedCopy, const TrainConfig &config) {
+  ConfigSource before(resolvedCopy, {});
+  std::vector<ConfigChange> changes;
+  auto textOf = [](const YAML::Node &node) {
+    return node.IsDefined() ? YAML::Dump(node) : std::string("(none)");
+  };
+  for (const Field &field : table()) {
+    bool shapesTraining = field.key != "source_path" && field.key != "target";
+    for (std::string_view section : {"eval.", "checkpoint.", "log.", "metrics."})
+      shapesTraining &= !field.key.starts_with(section);
+    // Through text and back, so that both sides have the same style.
+    YAML::Node value = field.write(config);
+    if (value.IsDefined())
+      value = YAML::Load(YAML::Dump(value));
+    std::string was = textOf(before.find(field.key)), is = textOf(value);
+    if (shapesTraining && was != is)
+      changes.push_back({std::string(field.key), was, is});
+  }
+  return changes;
+}
+
 std::string configHelp() {
   size_t keyWidth = 0, kindWidth = 0, fallbackWidth = 0;
   for (const Field &field : table()) {

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace lmc {
 
@@ -88,6 +89,17 @@ TrainConfig loadTrainConfig(const std::filesystem::path &file,
 
 /// The config with every default filled in and every path absolute; loadTrainConfig reads it again.
 std::string resolvedYaml(const TrainConfig &config);
+
+/// One key whose value differs, each side as YAML.
+struct ConfigChange {
+  std::string key, before, now;
+};
+
+/// What a resolved copy in a checkpoint says differently, of the keys that shape the training
+/// itself (not where it logs, evaluates, saves or runs). Throws Error where the copy cannot be
+/// read.
+std::vector<ConfigChange> changesSince(const std::filesystem::path &resolvedCopy,
+                                       const TrainConfig &config);
 
 /// The table of keys: key, kind, default, meaning (`lmc train --help-config`).
 std::string configHelp();

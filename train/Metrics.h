@@ -1,0 +1,28 @@
+// The Prometheus endpoint of a training run.
+#pragma once
+
+#include "train/StepRecord.h"
+
+#include <memory>
+#include <string>
+
+namespace lmc {
+
+/// Serves http://<listen>/metrics with lmc_training_loss, lmc_grad_norm, lmc_learning_rate,
+/// lmc_tokens_per_second, lmc_training_step, lmc_step_duration_seconds (a histogram) and
+/// lmc_arena_bytes, from its own threads.
+class TrainingMetrics {
+public:
+  /// listen: host:port; port 0 takes a free one. Throws Error where it cannot be bound.
+  TrainingMetrics(const std::string &listen, uint64_t arenaBytes);
+  ~TrainingMetrics();
+
+  void update(const StepRecord &record);
+  int port() const; ///< the one that was bound
+
+private:
+  struct Impl;
+  std::unique_ptr<Impl> impl;
+};
+
+} // namespace lmc
