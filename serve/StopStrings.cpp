@@ -1,6 +1,7 @@
 #include "serve/StopStrings.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 namespace lmc {
@@ -9,12 +10,16 @@ std::string StopStrings::push(std::string_view text) {
   if (hit)
     return {};
   held += text;
-  size_t first = std::string::npos;
+  // The stop string that is complete first ends the text, whatever pieces it comes in; of two that
+  // are complete together, the one that begins first.
+  size_t begin = std::string::npos, end = std::string::npos;
   for (const std::string &stop : stops)
-    first = std::min(first, held.find(stop));
-  if (first != std::string::npos) {
+    if (size_t at = held.find(stop); at != std::string::npos)
+      if (std::pair(at + stop.size(), at) < std::pair(end, begin))
+        std::tie(end, begin) = std::pair(at + stop.size(), at);
+  if (begin != std::string::npos) {
     hit = true;
-    held.resize(first);
+    held.resize(begin);
     return flush();
   }
   // The longest end of the text that begins some stop string stays back.
