@@ -49,6 +49,8 @@ Progress::~Progress() {
 }
 
 void Progress::step(const StepRecord &record, double now) {
+  if (!output.out)
+    return;
   smoothSeconds = any ? 0.9 * smoothSeconds + 0.1 * record.seconds : record.seconds;
   bool last = record.step == steps;
   bool due = !any || last || now - lastDrawn >= (output.terminal ? 0.1 : 5.0);
@@ -98,6 +100,8 @@ void Progress::erase() {
 }
 
 void Progress::line(std::string_view text) {
+  if (!output.out)
+    return;
   erase();
   *output.out << text << "\n" << std::flush;
 }

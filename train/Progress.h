@@ -13,7 +13,7 @@ namespace lmc {
 
 /// Where the lines go.
 struct ProgressOutput {
-  std::ostream *out = nullptr;
+  std::ostream *out = nullptr; ///< null: say nothing
   bool terminal = false;
   std::function<int()> columns; ///< width of the terminal now; asked at each redraw
 
