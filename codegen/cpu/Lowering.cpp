@@ -1,5 +1,6 @@
 #include "codegen/cpu/Lowering.h"
 
+#include "codegen/cpu/VectorMath.h"
 #include "runtime/Error.h"
 
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
@@ -158,6 +159,7 @@ void refuseUndefinedSymbols(llvm::MemoryBufferRef buffer) {
 std::unique_ptr<llvm::Module> toLLVM(ModuleOp kernels, const Target &target,
                                      llvm::LLVMContext &context) {
   OwningOpRef<ModuleOp> module(kernels.clone());
+  expandMath(*module, target);
   convertToLLVMDialect(*module);
   refuseLibraryCalls(*module);
 
