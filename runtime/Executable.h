@@ -20,12 +20,13 @@ std::string_view nameOf(executable::DType type); ///< "f32"
 /// An executable in memory, made by a code generator or read from a file. Immutable once made.
 class Executable {
 public:
-  /// Takes a message and its data section. Does not check it: the producer is ours (save() and Session
-  /// do). Every offset in it is a multiple of kArenaAlignment; save() fills in the checksums.
+  /// Takes a message and its data section. Does not check it: the producer is ours (save() and
+  /// Session do). Every offset in it is a multiple of kArenaAlignment; save() fills in the
+  /// checksums.
   Executable(executable::Executable message, std::vector<std::byte> data);
 
-  /// Maps and checks a file (bounds, checksums, cross references). Throws Error naming the file and the
-  /// field that is wrong. An .lmx holds machine code: run only files from sources you trust.
+  /// Maps and checks a file (bounds, checksums, cross references). Throws Error naming the file and
+  /// the field that is wrong. An .lmx holds machine code: run only files from sources you trust.
   static std::shared_ptr<const Executable> load(const std::filesystem::path &file);
 
   /// Writes to a temporary name beside `file`, syncs, renames. Throws Error; an older file stays.
@@ -42,7 +43,8 @@ public:
 private:
   executable::Executable proto;
   struct Mapping;
-  std::shared_ptr<const Mapping> mapping; // of the file, or of a copy of the data; null if there is none
+  std::shared_ptr<const Mapping>
+      mapping; // of the file, or of a copy of the data; null if there is none
 };
 
 } // namespace lmc

@@ -1,4 +1,5 @@
-// Runs an executable: takes the arena once, at the size the plan printed, and walks flat launch lists.
+// Runs an executable: takes the arena once, at the size the plan printed, and walks flat launch
+// lists.
 //
 //   arena = state region | slots x slot region (KV caches) | transient region | workers x scratch
 //
@@ -31,13 +32,17 @@ struct NonFinite {
 
 /// One row of the memory ledger; its rows add up to Session::arenaBytes() plus the mapped rows.
 struct LedgerRow {
-  std::string category; ///< parameters, gradients, moments, caches, inputs_outputs, activations, workspace, mapped_weights
+  /// parameters, gradients, moments, caches, state (with gaps between tensors), inputs_outputs,
+  /// activations, workspace, mapped_weights; all of them, in this order, also when empty.
+  std::string category;
   uint64_t bytes = 0;
   uint64_t count = 0; ///< buffers in it
 };
 
 class Session {
 public:
+  /// Checks the executable (Verify.h), loads its code, takes the arena as zeros and copies stored
+  /// tensors that live in it. Throws Error.
   Session(std::shared_ptr<const Executable> executable, SessionOptions options = {});
   ~Session();
   Session(const Session &) = delete;
@@ -46,17 +51,20 @@ public:
   const Executable &executable() const;
   int threads() const;
 
-  /// The bytes of a named tensor; slot counts only for CACHE tensors. Throws Error for unknown names.
+  /// The bytes of a named tensor; slot counts only for CACHE tensors. Tensors that are used where
+  /// they are mapped are read-only memory. Throws Error for unknown names, slots, and another
+  /// element type.
   std::span<std::byte> bytes(std::string_view tensor, int slot = 0);
   std::span<float> f32(std::string_view tensor, int slot = 0);
   std::span<int32_t> i32(std::string_view tensor, int slot = 0);
 
-  /// Runs one program to its end. dims: one extent per Executable dim, within its range (throws Error
-  /// otherwise); empty means every dim at its maximum. slot: whose caches CACHE buffers are.
+  /// Runs one program to its end. dims: one extent per Executable dim, within its range (throws
+  /// Error otherwise); empty means every dim at its maximum. slot: whose caches CACHE buffers are.
   void run(std::string_view program, std::span<const int64_t> dims = {}, int slot = 0);
 
-  /// Runs like run(), but after each launch looks for NaN and infinity in its f32 outputs and stops at
-  /// the first one. State is left as the launches so far left it: callers keep a copy if they go on.
+  /// Runs like run(), but after each launch looks for NaN and infinity in its float outputs and
+  /// stops at the first one. State is left as the launches so far left it: callers keep a copy if
+  /// they go on.
   std::optional<NonFinite> runChecked(std::string_view program, std::span<const int64_t> dims = {},
                                       int slot = 0);
 
@@ -64,8 +72,9 @@ public:
   void setProfiling(bool on);
   std::span<const double> launchSeconds() const;
 
-  uint64_t arenaBytes() const;     ///< what was taken
-  uint64_t arenaPeakBytes() const; ///< highest byte that any launch or tensor touches; equals the plan
+  uint64_t arenaBytes() const; ///< what was taken
+  uint64_t
+  arenaPeakBytes() const; ///< highest byte that any launch or tensor touches; equals the plan
 private:
   struct Impl;
   std::unique_ptr<Impl> impl;

@@ -45,7 +45,7 @@ int resolveThreads(int requested) {
 Team::Team(int threadCount)
     : numWorkers(std::max(1, threadCount)),
       // With more workers than cores the one waited for may need this very core.
-      spins(numWorkers <= availableCores() ? 1000 : 0) {
+      spins(numWorkers <= availableCores() ? 200 : 0) {
   try {
     for (int worker = 1; worker < numWorkers; ++worker)
       threads.emplace_back([this, worker] { serve(worker); });

@@ -6,7 +6,9 @@
 #include <gmock/gmock.h>
 
 #include <cstdlib>
+#include <initializer_list>
 #include <map>
+#include <utility>
 
 using namespace lmc;
 using lmc::test::errorOf;
@@ -17,7 +19,7 @@ namespace {
 /// Sets variables (null: unset) and puts the old values back.
 class Environment {
 public:
-  explicit Environment(std::map<std::string, const char *> values) {
+  Environment(std::initializer_list<std::pair<std::string, const char *>> values) {
     for (auto [name, value] : values) {
       const char *old = std::getenv(name.c_str());
       before[name] = old ? std::optional<std::string>(old) : std::nullopt;
@@ -40,18 +42,18 @@ private:
 
 TEST(Knobs, Threads) {
   {
-    Environment set({{"LMC_THREADS", "3"}});
+    Environment set{{"LMC_THREADS", "3"}};
     EXPECT_EQ(knobs::threads(), 3);
     EXPECT_EQ(resolveThreads(0), 3);
     EXPECT_EQ(resolveThreads(2), 2);
   }
   {
-    Environment set({{"LMC_THREADS", nullptr}});
+    Environment set{{"LMC_THREADS", nullptr}};
     EXPECT_EQ(knobs::threads(), std::nullopt);
     EXPECT_GE(resolveThreads(0), 1);
   }
   for (const char *bad : {"0", "-1", "two", "2x", "1025", "99999999999"}) {
-    Environment set({{"LMC_THREADS", bad}});
+    Environment set{{"LMC_THREADS", bad}};
     EXPECT_THAT(errorOf([] { knobs::threads(); }),
                 HasSubstr("LMC_THREADS: '" + std::string(bad) + "' is not a number of threads"));
   }
@@ -60,31 +62,31 @@ TEST(Knobs, Threads) {
 
 TEST(Knobs, CacheFolder) {
   {
-    Environment set({{"LMC_CACHE_DIR", "a"}, {"XDG_CACHE_HOME", "b"}, {"HOME", "c"}});
+    Environment set{{"LMC_CACHE_DIR", "a"}, {"XDG_CACHE_HOME", "b"}, {"HOME", "c"}};
     EXPECT_EQ(knobs::cacheFolder(), "a");
   }
   {
-    Environment set({{"LMC_CACHE_DIR", ""}, {"XDG_CACHE_HOME", "b"}, {"HOME", "c"}});
+    Environment set{{"LMC_CACHE_DIR", ""}, {"XDG_CACHE_HOME", "b"}, {"HOME", "c"}};
     EXPECT_EQ(knobs::cacheFolder(), "b/lmc");
   }
   {
-    Environment set({{"LMC_CACHE_DIR", nullptr}, {"XDG_CACHE_HOME", nullptr}, {"HOME", "c"}});
+    Environment set{{"LMC_CACHE_DIR", nullptr}, {"XDG_CACHE_HOME", nullptr}, {"HOME", "c"}};
     EXPECT_EQ(knobs::cacheFolder(), "c/.cache/lmc");
   }
-  Environment set({{"LMC_CACHE_DIR", nullptr}, {"XDG_CACHE_HOME", nullptr}, {"HOME", nullptr}});
+  Environment set{{"LMC_CACHE_DIR", nullptr}, {"XDG_CACHE_HOME", nullptr}, {"HOME", nullptr}};
   EXPECT_EQ(knobs::cacheFolder(), std::nullopt);
 }
 
 TEST(Knobs, LogLevel) {
   {
-    Environment set({{"LMC_LOG", nullptr}});
+    Environment set{{"LMC_LOG", nullptr}};
     EXPECT_EQ(knobs::logLevel(), knobs::LogLevel::Info);
   }
   {
-    Environment set({{"LMC_LOG", "debug"}});
+    Environment set{{"LMC_LOG", "debug"}};
     EXPECT_EQ(knobs::logLevel(), knobs::LogLevel::Debug);
   }
-  Environment set({{"LMC_LOG", "loud"}});
+  Environment set{{"LMC_LOG", "loud"}};
   EXPECT_THAT(errorOf([] { knobs::logLevel(); }), HasSubstr("'loud' is not a level"));
 }
 
