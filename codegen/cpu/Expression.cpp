@@ -1,0 +1,303 @@
+#include "codegen/cpu/Expression.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+
+namespace lmc::cpu {
+
+Expression::Expression(Emit &emit, Block &body, const Symbols &symbols)
+    : emit(emit), body(body), symbols(symbols) {}
+
+Extent Expression::extent(const lm::Dim &dim) const {
+  if (dim.isStatic())
+    return Extent(dim.size);
+  const Symbol &symbol = symbols.at(dim.symbol.getValue());
+  return Extent::symbolic(symbol.dim, symbol.max);
+}
+
+Extent Expression::product(ArrayRef<lm::Dim> shape) const {
+  Extent result(1);
+  for (const lm::Dim &dim : shape) {
+    Extent factor = extent(dim);
+    result.factor *= factor.factor;
+    result.max *= factor.max;
+    result.dims.append(factor.dims.begin(), factor.dims.end());
+  }
+  return result;
+}
+
+SmallVector<Extent, 4> Expression::strides(ArrayRef<lm::Dim> shape) const {
+  SmallVector<Extent, 4> result;
+  for (size_t i = 0; i < shape.size(); ++i)
+    result.push_back(product(shape.drop_front(i + 1)));
+  return result;
+}
+
+void Expression::define(Value value, Value elements) {
+  known.push_back({value, true, {}, 0, elements});
+}
+
+Value Expression::lookup(Value value, const Index &index) {
+  for (const Known &entry : llvm::reverse(known))
+    if (entry.value == value &&
+        (entry.everywhere || (entry.lane == index.lane && entry.at == index.at)))
+      return entry.elements;
+  return {};
+}
+
+Value Expression::evaluate(Value value, const Index &index) {
+  if (Value elements = lookup(value, index))
+    return elements;
+  Value elements = compute(value, index);
+  known.push_back({value, false, index.at, index.lane, elements});
+  return elements;
+}
+
+Value Expression::evaluateLanes(Value value, const Index &index) {
+  Value elements = evaluate(value, index);
+  if (index.lane >= 0 && index.lanes.width > 1 && Emit::widthOf(elements) == 1)
+    return emit.splat(elements, index.lanes.width);
+  return elements;
+}
+
+/// The operand's index where `op` only moves elements.
+std::optional<Index> Expression::viewIndex(Operation *op, const Index &index, Emit &emit) {
+  Index inner = index;
+  if (auto broadcast = dyn_cast<lm::BroadcastOp>(op)) {
+    inner.at.clear();
+    inner.lane = -1;
+    lm::Shape from = lm::shapeOf(broadcast.getX()), to = lm::shapeOf(broadcast.getY());
+    for (auto [i, dim] : llvm::enumerate(broadcast.getDims())) {
+      bool repeated = from[i] != to[dim];
+      inner.at.push_back(repeated ? emit.i64(0) : index.at[dim]);
+      if (!repeated && dim == index.lane)
+        inner.lane = static_cast<int>(i);
+    }
+    if (inner.lane < 0)
+      inner.lanes = Lanes();
+    return inner;
+  }
+  if (auto slice = dyn_cast<lm::SliceOp>(op)) {
+    int64_t start = slice.getStart();
+    inner.at[slice.getDim()] = emit.add(index.at[slice.getDim()], start);
+    if (static_cast<int64_t>(slice.getDim()) == index.lane) {
+      inner.low += start;
+      if (inner.high != INT64_MAX)
+        inner.high += start;
+    }
+    return inner;
+  }
+  if (auto transpose = dyn_cast<lm::TransposeOp>(op)) {
+    for (auto [to, from] : llvm::enumerate(transpose.getPermutation())) {
+      inner.at[from] = index.at[to];
+      if (static_cast<int>(to) == index.lane)
+        inner.lane = static_cast<int>(from);
+    }
+    return inner;
+  }
+  return std::nullopt;
+}
+
+Value Expression::compute(Value value, const Index &index) {
+  if (auto argument = dyn_cast<BlockArgument>(value))
+    return loadFrom(emit.buffer(argument.getArgNumber()), cast<RankedTensorType>(value.getType()),
+                    index);
+  Operation *op = value.getDefiningOp();
+  if (std::optional<Index> inner = viewIndex(op, index, emit))
+    return evaluate(op->getOperand(0), *inner);
+  return llvm::TypeSwitch<Operation *, Value>(op)
+      .Case([&](lm::ConstantOp o) { return constant(o, index); })
+      .Case([&](lm::IotaOp o) { return iota(o, index); })
+      .Case([&](lm::ConcatOp o) { return concat(o, index); })
+      .Case([&](lm::GatherOp o) { return gather(o, index); })
+      .Default([&](Operation *o) { return pointwise(o, index); });
+}
+
+Value Expression::loadFrom(Value pointer, RankedTensorType type, const Index &index) {
+  lm::Shape shape = lm::shapeOf(type);
+  SmallVector<Extent, 4> steps = strides(shape);
+  Value at = emit.i64(0);
+  for (auto [i, step] : llvm::zip(index.at, steps))
+    at = emit.add(at, emit.mul(i, step.emit(emit)));
+  Type element = type.getElementType();
+  if (index.lane < 0)
+    return emit.load(element, pointer, at);
+  if (steps[index.lane].is(1) || index.lanes.width == 1)
+    return emit.load(element, pointer, at, index.lanes);
+  return emit.loadStrided(element, pointer, at, steps[index.lane].emit(emit), index.lanes);
+}
+
+Value Expression::constant(lm::ConstantOp op, const Index &index) {
+  auto values = cast<DenseElementsAttr>(op.getValue());
+  Type compute = Emit::computeType(values.getElementType());
+  if (values.isSplat()) {
+    if (isa<FloatType>(compute)) {
+      APFloat number = values.getSplatValue<APFloat>();
+      bool loses;
+      number.convert(APFloat::IEEEdouble(), APFloat::rmNearestTiesToEven, &loses);
+      return emit.constant(compute, number.convertToDouble());
+    }
+    APInt number = values.getSplatValue<APInt>();
+    int64_t wide = number.getBitWidth() == 1 ? number.getZExtValue() : number.getSExtValue();
+    return emit.constant(compute, static_cast<double>(wide));
+  }
+  return loadFrom(emit.table(values), cast<RankedTensorType>(op.getType()), index);
+}
+
+Value Expression::iota(lm::IotaOp op, const Index &index) {
+  auto dim = static_cast<int>(op.getDim());
+  Type element = lm::elementOf(op.getY());
+  OpBuilder &b = emit.builder();
+  // Counted in integers, converted at the end: exact as long as the element type is.
+  Type integer = isa<FloatType>(element) ? b.getI32Type() : element;
+  Value first = index.at[dim];
+  if (!integer.isInteger(64))
+    first = b.create<arith::TruncIOp>(emit.loc(), integer, first);
+  if (dim == index.lane && index.lanes.width > 1)
+    first = b.create<arith::AddIOp>(emit.loc(), emit.splat(first, index.lanes.width),
+                                    emit.iota(integer, index.lanes.width));
+  if (!isa<FloatType>(element))
+    return first;
+  Type result = Emit::vectorOf(Emit::computeType(element), Emit::widthOf(first));
+  return b.create<arith::SIToFPOp>(emit.loc(), result, first);
+}
+
+Value Expression::pointwise(Operation *op, const Index &index) {
+  auto rules = dyn_cast<lm::PointwiseOp>(op);
+  assert(rules && "fusion put an op into a kernel that no family computes here");
+  SmallVector<Value> operands;
+  unsigned width = 1;
+  for (Value operand : op->getOperands()) {
+    operands.push_back(evaluate(operand, index));
+    width = std::max(width, Emit::widthOf(operands.back()));
+  }
+  for (Value &operand : operands)
+    if (width > 1 && Emit::widthOf(operand) == 1)
+      operand = emit.splat(operand, width);
+  Type result = Emit::vectorOf(Emit::computeType(lm::elementOf(op->getResult(0))), width);
+  return rules.scalarForm(emit.builder(), emit.loc(), operands, result);
+}
+
+Value Expression::concat(lm::ConcatOp op, const Index &index) {
+  auto dim = static_cast<int>(op.getDim());
+  SmallVector<int64_t> starts = {0};
+  for (Value x : op.getXs())
+    starts.push_back(starts.back() + lm::shapeOf(x)[dim].size);
+  auto operandAt = [&](size_t i) {
+    Index inner = index;
+    inner.at[dim] = emit.sub(index.at[dim], emit.i64(starts[i]));
+    if (dim == index.lane) {
+      inner.low -= starts[i];
+      if (inner.high != INT64_MAX)
+        inner.high -= starts[i];
+    }
+    return evaluateLanes(op.getXs()[i], inner);
+  };
+  size_t last = op.getXs().size() - 1;
+  if (dim == index.lane) {
+    for (size_t i = 0; i <= last; ++i)
+      if (index.low >= starts[i] && index.high <= starts[i + 1])
+        return operandAt(i);
+    llvm_unreachable("loops are split where a concat changes its operand");
+  }
+  // One operand for all lanes, known when the kernel runs.
+  std::function<Value(size_t)> pick = [&](size_t i) -> Value {
+    Scope branch(*this);
+    if (i == last)
+      return operandAt(i);
+    Value before = emit.less(index.at[dim], emit.i64(starts[i + 1]));
+    return emit.choose(
+        before,
+        [&] {
+          Scope inner(*this);
+          return Emit::Values{operandAt(i)};
+        },
+        [&] { return Emit::Values{pick(i + 1)}; })[0];
+  };
+  return pick(0);
+}
+
+Value Expression::gather(lm::GatherOp op, const Index &index) {
+  auto last = static_cast<int>(index.at.size()) - 1;
+  assert(index.lane < 0 || index.lane == last);
+  Index ids = index;
+  ids.at.pop_back();
+  ids.lane = -1;
+  ids.lanes = Lanes();
+  Value id = evaluate(op.getIds(), ids);
+  Index row = index;
+  row.at = {emit.builder().create<arith::ExtSIOp>(emit.loc(), emit.i64Type(), id), index.at[last]};
+  row.lane = index.lane < 0 ? -1 : 1;
+  return evaluate(op.getTable(), row);
+}
+
+void Expression::hoistUniform(Value value, const Index &index) {
+  llvm::DenseSet<Value> seen;
+  std::function<void(Value, const Index &)> visit = [&](Value v, const Index &at) {
+    if (!seen.insert(v).second || lookup(v, at))
+      return;
+    if (at.lane < 0) {
+      evaluate(v, at);
+      return;
+    }
+    Operation *op = v.getDefiningOp();
+    if (!op || isa<lm::ConstantOp, lm::IotaOp, lm::ReduceOp>(op))
+      return;
+    if (std::optional<Index> inner = viewIndex(op, at, emit)) {
+      visit(op->getOperand(0), *inner);
+      return;
+    }
+    if (isa<lm::PointwiseOp>(op))
+      for (Value operand : op->getOperands())
+        visit(operand, at);
+  };
+  visit(value, index);
+}
+
+void Expression::store(unsigned output, Value elements, const Index &index) {
+  auto type = cast<RankedTensorType>(body.getTerminator()->getOperand(output).getType());
+  Value at = emit.i64(0);
+  for (auto [i, step] : llvm::zip(index.at, strides(lm::shapeOf(type))))
+    at = emit.add(at, emit.mul(i, step.emit(emit)));
+  Value pointer = emit.buffer(body.getNumArguments() + output);
+  if (index.lane >= 0 && index.lanes.width > 1 && Emit::widthOf(elements) == 1)
+    elements = emit.splat(elements, index.lanes.width);
+  emit.store(type.getElementType(), elements, pointer, at, index.lane < 0 ? Lanes() : index.lanes);
+}
+
+void Expression::collectSegments(Value value, int64_t extent, SmallVectorImpl<int64_t> &bounds) {
+  // Follows the last dimension down through views and pointwise ops; `shift` is what slices added.
+  llvm::DenseSet<Value> seen;
+  std::function<void(Value, int64_t, int64_t)> visit = [&](Value v, int64_t dim, int64_t shift) {
+    Operation *op = v.getDefiningOp();
+    if (!op || dim < 0 || !seen.insert(v).second)
+      return;
+    if (auto slice = dyn_cast<lm::SliceOp>(op)) {
+      int64_t start = static_cast<int64_t>(slice.getDim()) == dim ? slice.getStart() : 0;
+      return visit(slice.getX(), dim, shift + start);
+    }
+    if (auto transpose = dyn_cast<lm::TransposeOp>(op))
+      return visit(transpose.getX(), transpose.getPermutation()[dim], shift);
+    if (auto broadcast = dyn_cast<lm::BroadcastOp>(op)) {
+      auto *at = llvm::find(broadcast.getDims(), dim);
+      return visit(broadcast.getX(),
+                   at == broadcast.getDims().end() ? -1 : at - broadcast.getDims().begin(), shift);
+    }
+    int64_t start = 0;
+    for (Value operand : op->getOperands()) {
+      bool along =
+          isa<lm::ConcatOp>(op) && static_cast<int64_t>(cast<lm::ConcatOp>(op).getDim()) == dim;
+      if (along && start > shift && start - shift < extent)
+        bounds.push_back(start - shift);
+      if (along || isa<lm::PointwiseOp, lm::ConcatOp>(op))
+        visit(operand, dim, along ? shift - start : shift);
+      if (along)
+        start += lm::shapeOf(operand)[dim].size;
+    }
+  };
+  visit(value, static_cast<int64_t>(lm::shapeOf(value).size()) - 1, 0);
+}
+
+} // namespace lmc::cpu

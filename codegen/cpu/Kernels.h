@@ -1,0 +1,38 @@
+// From a planned kernel to machine code's input: chooses the emitter of the kernel's family.
+#pragma once
+
+#include "codegen/cpu/Expression.h"
+#include "ir/plan/Plan.h"
+
+namespace lmc::cpu {
+
+/// What a launch of the kernel needs.
+struct Schedule {
+  llvm::SmallVector<ItemFactor> items; ///< number of work items: the product of its factors
+  int64_t grain = 0;                   ///< items a worker takes at once; 0: an even split
+  int64_t scratchBytes = 0;            ///< for each worker
+  uint64_t flops = 0;                  ///< of a launch at the largest extents
+};
+
+/// Appends the kernel as a function to the emitter's module, under `symbol`.
+Schedule emitKernel(Emit &emit, plan::KernelOp kernel, const Symbols &symbols,
+                    llvm::StringRef symbol);
+
+// One emitter a family; each writes the body of an open kernel.
+Schedule emitMap(Expression &x);         ///< Loops.cpp: pointwise over any index map
+Schedule emitRow(Expression &x);         ///< Loops.cpp: pointwise and reductions along rows
+Schedule emitColumn(Expression &x);      ///< Columns.cpp: reductions over leading dimensions
+Schedule emitGather(Expression &x);      ///< Loops.cpp
+Schedule emitScatter(Expression &x);     ///< Scatter.cpp
+Schedule emitCacheAppend(Expression &x); ///< Scatter.cpp
+Schedule emitProduct(Expression &x);     ///< Product.cpp: a matrix product with its epilogue
+Schedule emitAttention(Expression &x);   ///< AttentionKernel.cpp
+
+/// Items for a number of rows in blocks: ceil(extent / block), as launch factors.
+llvm::SmallVector<ItemFactor> itemsOf(const Extent &extent, int64_t block = 1);
+
+/// The indices of a row-major shape at flat position `flat`.
+llvm::SmallVector<mlir::Value, 4> unflatten(Expression &x, mlir::Value flat,
+                                            llvm::ArrayRef<lm::Dim> shape);
+
+} // namespace lmc::cpu

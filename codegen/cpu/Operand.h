@@ -1,0 +1,20 @@
+// An operand of a product or of attention, traced through slices and transposes to the memory it
+// is.
+#pragma once
+
+#include "codegen/cpu/Expression.h"
+
+namespace lmc::cpu {
+
+struct OperandView {
+  unsigned buffer; ///< of the kernel
+  mlir::Type storage;
+  Extent offset = Extent(0);            ///< elements from the buffer's start to index 0, 0, ...
+  llvm::SmallVector<Extent, 4> strides; ///< elements, for each dimension of the operand
+  bool whole = true; ///< row-major and complete: leading dimensions may be merged
+};
+
+/// Fusion only leaves slices and transposes between a buffer and an operand that is read in place.
+OperandView operandView(Expression &x, mlir::Value value);
+
+} // namespace lmc::cpu

@@ -1,0 +1,202 @@
+#include "passes/MemoryPlan.h"
+
+#include "passes/Passes.h"
+
+#include "llvm/ADT/STLExtras.h"
+
+using namespace mlir;
+
+namespace lmc {
+
+int64_t largestBytes(Type type, DictionaryAttr ranges) {
+  auto tensor = cast<RankedTensorType>(type);
+  int64_t count = 1;
+  for (const lm::Dim &dim : lm::shapeOf(type))
+    count *= dim.isStatic() ? dim.size : ranges.getAs<DenseI64ArrayAttr>(dim.symbol)[1];
+  return count * std::max(8u, tensor.getElementTypeBitWidth()) / 8;
+}
+
+Value viewedValue(Value value) {
+  while (auto reshape = value.getDefiningOp<lm::ReshapeOp>())
+    value = reshape.getX();
+  return value;
+}
+
+bool readsInPlace(Block &kernel, unsigned index) {
+  SmallVector<Value> work = {kernel.getArgument(index)};
+  llvm::DenseSet<Value> seen;
+  while (!work.empty()) {
+    Value value = work.pop_back_val();
+    if (!seen.insert(value).second)
+      continue;
+    for (Operation *user : value.getUsers()) {
+      if (user->hasTrait<OpTrait::IsTerminator>())
+        continue;
+      if (auto append = dyn_cast<lm::CacheAppendOp>(user)) {
+        if (append.getCache() != value)
+          return false;
+        continue; // writes behind the past tokens, keeps the rest
+      }
+      if (auto reduce = dyn_cast<lm::ReduceOp>(user)) {
+        if (reduce.getDims().back() != static_cast<int64_t>(lm::shapeOf(value).size()) - 1)
+          return false;
+        continue;
+      }
+      if (!isa<lm::PointwiseOp>(user))
+        return false;
+      work.push_back(user->getResult(0));
+    }
+  }
+  return true;
+}
+
+MemoryPlan::MemoryPlan(func::FuncOp function) : function(function) {
+  insertCopies();
+  unsigned next = 0;
+  for (Operation &op : function.getBody().front())
+    launchIndex[&op] = next++;
+  assignStorage();
+  placeTransients();
+}
+
+/// Launch of the last op that reads a root value directly or through views.
+unsigned MemoryPlan::lastRead(Value root) const {
+  unsigned last = 0;
+  SmallVector<Value> work = {root};
+  while (!work.empty())
+    for (Operation *user : work.pop_back_val().getUsers()) {
+      if (isa<lm::ReshapeOp>(user))
+        work.push_back(user->getResult(0));
+      else
+        last = std::max(last, launchIndex.lookup(user));
+    }
+  return last;
+}
+
+/// Can the kernel write its result straight into the argument's buffer?
+bool MemoryPlan::mayTakeOver(lm::KernelOp kernel, BlockArgument argument) const {
+  for (Operation &op : llvm::make_range(std::next(kernel->getIterator()), kernel->getBlock()->end()))
+    for (Value operand : op.getOperands())
+      if (viewedValue(operand) == argument && !isa<lm::ReshapeOp>(op))
+        return false;
+  for (auto [i, input] : llvm::enumerate(kernel.getInputs()))
+    if (viewedValue(input) == argument && !readsInPlace(kernel.getBody().front(), i))
+      return false;
+  return true;
+}
+
+void MemoryPlan::insertCopies() {
+  Operation *terminator = function.getBody().front().getTerminator();
+  OpBuilder builder(terminator);
+  llvm::DenseSet<Value> written;
+  for (OpOperand &result : terminator->getOpOperands()) {
+    Value value = result.get();
+    auto updates = function.getResultAttrOfType<IntegerAttr>(result.getOperandNumber(), kUpdates);
+    auto kernel = viewedValue(value).getDefiningOp<lm::KernelOp>();
+    BlockArgument target = updates ? function.getArgument(updates.getInt()) : BlockArgument();
+    if (target && value == target)
+      continue; // unchanged
+    bool inPlace = kernel && value == viewedValue(value) && written.insert(value).second &&
+                   (!target || mayTakeOver(kernel, target));
+    if (inPlace)
+      continue;
+    auto copy = builder.create<lm::KernelOp>(value.getLoc(), TypeRange(value.getType()), value, "map");
+    Block &block = copy.getBody().emplaceBlock();
+    Value inside = block.addArgument(value.getType(), value.getLoc());
+    OpBuilder::atBlockEnd(&block).create<lm::YieldOp>(value.getLoc(), inside);
+    result.set(copy.getResult(0));
+  }
+}
+
+void MemoryPlan::assignStorage() {
+  auto ranges = function->getAttrOfType<DictionaryAttr>("lm.ranges");
+  auto add = [&](Value value, Storage piece) {
+    index[value] = storage.size();
+    storage.push_back(std::make_unique<Storage>(std::move(piece)));
+  };
+  for (BlockArgument argument : function.getArguments()) {
+    auto name = function.getArgAttrOfType<StringAttr>(argument.getArgNumber(), kName);
+    add(argument, {name.str(), largestBytes(argument.getType(), ranges)});
+  }
+  // Results end up in outputs or in donated arguments.
+  llvm::DenseMap<Value, std::string> destination;
+  Operation *terminator = function.getBody().front().getTerminator();
+  for (OpOperand &result : terminator->getOpOperands()) {
+    unsigned number = result.getOperandNumber();
+    if (auto updates = function.getResultAttrOfType<IntegerAttr>(number, kUpdates)) {
+      if (result.get().getDefiningOp())
+        destination[result.get()] =
+            function.getArgAttrOfType<StringAttr>(updates.getInt(), kName).str();
+    } else {
+      destination[result.get()] = function.getResultAttrOfType<StringAttr>(number, kName).str();
+    }
+  }
+  for (Operation &op : function.getBody().front().without_terminator()) {
+    if (auto view = dyn_cast<lm::ReshapeOp>(op)) {
+      index[view.getY()] = index.at(view.getX());
+      continue;
+    }
+    auto kernel = cast<lm::KernelOp>(op);
+    unsigned now = launchIndex.at(&op);
+    llvm::DenseSet<unsigned> taken; // storage reused by an output of this kernel
+    for (Value output : kernel.getOutputs()) {
+      int64_t bytes = largestBytes(output.getType(), ranges);
+      if (auto at = destination.find(output); at != destination.end()) {
+        add(output, {at->second, bytes});
+        continue;
+      }
+      // Take over an input that dies here and is read in place.
+      bool reused = false;
+      for (auto [i, input] : llvm::enumerate(kernel.getInputs())) {
+        unsigned candidate = index.at(input);
+        Storage &piece = *storage[candidate];
+        if (!piece.tensor.empty() || piece.last != now || piece.bytes != bytes ||
+            input.getType() != output.getType() || taken.contains(candidate) ||
+            !readsInPlace(kernel.getBody().front(), i))
+          continue;
+        // The same memory may come in through another operand that is not read in place.
+        bool elsewhere = llvm::any_of(llvm::enumerate(kernel.getInputs()), [&](auto other) {
+          return index.at(other.value()) == candidate &&
+                 !readsInPlace(kernel.getBody().front(), other.index());
+        });
+        if (elsewhere)
+          continue;
+        taken.insert(candidate);
+        index[output] = candidate;
+        piece.last = std::max(now, lastRead(output));
+        reused = true;
+        break;
+      }
+      if (!reused)
+        add(output, {"", bytes, 0, now, std::max(now, lastRead(output))});
+    }
+  }
+}
+
+/// Largest first, each at the lowest offset that is free for its whole life. Within a few percent of
+/// the lower bound (bytes live at once) on training steps; the ledger prints both.
+void MemoryPlan::placeTransients() {
+  SmallVector<Storage *> waiting, placed;
+  for (auto &piece : storage)
+    if (piece->tensor.empty())
+      waiting.push_back(piece.get());
+  llvm::stable_sort(waiting, [](Storage *a, Storage *b) { return a->bytes > b->bytes; });
+  for (Storage *piece : waiting) {
+    SmallVector<std::pair<int64_t, int64_t>> busy;
+    for (Storage *other : placed)
+      if (other->first <= piece->last && piece->first <= other->last)
+        busy.emplace_back(other->offset, other->offset + alignedBytes(other->bytes));
+    llvm::sort(busy);
+    int64_t offset = 0;
+    for (auto [begin, end] : busy) {
+      if (offset + piece->bytes <= begin)
+        break;
+      offset = std::max(offset, end);
+    }
+    piece->offset = offset;
+    total = std::max(total, offset + alignedBytes(piece->bytes));
+    placed.push_back(piece);
+  }
+}
+
+} // namespace lmc

@@ -1,0 +1,67 @@
+// Every pass of the compiler, in the order in which Pipeline.cpp runs them.
+#ifndef LMC_PASSES_TD
+#define LMC_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def InferShapes : Pass<"lm-infer-shapes", "::mlir::func::FuncOp"> {
+  let summary = "gives symbolic dimensions their numbers and infers every shape anew";
+  let options = [
+    ListOption<"bindings", "bind", "std::string", "symbol=extent, e.g. bind=B=4,T=64">,
+  ];
+}
+
+def Differentiate : Pass<"lm-differentiate", "::mlir::func::FuncOp"> {
+  let summary = "appends the gradient of the first result for each parameter (reverse mode)";
+  let options = [
+    Option<"function", "function", "std::string", "\"loss\"", "which function; others stay as they are">,
+    Option<"seed", "seed", "double", "1.0", "cotangent of the first result">,
+  ];
+}
+
+def OptimizerUpdate : Pass<"lm-optimizer-update", "::mlir::ModuleOp"> {
+  let summary = "turns gradients into a training step: clipping, schedule, AdamW";
+  let options = [
+    Option<"lr", "lr", "double", "3e-4", "peak learning rate">,
+    Option<"beta1", "beta1", "double", "0.9", "decay of the first moment">,
+    Option<"beta2", "beta2", "double", "0.95", "decay of the second moment">,
+    Option<"eps", "eps", "double", "1e-8", "added to the root of the second moment">,
+    Option<"weightDecay", "weight-decay", "double", "0.1", "for tensors of rank >= 2">,
+    Option<"gradClip", "grad-clip", "double", "0", "largest global norm; 0: no clipping">,
+    Option<"schedule", "schedule", "std::string", "\"constant\"", "cosine, linear, constant or wsd">,
+    Option<"warmupSteps", "warmup-steps", "int64_t", "0", "steps of linear warm-up">,
+    Option<"minLr", "min-lr", "double", "0", "where cosine, linear and wsd end">,
+    Option<"decaySteps", "decay-steps", "int64_t", "0", "wsd: steps of the final decay">,
+    Option<"steps", "steps", "int64_t", "0", "length of the run, for schedules that end">,
+    Option<"accumulate", "accumulate", "int64_t", "1", "micro-batches a step">,
+  ];
+}
+
+def Decompose : Pass<"lm-decompose", "::mlir::func::FuncOp"> {
+  let summary = "composites become primitives; reductions run along rows or along columns";
+}
+
+def FlashAttention : Pass<"lm-flash-attention", "::mlir::func::FuncOp"> {
+  let summary = "attention's adjoint becomes two tiled kernels that recompute the scores";
+}
+
+def FuseKernels : Pass<"lm-fuse-kernels", "::mlir::func::FuncOp"> {
+  let summary = "groups primitives into the regions that one launch computes";
+  let options = [
+    Option<"explain", "explain", "bool", "false", "print each kernel and each refusal as a remark">,
+  ];
+}
+
+def VerifyPhase : Pass<"lm-verify-phase", "::mlir::ModuleOp"> {
+  let summary = "checks that only the ops that a phase may leave are there";
+  let options = [
+    Option<"phase", "phase", "std::string", "\"graph\"", "graph, primitives, kernels or plan">,
+  ];
+}
+
+def PlanMemory : Pass<"lm-plan-memory", "::mlir::ModuleOp"> {
+  let summary = "outlines kernels, shares equal ones, and gives every buffer its place";
+  let dependentDialects = ["::lmc::plan::PlanDialect"];
+}
+
+#endif

@@ -1,0 +1,124 @@
+#include "passes/Pipeline.h"
+
+#include "ir/Dialect.h"
+#include "runtime/Error.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/IR/AsmState.h"
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Transforms/Passes.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <chrono>
+
+using namespace mlir;
+
+namespace lmc {
+namespace {
+
+struct Phase {
+  std::string name;
+  std::string leaves; ///< what VerifyPhase checks at its end
+  std::function<void(OpPassManager &, const PipelineOptions &)> addPasses;
+};
+
+void addSimplify(OpPassManager &module) {
+  module.addPass(createCanonicalizerPass()); // folds views, drops what nobody reads
+  module.addPass(createCSEPass());           // adjoints share the forward's statistics
+}
+
+std::vector<Phase> phases() {
+  return {
+      {"import", "graph",
+       [](OpPassManager &module, const PipelineOptions &options) {
+         InferShapesOptions shapes;
+         shapes.bindings = options.bindings;
+         module.addNestedPass<func::FuncOp>(createInferShapes(shapes));
+         addSimplify(module);
+       }},
+      {"differentiate", "graph",
+       [](OpPassManager &module, const PipelineOptions &options) {
+         if (!options.train)
+           return;
+         DifferentiateOptions differentiate;
+         differentiate.seed = 1.0 / static_cast<double>(options.train->accumulate);
+         module.addNestedPass<func::FuncOp>(createDifferentiate(differentiate));
+         module.addPass(createOptimizerUpdate(*options.train)); // a whole step is one program
+         addSimplify(module);
+       }},
+      {"decompose", "primitives",
+       [](OpPassManager &module, const PipelineOptions &) {
+         module.addNestedPass<func::FuncOp>(createFlashAttention()); // before its composite is lost
+         module.addNestedPass<func::FuncOp>(createDecompose());
+         addSimplify(module);
+       }},
+      {"fuse", "kernels",
+       [](OpPassManager &module, const PipelineOptions &options) {
+         FuseKernelsOptions fuse;
+         fuse.explain = options.explainFusion;
+         module.addNestedPass<func::FuncOp>(createFuseKernels(fuse));
+       }},
+      {"plan", "plan",
+       [](OpPassManager &module, const PipelineOptions &) { module.addPass(createPlanMemory()); }},
+  };
+}
+
+void dump(ModuleOp module, const std::filesystem::path &folder, unsigned number,
+          const std::string &name) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  std::string file = (folder / fmt::format("{:02}-{}.mlir", number, name)).string();
+  llvm::raw_fd_ostream stream(file, error);
+  if (error)
+    fail("'{}': cannot write: {}", file, error.message());
+  module.print(stream, OpPrintingFlags().elideLargeElementsAttrs(16));
+}
+
+} // namespace
+
+std::vector<std::string> phaseNames() {
+  std::vector<std::string> names;
+  for (const Phase &phase : phases())
+    names.push_back(phase.name);
+  return names;
+}
+
+void loadCompilerDialects(MLIRContext &context) {
+  context.loadDialect<lm::LMDialect, plan::PlanDialect, func::FuncDialect, arith::ArithDialect,
+                      math::MathDialect>();
+}
+
+void runPipeline(ModuleOp module, const PipelineOptions &options) {
+  if (!options.stopAfter.empty() && !llvm::is_contained(phaseNames(), options.stopAfter))
+    fail("unknown phase '{}': the phases are {}", options.stopAfter, llvm::join(phaseNames(), ", "));
+  std::string errors;
+  ScopedDiagnosticHandler handler(module.getContext(), [&](Diagnostic &diagnostic) {
+    if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
+      return failure(); // remarks go to whoever listens
+    errors += (errors.empty() ? "" : "\n") + diagnostic.str();
+    return success();
+  });
+  unsigned number = 0;
+  for (const Phase &phase : phases()) {
+    auto start = std::chrono::steady_clock::now();
+    PassManager manager(module.getContext());
+    phase.addPasses(manager, options);
+    VerifyPhaseOptions verify;
+    verify.phase = phase.leaves;
+    manager.addPass(createVerifyPhase(verify));
+    if (failed(manager.run(module)))
+      fail("{} (phase '{}')", errors.empty() ? "compilation failed" : errors, phase.name);
+    if (!options.dumpFolder.empty())
+      dump(module, options.dumpFolder, number++, phase.name);
+    if (options.onPhase)
+      options.onPhase(phase.name,
+                      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    if (phase.name == options.stopAfter)
+      return;
+  }
+}
+
+} // namespace lmc
