@@ -1,0 +1,30 @@
+// Where a model's weights come from: a safetensors file or a folder of them.
+#pragma once
+
+#include "frontend/checkpoint/SafetensorsFile.h"
+
+#include <memory>
+
+namespace lmc {
+
+class WeightSource {
+public:
+  virtual ~WeightSource() = default;
+
+  /// Sorted.
+  virtual std::vector<std::string> names() const = 0;
+  /// Null if there is none. Valid as long as this object.
+  virtual const TensorView *find(const std::string &name) const = 0;
+  /// For errors: the file that has the tensor, or the source as a whole.
+  virtual std::string describe(const std::string &name) const = 0;
+
+  /// Error if the tensor is missing or has another shape:
+  ///   'model.safetensors': tensor 'wte' is [50257, 768], the model expects [50304, 768]
+  const TensorView &require(const std::string &name, std::span<const int64_t> shape) const;
+};
+
+/// A .safetensors file, or a folder with model.safetensors.index.json and its shards, with
+/// model.safetensors, or with one .safetensors file.
+std::unique_ptr<WeightSource> openWeights(const std::filesystem::path &path);
+
+} // namespace lmc
