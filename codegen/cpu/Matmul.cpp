@@ -54,6 +54,12 @@ MatmulEmitter::Value MatmulEmitter::loadB(Value row, Value column, Lanes lanes) 
   return e.load(d.b.storage, b, e.add(e.mul(row, bRow), e.mul(column, bColumn)), lanes);
 }
 
+// Streams of B are too short for the processor to see them coming. Harmless beyond the end.
+void MatmulEmitter::prefetchB(Value row, Value column) {
+  if (!bodies.loadB)
+    e.prefetch(d.b.storage, b, e.add(e.mul(row, bRow), e.mul(column, bColumn)), false, 2);
+}
+
 // Items are numbered batch, then outer, then inner.
 void MatmulEmitter::items() {
   Value tilesM = p.tileM ? e.ceilDiv(m, e.i64(p.tileM)) : e.i64(1);
@@ -129,13 +135,14 @@ void MatmulEmitter::rectangle(Value m0, Value m1, Value n0, Value n1) {
     return packedRectangle(m0, m1, n0, n1);
   if (d.m.isFixed())
     return fewRows(d.m.factor, n0, n1);
-  // The number of rows is known at run time: a body for 1, 2, 4, ... rows, the rest repeats a row.
+  // The number of rows is known at run time: a body for 1, 2, 4, ... rows; rows
+  // beyond m repeat the last.
   std::function<void(unsigned)> choose = [&](unsigned rows) {
     e.ifElse(
         e.less(e.i64(rows), m),
         [&] {
           if (rows < p.smallRows)
-            choose(2 * rows);
+            choose(std::min<unsigned>(2 * rows, p.smallRows));
           else if (p.packed)
             packedRectangle(m0, m1, n0, n1);
         },
@@ -196,6 +203,7 @@ void MatmulEmitter::sumAlongN(unsigned rows, Value n0, Value columns) {
       for (unsigned r = 0; r < rows; ++r)
         sum.push_back(e.load(type, sums, e.add(j, r * p.sliceN), fullLanes));
       for (unsigned u = 0; u < unroll; ++u) {
+        prefetchB(e.add(k0, u + unroll), e.add(n0, j));
         Value row = loadB(e.add(k0, u), e.add(n0, j), lanes);
         for (unsigned r = 0; r < rows; ++r)
           sum[r] = e.fma(factors[r][u], row, sum[r]);
@@ -215,6 +223,7 @@ void MatmulEmitter::sumAlongK(unsigned rows, Value n0, Value columns) {
   int64_t depth = rowDepth(d, fullLanes);
   unsigned group =
       llvm::bit_floor(std::clamp<unsigned>(e.target().vectorRegisters * 3 / 4 / rows, 1, 8));
+  int64_t ahead = 1024 / Emit::storageBytes(d.b.storage);
   group = std::min<unsigned>(group, llvm::bit_floor(static_cast<uint64_t>(p.sliceN)));
   e.loop(e.i64(0), columns, group, [&](Value j) {
     Values column;
@@ -226,6 +235,7 @@ void MatmulEmitter::sumAlongK(unsigned rows, Value n0, Value columns) {
       for (unsigned r = 0; r < rows; ++r)
         left.push_back(e.load(type, packedA, e.add(k0, r * depth), fullLanes));
       for (unsigned c = 0; c < group; ++c) {
+        prefetchB(e.add(k0, ahead), column[c]);
         Value right = loadB(k0, column[c], lanes);
         for (unsigned r = 0; r < rows; ++r)
           next[r * group + c] = e.fma(left[r], right, next[r * group + c]);

@@ -76,7 +76,6 @@ struct MatmulPlan {
   unsigned mr = 0, nv = 0; ///< register tile: mr rows, nv vectors
   unsigned kUnroll = 4;
   int64_t kc = 0, mc = 0, nc = 0; ///< cache blocks; kc >= k means one block
-  int64_t blockM = 0; ///< rows of A kept in L2 while panels of B pass; 0: B is kept, nc wide
   int64_t aDepth = 0, bDepth = 0; ///< elements along k from one packed panel to the next
   bool packWholeA = false;        ///< A is packed once for all of k
   bool packed = false;            ///< the path exists in this kernel

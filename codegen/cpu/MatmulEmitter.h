@@ -46,6 +46,7 @@ private:
   void finish(Value sums, int64_t stride, Value rows, Value columns, Value m0, Value n0);
   Value loadA(Value row, Value column, Lanes lanes = {});
   Value loadB(Value row, Value column, Lanes lanes = {});
+  void prefetchB(Value row, Value column);
 
   Emit &e;
   const MatmulDescription &d;

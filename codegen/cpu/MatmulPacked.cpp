@@ -204,19 +204,8 @@ void MatmulEmitter::packBTransposed(Value k0, Value depth, Value n0, Value colum
 }
 
 void MatmulEmitter::tiles(const Block &block) {
-  Value zero = e.i64(0);
-  int64_t mr = p.mr, nr = p.nr();
-  if (p.blockM == 0) {
-    // The panel of A stays in L1, the block of B in L2.
-    e.loop(zero, block.rows, mr,
-           [&](Value i) { e.loop(zero, block.columns, nr, [&](Value j) { tile(block, i, j); }); });
-    return;
-  }
-  // The panel of B stays in L1, a block of A in L2.
-  e.loop(zero, block.rows, p.blockM, [&](Value i0) {
-    Value i1 = e.min(e.add(i0, p.blockM), block.rows);
-    e.loop(zero, block.columns, nr,
-           [&](Value j) { e.loop(i0, i1, mr, [&](Value i) { tile(block, i, j); }); });
+  e.loop(e.i64(0), block.rows, p.mr, [&](Value i) {
+    e.loop(e.i64(0), block.columns, p.nr(), [&](Value j) { tile(block, i, j); });
   });
 }
 
@@ -238,6 +227,9 @@ void MatmulEmitter::tile(const Block &block, Value i, Value j) {
       values.push_back(e.load(type, place, e.i64(v * width), width));
     return values;
   };
+  if (severalBlocks) // the next tile's
+    for (int64_t v = 0; v < mr * nv; ++v)
+      e.prefetch(type, place, e.i64(mr * nr + v * width));
   Values sum = severalBlocks ? e.choose(e.equal(block.k0, e.i64(0)), zeros, waiting) : zeros();
 
   Value count = e.ceilDiv(block.depth, e.i64(steps));

@@ -27,13 +27,14 @@ void chooseRegisterTile(MatmulPlan &plan, const MatmulDescription &d, const Targ
   unsigned wanted = full == 4 && target.vectorRegisters == 32 ? 3 : 2;
   plan.nv = std::min<int64_t>(wanted, divideUp(d.n.max, plan.lanes));
 
-  // One register holds an element of A, nv hold a row of B.
-  unsigned most = std::min(16u, (target.vectorRegisters - 1 - plan.nv) / plan.nv);
+  // A quarter of the registers is for a row of B, elements of A and loads ahead: with less, LLVM's
+  // scheduler spills sums.
+  unsigned most = std::min(16u, target.vectorRegisters * 3 / 4 / plan.nv);
   plan.mr = most;
   double best = 0;
   for (unsigned mr = most; mr >= 1 && mr * 2 >= most; --mr) {
-    // Two multiply-adds a cycle, and a little for each tile.
-    double cost = double(divideUp(d.m.max, mr)) * (mr * plan.nv / 2.0 + 0.5);
+    // Two multiply-adds a cycle; a row of B from L2 costs about 1.5 cycles (measured).
+    double cost = double(divideUp(d.m.max, mr)) * (mr * plan.nv / 2.0 + 1.5);
     if (mr == most || (d.m.isFixed() && cost < best)) {
       best = cost;
       plan.mr = mr;
@@ -41,26 +42,23 @@ void chooseRegisterTile(MatmulPlan &plan, const MatmulDescription &d, const Targ
   }
 }
 
+// While a panel of A (mr x kc) stays in L1, panels of B (kc x nr) pass through L1 from a block of B
+// (kc x nc) in L2.
 void chooseCacheBlocks(MatmulPlan &plan, const MatmulDescription &d, const Target &target,
                        int64_t bytes) {
   int64_t nr = plan.nr(), mr = plan.mr, k = d.k.max;
-  // A panel of the operand that stays in L1 takes at most about two thirds of it.
-  bool wide = nr > 2 * mr; // the panel of A is the small one
-  int64_t resident = wide ? mr : nr;
-  int64_t kc = std::clamp<int64_t>(target.l1Bytes * 3 / 4 / (resident * bytes), 64, 384);
-  plan.kc = k <= kc + kc / 4 ? k : divideUp(k, divideUp(k, kc)); // equal blocks
-  plan.kc = roundUp(plan.kc, target.lanes(8 * bytes));
-
-  int64_t l2Elements = target.l2Bytes / 2 / (plan.kc * bytes);
-  if (!wide)
-    plan.blockM = std::max(mr, l2Elements / mr * mr);
-
-  // A larger block is packed less often, but partial sums of a block of C wait in scratch.
-  plan.mc = std::min(roundUp(d.m.max, mr), roundUp(512, mr));
-  plan.nc = wide ? std::max(nr, l2Elements / nr * nr) : roundUp(1024, nr);
-  plan.nc = std::min(roundUp(d.n.max, nr), plan.nc);
-  if (d.k.isFixed() || d.k.max <= 4096)
-    plan.packWholeA = plan.mc * roundUp(k, plan.lanes) * bytes <= (4 << 20);
+  auto equalBlocks = [](int64_t size, int64_t block, int64_t unit) {
+    return roundUp(divideUp(size, divideUp(size, block)), unit);
+  };
+  // Measured with 32 KiB: 192 for a 12 x 32 tile, 256 for 6 x 16; longer blocks lose L1, shorter
+  // ones move partial sums more often.
+  int64_t kc = std::clamp<int64_t>(target.l1Bytes / ((mr + nr) * bytes), 64, 256);
+  plan.kc = equalBlocks(k, kc + kc / 8, target.lanes(8 * bytes));
+  int64_t nc = std::clamp<int64_t>(target.l2Bytes * 5 / 8 / (plan.kc * bytes), nr, 1024);
+  plan.nc = equalBlocks(d.n.max, nc / nr * nr, nr);
+  // More rows pack B less often, but partial sums of mc x nc wait in scratch.
+  plan.mc = equalBlocks(d.m.max, 528 / mr * mr, mr);
+  plan.packWholeA = plan.mc * roundUp(k, plan.kUnroll) * bytes <= (4 << 20);
 }
 
 void chooseItems(MatmulPlan &plan, const MatmulDescription &d) {
@@ -117,7 +115,9 @@ MatmulPlan planMatmul(const MatmulDescription &d, const Target &target) {
   int64_t bytes = Emit::storageBytes(Emit::computeType(d.a.storage));
   bool readInPlace = d.b.columnStride.is(1) || d.b.rowStride.is(1);
   int64_t least = d.m.isFixed() ? d.m.factor : 1;
-  plan.smallRows = readInPlace && least <= 8 ? std::min<int64_t>(8, d.m.max) : 0;
+  // Measured: with more rows packing pays, and the copy of A leaves L1.
+  int64_t few = target.vectorRegisters >= 32 ? 12 : 8;
+  plan.smallRows = readInPlace && least <= few ? std::min(few, d.m.max) : 0;
   plan.packed = d.m.max > plan.smallRows;
   plan.kUnroll =
       std::min(4u, target.lanes(bytes * 8)); // a vector along k is a whole number of steps
@@ -137,7 +137,7 @@ MatmulPlan planMatmul(const MatmulDescription &d, const Target &target) {
   if (plan.smallRows > 0) {
     plan.sliceN = d.b.columnStride.is(1) ? 512 : 128;
     plan.sliceN = std::min(plan.sliceN, roundUp(d.n.max, lanes));
-    int64_t rows = d.m.isFixed() ? d.m.factor : llvm::PowerOf2Ceil(plan.smallRows);
+    int64_t rows = plan.smallRows;
     a = std::max(a, rows * roundUp(d.k.max, lanes));
     sums = std::max(sums, rows * plan.sliceN);
   }
