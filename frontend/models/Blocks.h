@@ -1,0 +1,98 @@
+// A model's graph under construction, and the blocks that families are built from.
+#pragma once
+
+#include "frontend/models/Programs.h"
+#include "ir/Dialect.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/StringMap.h"
+
+namespace lmc {
+
+/// One program's function: parameters by name, further arguments, results.
+class ModelGraph {
+public:
+  ModelGraph(mlir::ModuleOp module, llvm::StringRef name, const ModelConfig &config,
+             llvm::ArrayRef<ParameterSpec> parameters);
+
+  const ModelConfig &config;
+  lm::GraphBuilder g; ///< without a model path; blocks work at(path)
+
+  /// Null where the model has no parameter of this name.
+  mlir::Value parameter(llvm::StringRef name) const { return parameters.lookup(name); }
+  mlir::Value argument(llvm::StringRef name, llvm::StringRef role, llvm::ArrayRef<lm::Dim> shape,
+                       mlir::Type element);
+  void output(mlir::Value value, llvm::StringRef name);
+  /// A named extent with its range.
+  lm::Dim symbol(llvm::StringRef name, int64_t low, int64_t high);
+  /// From here attention reads and extends caches [1, S, G, D] of every layer, behind `past`
+  /// tokens.
+  void useCaches(mlir::Value past, int64_t cacheLength);
+  /// Number of tokens before this call, a scalar i32; null where there are none.
+  mlir::Value past() const { return pastTokens; }
+  /// Appends k and v [1, T, G, D] to a layer's caches and gives the caches; k and v without caches.
+  std::pair<mlir::Value, mlir::Value> extendCaches(lm::GraphBuilder &g, int64_t layer,
+                                                   mlir::Value k, mlir::Value v);
+  /// Writes return, attributes and ranges. Cache updates come last.
+  void finish();
+
+private:
+  struct Result {
+    mlir::Value value;
+    mlir::NamedAttrList attributes;
+  };
+  mlir::func::FuncOp function;
+  mlir::OpBuilder builder;
+  llvm::StringMap<mlir::Value> parameters;
+  llvm::SmallVector<Result> results;
+  mlir::NamedAttrList ranges;
+  mlir::Value pastTokens;
+  llvm::SmallVector<mlir::Value> caches, updatedCaches; // k, v of layer 0, k, v of layer 1, ...
+};
+
+/// A kind of model: its parameter table and its graph. `hidden` maps tokens [B, T] to [B, T, C]
+/// (before the last norm), `logits` a part of that, [..., C], to [..., V].
+struct ModelFamily {
+  std::vector<ParameterSpec> (*parameters)(const ModelConfig &);
+  mlir::Value (*hidden)(ModelGraph &, mlir::Value tokens);
+  mlir::Value (*logits)(ModelGraph &, mlir::Value hidden);
+};
+extern const ModelFamily gpt2Family, llamaFamily;
+/// `hidden` maps features [B, inputs] to class logits; `logits` gives them unchanged.
+extern const ModelFamily layersFamily;
+
+enum class WeightLayout {
+  InOut, ///< [in, out], as GPT-2's Conv1D
+  OutIn, ///< [out, in], as torch's Linear
+};
+
+/// x [..., in] -> [..., out] with the parameters "<name>.weight" and, where it exists,
+/// "<name>.bias"; ops are at `path`.
+mlir::Value linear(ModelGraph &m, llvm::StringRef path, llvm::StringRef name, mlir::Value x,
+                   WeightLayout layout);
+
+/// Layer norm with "<name>.weight" and "<name>.bias" (zeros where the model has none).
+mlir::Value layerNorm(ModelGraph &m, llvm::StringRef path, llvm::StringRef name, mlir::Value x);
+mlir::Value rmsNorm(ModelGraph &m, llvm::StringRef path, llvm::StringRef name, mlir::Value x);
+
+mlir::Value activate(lm::GraphBuilder g, Activation kind, mlir::Value x);
+
+/// Rows of "<name>.weight" [V, C]: ids [...] -> [..., C].
+mlir::Value embed(ModelGraph &m, llvm::StringRef path, llvm::StringRef name, mlir::Value ids);
+
+/// i32 [T]: past, past + 1, ...; T is tokens' last dimension.
+mlir::Value positionIds(ModelGraph &m, llvm::StringRef path, mlir::Value tokens);
+
+/// Causal attention of a layer over this call's and the cached tokens:
+/// q [B, T, H, D], k and v [B, T, G, D] -> [B, T, H * D].
+mlir::Value attend(ModelGraph &m, llvm::StringRef path, int64_t layer, mlir::Value q, mlir::Value k,
+                   mlir::Value v);
+
+/// x [..., C] times the table [V, C] with this name: [..., V].
+mlir::Value headLogits(ModelGraph &m, llvm::StringRef path, llvm::StringRef table, mlir::Value x);
+
+/// [..., X * Y] -> [..., X, Y] with Y = `last`, and back.
+mlir::Value splitLast(lm::GraphBuilder g, mlir::Value x, int64_t last);
+mlir::Value mergeLast(lm::GraphBuilder g, mlir::Value x);
+
+} // namespace lmc

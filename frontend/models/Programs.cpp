@@ -1,0 +1,174 @@
+#include "frontend/models/Programs.h"
+
+#include "frontend/models/Blocks.h"
+#include "frontend/models/IrFile.h"
+#include "passes/Passes.h"
+#include "runtime/Error.h"
+
+#include "mlir/IR/Verifier.h"
+
+using namespace mlir;
+
+namespace lmc {
+namespace {
+
+/// Largest batch of a classifier's @forward.
+constexpr int64_t maxForwardBatch = 1024;
+
+const ModelFamily &familyOf(Architecture architecture) {
+  switch (architecture) {
+  case Architecture::Gpt2:
+    return gpt2Family;
+  case Architecture::Llama:
+    return llamaFamily;
+  default:
+    return layersFamily;
+  }
+}
+
+class Builder {
+public:
+  Builder(ModuleOp module, const ModelConfig &config, const ProgramOptions &options)
+      : module(module), config(config), options(options), family(familyOf(config.architecture)),
+        parameters(family.parameters(config)), i32(IntegerType::get(module.getContext(), 32)),
+        f32(Float32Type::get(module.getContext())) {}
+
+  void build() {
+    if (options.training) {
+      loss("loss");
+      loss("eval");
+    }
+    if (!options.inference)
+      return;
+    forward();
+    if (config.isLanguageModel()) {
+      prefill();
+      decode();
+    }
+  }
+
+private:
+  /// Token ids [batch, T], or features [batch, inputs] of a classifier.
+  Value input(ModelGraph &m, lm::Dim batch, lm::Dim T) {
+    if (config.isLanguageModel())
+      return m.argument("tokens", "input", {batch, T}, i32);
+    return m.argument("features", "input", {batch, config.inputs}, f32);
+  }
+
+  void loss(StringRef name) {
+    ModelGraph m(module, name, config, parameters);
+    Value x = input(m, options.batch, options.length);
+    lm::Shape rows = {options.batch};
+    if (config.isLanguageModel())
+      rows.push_back(options.length);
+    Value targets = m.argument("targets", "input", rows, i32);
+    Value logits = family.logits(m, family.hidden(m, x));
+    lm::GraphBuilder g = m.g.at("loss");
+    Value perRow = g.b.create<lm::CrossEntropyOp>(g.loc, logits, targets);
+    auto count = static_cast<double>(lm::staticSize(perRow.getType()));
+    m.output(g.mul(g.sumAll(perRow), 1 / count), "loss");
+    m.finish();
+  }
+
+  void forward() {
+    ModelGraph m(module, "forward", config, parameters);
+    Value x = config.isLanguageModel() ? input(m, 1, m.symbol("T", 1, config.context))
+                                       : input(m, m.symbol("B", 1, maxForwardBatch), 0);
+    m.output(family.logits(m, family.hidden(m, x)), "logits");
+    m.finish();
+  }
+
+  void prefill() {
+    ModelGraph m(module, "prefill", config, parameters);
+    lm::Dim T = m.symbol("T", 1, options.chunk);
+    Value tokens = input(m, 1, T);
+    Value past = m.argument("past", "input", {}, i32);
+    Value last = m.argument("last", "input", {1}, i32);
+    m.useCaches(past, options.cacheLength);
+    // Only one row goes through the head: V is much larger than C.
+    Value rows = m.g.at("last").reshape(family.hidden(m, tokens), {T, config.width});
+    Value row = m.g.b.create<lm::GatherOp>(m.g.at("last").loc, rows, last);
+    m.output(family.logits(m, row), "logits");
+    m.finish();
+  }
+
+  void decode() {
+    ModelGraph m(module, "decode", config, parameters);
+    Value tokens = input(m, 1, 1);
+    m.useCaches(m.argument("past", "input", {}, i32), options.cacheLength);
+    Value row = m.g.at("last").reshape(family.hidden(m, tokens), {1, config.width});
+    m.output(family.logits(m, row), "logits");
+    m.finish();
+  }
+
+  ModuleOp module;
+  const ModelConfig &config;
+  const ProgramOptions &options;
+  const ModelFamily &family;
+  std::vector<ParameterSpec> parameters;
+  Type i32, f32;
+};
+
+/// Fills in the model's context for sizes left out.
+ProgramOptions completed(const ModelConfig &config, ProgramOptions options) {
+  if (options.batch < 1)
+    fail("batch: expected at least 1 sequence, got {}", options.batch);
+  if (!config.isLanguageModel())
+    return options;
+  auto upToContext = [&](int64_t &size, const char *what) {
+    if (size == 0)
+      size = config.context;
+    if (size < 1 || size > config.context)
+      fail("{}: expected 1 to {} tokens (the model's context), got {}", what, config.context, size);
+  };
+  upToContext(options.length, "batch length");
+  upToContext(options.cacheLength, "cache length");
+  upToContext(options.chunk, "prefill chunk");
+  if (options.chunk > options.cacheLength)
+    fail("prefill chunk ({}) is longer than the cache ({})", options.chunk, options.cacheLength);
+  return options;
+}
+
+} // namespace
+
+OwningOpRef<ModuleOp> buildPrograms(MLIRContext &context, const ModelConfig &config,
+                                    const ProgramOptions &options) {
+  context.loadDialect<lm::LMDialect, func::FuncDialect>();
+  if (config.architecture == Architecture::Ir)
+    return readIrFile(context, config.irFile, options);
+  OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));
+  ProgramOptions sizes = completed(config, options);
+  Builder(*module, config, sizes).build();
+  assert(succeeded(verify(*module)) && "builders make valid programs");
+  return module;
+}
+
+std::vector<ParameterSpec> parametersOf(ModuleOp module) {
+  std::vector<ParameterSpec> result;
+  StringRef first;
+  for (auto function : module.getOps<func::FuncOp>()) {
+    std::vector<ParameterSpec> own;
+    for (unsigned i = 0; i < function.getNumArguments(); ++i) {
+      if (function.getArgAttrOfType<StringAttr>(i, kRole) != "parameter")
+        continue;
+      auto name = function.getArgAttrOfType<StringAttr>(i, kName);
+      auto type = dyn_cast<RankedTensorType>(function.getArgumentTypes()[i]);
+      if (!name || !type || !type.hasStaticShape())
+        fail("@{}: parameter {} needs an lm.name and a static shape", function.getName().str(), i);
+      ParameterSpec spec{name.str(), type.getShape().vec(), 0, type.getRank() >= 2 ? 0.02 : 0};
+      if (auto init = function.getArgAttrOfType<DenseF64ArrayAttr>(i, kInit);
+          init && init.size() == 2)
+        spec.initMean = init[0], spec.initDeviation = init[1];
+      own.push_back(std::move(spec));
+    }
+    if (first.empty()) {
+      first = function.getName();
+      result = std::move(own);
+    } else if (own != result) {
+      fail("@{} and @{} have different parameters", first.str(), function.getName().str());
+    }
+  }
+  return result;
+}
+
+} // namespace lmc

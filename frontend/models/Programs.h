@@ -1,0 +1,57 @@
+// Model configs to lm modules: one function for each thing that is run with the same parameters.
+#pragma once
+
+#include "frontend/ModelConfig.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
+
+#include <string>
+#include <vector>
+
+namespace lmc {
+
+/// On a parameter argument: array<f64: mean, deviation> of its initial normal distribution.
+inline constexpr llvm::StringLiteral kInit = "lm.init";
+
+/// The sizes and the choice of programs. 0 stands for the model's context.
+struct ProgramOptions {
+  int64_t batch = 1;       ///< B of @loss and @eval
+  int64_t length = 0;      ///< T of @loss and @eval
+  int64_t chunk = 0;       ///< longest T of @prefill
+  int64_t cacheLength = 0; ///< S, positions of a KV cache
+  bool training = true;    ///< @loss and @eval
+  bool inference = true;   ///< @forward, and @prefill and @decode of a language model
+};
+
+/// A parameter of a program: its checkpoint name, shape and initial distribution.
+struct ParameterSpec {
+  std::string name;
+  std::vector<int64_t> shape;
+  double initMean = 0, initDeviation = 0; ///< normal; deviation 0: a constant
+  bool operator==(const ParameterSpec &) const = default;
+};
+
+/// Builds a module with the functions below. All have the same parameters in the same order
+/// (arguments with lm.role = "parameter", lm.name = the Hugging Face checkpoint name, lm.init =
+/// [mean, deviation]), then what is listed. V vocab, S cacheLength, G kv heads, D head_dim; ids
+/// i32, all else f32.
+///   @loss    tokens [B, T], targets [B, T] -> loss, the mean cross-entropy, a scalar
+///   @eval    the same graph
+///   @forward tokens [1, T], T in [1, context] -> logits [1, T, V]
+///   @prefill tokens [1, T], past [], last [1], cache.<layer>.k and .v [1, S, G, D];
+///            T in [1, chunk] -> logits [1, V] of tokens[0, last], caches (lm.updates)
+///   @decode  tokens [1, 1], past [], caches -> logits [1, V], caches (lm.updates)
+/// Networks with Architecture::Layers take features [B, inputs] in place of tokens and targets [B];
+/// their @forward has features [B, inputs] with B in [1, 1024] and logits [B, classes]. Throws
+/// Error where sizes do not fit together, or (Architecture::Ir) the file does not parse or lacks
+/// @loss or
+/// @forward.
+mlir::OwningOpRef<mlir::ModuleOp>
+buildPrograms(mlir::MLIRContext &context, const ModelConfig &config, const ProgramOptions &options);
+
+/// The parameters of a module's functions, in argument order. Throws Error where functions disagree
+/// or a parameter has no name.
+std::vector<ParameterSpec> parametersOf(mlir::ModuleOp module);
+
+} // namespace lmc
