@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 
 namespace lmc::cpu {
 namespace {
@@ -71,10 +72,19 @@ void chooseItems(MatmulPlan &plan, const MatmulDescription &d) {
   int64_t innerUnit = plan.outerIsN ? plan.mr : plan.nr();
   int64_t outer = divideUp(plan.outerIsN ? d.n.max : d.m.max, outerUnit);
   int64_t inner = divideUp(plan.outerIsN ? d.m.max : d.n.max, innerUnit);
-  // About 64 items are enough to balance 16 workers; whole strips share one packing.
+  // Each worker packs what its own rectangle needs, least for a square. With 16 workers a square
+  // has this side; items are finer, about 64, because neighbouring ones are computed as one
+  // rectangle.
+  double side = std::sqrt(double(d.m.max) * double(d.n.max) * double(batch) / 16);
   int64_t outerStep = std::max<int64_t>(1, outer * std::min<int64_t>(batch, 64) / 64);
-  int64_t outerTiles = divideUp(outer, outerStep);
-  int64_t innerTiles = std::min(inner, divideUp(24, std::max<int64_t>(1, batch * outerTiles)));
+  if (plan.smallRows == 0 && double(inner * innerUnit) > 1.5 * side) {
+    // Strips about as wide as the square; a power of two, so that few workers get whole strips.
+    double strips = std::exp2(std::round(std::log2(double(outer * outerUnit) / side)));
+    outerStep = std::max(outerStep, divideUp(outer, static_cast<int64_t>(std::max(1.0, strips))));
+  }
+  int64_t outerTiles = divideUp(outer, outerStep), wanted = outerStep > 1 ? 64 : 24;
+  int64_t innerTiles =
+      outerTiles * batch >= 24 ? 1 : std::min(inner, divideUp(wanted, outerTiles * batch));
   int64_t innerStep = divideUp(inner, innerTiles);
   plan.tileN = plan.outerIsN ? outerStep * outerUnit : innerStep * innerUnit;
   plan.tileM = plan.outerIsN ? innerStep * innerUnit : outerStep * outerUnit;
