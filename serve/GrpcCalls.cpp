@@ -57,9 +57,8 @@ protected:
       clientGone = true;
       ours = ticket;
     }
-    bool late = context.deadline() <= std::chrono::system_clock::now();
     if (ours)
-      served.scheduler.cancel(ours, late ? Reason::Deadline : Reason::Cancelled);
+      served.scheduler.cancel(ours, timedOut() ? Reason::Deadline : Reason::Cancelled);
   }
 
   void onCallDone() {
@@ -104,8 +103,18 @@ private:
     end(std::move(status));
   }
 
+  /// A client that gives up at its deadline tells so a little before ours, which starts with the
+  /// call's arrival and is rounded up.
+  bool timedOut() const {
+    using namespace std::chrono;
+    auto left = context.deadline() - system_clock::now();
+    auto whole = context.deadline() - arrival;
+    return left <= std::max<system_clock::duration>(milliseconds(20), whole / 50);
+  }
+
   grpc::CallbackServerContext &context;
   std::string_view method;
+  std::chrono::system_clock::time_point arrival = std::chrono::system_clock::now();
   int32_t promptTokens = 0;
   Scheduler::Ticket ticket;
   bool clientGone = false;

@@ -16,6 +16,11 @@ struct Scheduler::Job {
   std::unique_ptr<Generator> generator; ///< once it has a slot
   std::atomic<int> stopFor = -1;        ///< a Reason: end before the next step
 
+  /// The first reason stays.
+  void stop(Reason reason) {
+    int none = -1;
+    stopFor.compare_exchange_strong(none, static_cast<int>(reason));
+  }
   std::optional<Reason> due() const {
     if (int reason = stopFor; reason >= 0)
       return static_cast<Reason>(reason);
@@ -72,8 +77,7 @@ Scheduler::Ticket Scheduler::submit(GenerationRequest request, Generator::OnPiec
 }
 
 void Scheduler::cancel(const Ticket &job, Reason reason) {
-  int none = -1;
-  job->stopFor.compare_exchange_strong(none, static_cast<int>(reason));
+  job->stop(reason);
   {
     std::lock_guard lock(mutex);
     auto place = std::ranges::find(queue, job);
@@ -90,8 +94,10 @@ void Scheduler::cancelAll() {
   std::vector<Ticket> all;
   {
     std::lock_guard lock(mutex);
-    all.assign(queue.begin(), queue.end());
-    all.insert(all.end(), running.begin(), running.end());
+    all.assign(running.begin(), running.end());
+    all.insert(all.end(), queue.begin(), queue.end());
+    for (const Ticket &job : all) // all of them stop before the first one's end is told
+      job->stop(Reason::Cancelled);
   }
   for (const Ticket &job : all)
     cancel(job);

@@ -72,10 +72,10 @@ public:
     if (permits > 0)
       --permits;
   }
-  /// Until a step stands before the closed gate.
-  void awaitArrival() {
+  /// Until a step stands before the closed gate; false if none comes.
+  bool awaitArrival(std::chrono::milliseconds limit = std::chrono::seconds(20)) {
     std::unique_lock lock(mutex);
-    changed.wait(lock, [&] { return waiting > 0; });
+    return changed.wait_for(lock, limit, [&] { return waiting > 0 && permits == 0; });
   }
 
 private:

@@ -379,7 +379,7 @@ TEST_F(HttpTest, TimeoutStopsTheWork) {
   engine->slotCount = 1;
   engine->gate.close();
   int running = rawCompletion(request());
-  engine->gate.awaitArrival();
+  ASSERT_TRUE(engine->gate.awaitArrival());
   json body = request();
   body["timeout"] = 0.05;
   EXPECT_THAT(errorOf(complete(body), 504), HasSubstr("deadline"));
@@ -399,7 +399,7 @@ TEST_F(HttpTest, AClientThatGoesAwayStopsTheWork) {
     body["stream"] = stream;
     int socket = rawCompletion(body);
     engine->gate.allow(2);
-    engine->gate.awaitArrival();
+    ASSERT_TRUE(engine->gate.awaitArrival());
     ::close(socket);
     EXPECT_TRUE(eventually([&] {
       engine->gate.allow(served->scheduler.active());
@@ -415,7 +415,7 @@ TEST_F(HttpTest, AWaitingClientThatGoesAwayLeavesTheQueue) {
   engine->slotCount = 1;
   engine->gate.close();
   int running = rawCompletion(request());
-  engine->gate.awaitArrival();
+  ASSERT_TRUE(engine->gate.awaitArrival());
   int waiting = rawCompletion(request());
   EXPECT_TRUE(eventually([&] { return served->scheduler.queued() == 1; }));
   ::close(waiting);
@@ -430,7 +430,7 @@ TEST_F(HttpTest, OverTheBoundIs429) {
   start();
   engine->gate.close();
   int running = rawCompletion(request());
-  engine->gate.awaitArrival();
+  ASSERT_TRUE(engine->gate.awaitArrival());
   auto refused = complete(request());
   EXPECT_THAT(errorOf(refused, 429), HasSubstr("try again"));
   EXPECT_TRUE(refused->has_header("Retry-After"));

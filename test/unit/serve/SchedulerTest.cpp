@@ -93,7 +93,7 @@ TEST_F(SchedulerTest, AnswersTakeTurns) {
   auto slow = request();
   slow.maxTokens = 20;
   auto first = submit(slow);
-  engine.gate.awaitArrival();
+  ASSERT_TRUE(engine.gate.awaitArrival());
   auto second = submit();
   // Of 12 steps the second answer gets about a half, though the first came earlier.
   slow.maxTokens = 4;
@@ -127,7 +127,7 @@ TEST_F(SchedulerTest, RefusesBeyondTheBound) {
   std::vector<Run> runs;
   for (int i = 0; i < 4; ++i) // two slots, two waiting
     runs.push_back(submit());
-  engine.gate.awaitArrival();
+  ASSERT_TRUE(engine.gate.awaitArrival());
   EXPECT_EQ(refusal(), Reason::Overloaded);
   engine.gate.open();
   for (auto &run : runs)
@@ -141,7 +141,7 @@ TEST_F(SchedulerTest, CancellingStopsTheWork) {
   auto run = submit();
   engine.gate.allow(2);
   EXPECT_TRUE(eventually([&] { return engine.steps == 2; }));
-  engine.gate.awaitArrival();
+  ASSERT_TRUE(engine.gate.awaitArrival());
   scheduler->cancel(run.ticket);
   engine.gate.open();
   auto outcome = run.wait();
@@ -157,7 +157,7 @@ TEST_F(SchedulerTest, CancellingAWaitingRequestNeedsNoStep) {
   engine.gate.close();
   start();
   auto running = submit();
-  engine.gate.awaitArrival();
+  ASSERT_TRUE(engine.gate.awaitArrival());
   auto waiting = submit(), last = submit();
   scheduler->cancel(waiting.ticket);
   EXPECT_TRUE(waiting.ended()); // while the worker stands in the engine
@@ -173,9 +173,14 @@ TEST_F(SchedulerTest, DeadlinesEndRunningAndWaitingRequests) {
   engine.gate.close();
   start();
   auto soon = request();
-  soon.deadline = Clock::now() + milliseconds(50);
-  auto running = submit(soon);
-  engine.gate.awaitArrival();
+  Run running;
+  for (milliseconds limit(50);; limit *= 2) { // until it stands in the engine in time
+    soon.deadline = Clock::now() + limit;
+    running = submit(soon);
+    if (engine.gate.awaitArrival(limit))
+      break;
+    EXPECT_EQ(reasonOf(running.wait()), Reason::Deadline);
+  }
   auto waiting = submit(soon), later = submit();
   std::this_thread::sleep_until(*soon.deadline);
   engine.gate.open();
@@ -225,7 +230,7 @@ TEST_F(SchedulerTest, DrainFinishesWhatItHasAndTakesNothing) {
   engine.gate.close();
   start();
   auto running = submit(), waiting = submit();
-  engine.gate.awaitArrival();
+  ASSERT_TRUE(engine.gate.awaitArrival());
   scheduler->stopAdmission();
   EXPECT_EQ(refusal(), Reason::Draining);
   engine.gate.open();
@@ -240,7 +245,7 @@ TEST_F(SchedulerTest, DrainCutsWhatTakesTooLong) {
   start();
   auto running = submit(), waiting = submit();
   engine.gate.allow(2);
-  engine.gate.awaitArrival();
+  ASSERT_TRUE(engine.gate.awaitArrival());
   EXPECT_TRUE(eventually([&] { return engine.steps == 2; }));
   auto drained = std::async(std::launch::async, [&] { return scheduler->drain(milliseconds(1)); });
   EXPECT_EQ(reasonOf(waiting.wait()), Reason::Cancelled);
@@ -257,7 +262,7 @@ TEST_F(SchedulerTest, DestructionEndsEveryRequest) {
   std::vector<Run> runs;
   for (int i = 0; i < 5; ++i)
     runs.push_back(submit());
-  engine.gate.awaitArrival();
+  ASSERT_TRUE(engine.gate.awaitArrival());
   auto gone = std::async(std::launch::async, [&] { scheduler.reset(); });
   for (int i = 2; i < 5; ++i)
     EXPECT_EQ(reasonOf(runs[i].wait()), Reason::Cancelled);

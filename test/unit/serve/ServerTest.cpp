@@ -81,7 +81,7 @@ TEST_F(ServerTest, SigtermDrains) {
   grpc::ClientContext context, late;
   auto client = stub();
   auto reader = client->GenerateStream(&context, request());
-  engine->gate.awaitArrival();
+  ASSERT_TRUE(engine->gate.awaitArrival());
   ::kill(::getpid(), SIGTERM);
   httplib::Client http("http://" + listening.http);
   EXPECT_TRUE(eventually([&] { return http.Get("/readyz")->status == 503; }));
@@ -102,7 +102,7 @@ TEST_F(ServerTest, ASecondStopCutsWhatRuns) {
   grpc::ClientContext context;
   auto reader = stub()->GenerateStream(&context, request());
   engine->gate.allow(2);
-  engine->gate.awaitArrival();
+  ASSERT_TRUE(engine->gate.awaitArrival());
   stop.stop();
   stop.stop();
   v1::GenerateResponse response;
