@@ -108,8 +108,8 @@ Expansion::Reduced Expansion::reduce(Value x) {
 
 Value Expansion::exp(Value x) {
   Reduced r = reduce(x);
-  Value q = polynomial(r.rest, {0.5000000095, 0.1666651884, 0.04166620579, 0.008368889354,
-                                0.001395049193});
+  Value q = polynomial(r.rest,
+                       {0.5000000095, 0.1666651884, 0.04166620579, 0.008368889354, 0.001395049193});
   Value p = add(fma(mul(r.rest, r.rest), q, r.rest), f32(1));
   // p * 2^n, added to the exponent, which reaches both ends of the range of normal numbers. The
   // shift drops the bits of the rounding constant.
@@ -120,8 +120,8 @@ Value Expansion::exp(Value x) {
   return select(compare(Predicate::OLT, x, f32(-0x1.5d589ep6)), f32(0), y);
 }
 
-// 2^n (e^r - 1) + (2^n - 1), for x >= -18. Up to overflow it is computed in halves, because 2^128 is
-// not a number; that loses the last bit of denormals.
+// 2^n (e^r - 1) + (2^n - 1), for x >= -18. Up to overflow it is computed in halves, because 2^128
+// is not a number; that loses the last bit of denormals.
 Value Expansion::expm1(Value x, Range range) {
   bool halves = range == Range::UpToOverflow;
   Reduced r = reduce(x);

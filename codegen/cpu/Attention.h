@@ -1,0 +1,84 @@
+// The attention generator: out = softmax(scale q k^T) v and its adjoints, tile by tile, without a
+// [T, S] matrix in memory. Source: Dao 2023, arXiv:2307.08691 (online softmax; dq and dk, dv as two
+// kernels, so that no sums are shared between work items).
+//
+//   q, out, dq, dout [B, T, H, D]; k, v, dk, dv [B, S, G, D]; lse, delta [B, T, H]
+//
+// H is a multiple of G; query head h reads key head h / (H / G). With `past`, query t stands at
+// position past + t. It sees keys 0 .. its position if causal, else 0 .. past + T - 1; past + T <=
+// S. Without past, S = T. Computation is in f32.
+//
+// Numerics: sums over keys (over queries for dk, dv) run in one fixed order that depends on the
+// description and the target, not on how work items are split.
+#pragma once
+
+#include "codegen/cpu/Matmul.h"
+
+namespace lmc::cpu {
+
+enum class AttentionKind {
+  Forward,
+  Dq,
+  DkDv, ///< the adjoints take no past
+};
+
+struct AttentionDescription {
+  Extent batch, queries, keys; ///< B, T, S; B and T of at most one symbolic dimension each
+  int64_t heads = 1, keyHeads = 1, headDim = 1;
+  double scale = 1;
+  bool causal = false;
+};
+
+/// Where an operand lies; strides in elements, the head dimension is contiguous. For lse and delta
+/// one element is meant.
+struct AttentionOperand {
+  mlir::Value pointer;
+  mlir::Value offset; ///< i64 elements to the first one; null: 0
+  mlir::Type storage;
+  Extent batchStride, tokenStride, headStride;
+};
+
+/// Work item = one batch entry, one head (a key head for DkDv and decode), and a tile of `columns`
+/// queries (keys for DkDv). It meets the other side in tiles of `rows`.
+struct AttentionPlan {
+  AttentionKind kind = AttentionKind::Forward;
+  llvm::SmallVector<ItemFactor> items;
+  int64_t grain = 1; ///< causal items differ in size, and the long ones come first
+  int64_t scratchBytes = 0;
+
+  bool decode = false; ///< one query: lanes run along D, and over keys for the softmax
+  unsigned lanes = 0;
+  int64_t depth = 0;                         ///< D rounded up to whole vectors
+  int64_t columns = 0, rows = 0;             ///< of a tile
+  int64_t group = 0;                         ///< columns that run through all phases together
+  unsigned productRows = 0;                  ///< register tile of scores: this by group
+  unsigned sumColumns = 0, sumVectors = 0;   ///< register tile of weighted sums of rows
+  llvm::SmallVector<int64_t> scratchOffsets; ///< bytes, by AttentionEmitter::Area
+};
+
+AttentionPlan planAttention(const AttentionDescription &description, AttentionKind kind,
+                            const Target &target);
+
+struct AttentionForwardOperands {
+  AttentionOperand q, k, v, out, lse;
+  mlir::Value past; ///< pointer to an i32, or null
+};
+void emitAttentionForward(Emit &emit, const AttentionDescription &description,
+                          const AttentionPlan &plan, const AttentionForwardOperands &operands);
+
+/// dq = scale dS k with P = exp(scale q k^T - lse), dS = P (dout v^T - delta),
+/// delta = rowsum(dout * out).
+struct AttentionDqOperands {
+  AttentionOperand q, k, v, lse, delta, dout, dq;
+};
+void emitAttentionDq(Emit &emit, const AttentionDescription &description, const AttentionPlan &plan,
+                     const AttentionDqOperands &operands);
+
+/// dk = scale dS^T q, dv = P^T dout, summed over the query heads of a key head.
+struct AttentionDkDvOperands {
+  AttentionOperand q, k, v, lse, delta, dout, dk, dv;
+};
+void emitAttentionDkDv(Emit &emit, const AttentionDescription &description,
+                       const AttentionPlan &plan, const AttentionDkDvOperands &operands);
+
+} // namespace lmc::cpu

@@ -1,0 +1,159 @@
+// The adjoints of attention, from the scores' log-sum-exp: weights are computed again, tile by
+// tile.
+#include "codegen/cpu/AttentionEmitter.h"
+
+namespace lmc::cpu {
+
+namespace {
+enum Statistic { LogSumExp, Delta }; // by query
+}
+
+// Columns are queries, rows are keys.
+void AttentionEmitter::dq(const AttentionDqOperands &o) {
+  Value queries = d.queries.emit(e), keys = d.keys.emit(e);
+  forEachItem(queries, d.heads, d.causal, [&](Value batch, Value head, Value first) {
+    Value keyHead = e.div(head, e.i64(d.heads / d.keyHeads));
+    Matrix q = matrix(o.q, batch, head), k = matrix(o.k, batch, keyHead),
+           v = matrix(o.v, batch, keyHead), dout = matrix(o.dout, batch, head),
+           dq = matrix(o.dq, batch, head);
+    Value count = e.min(e.i64(p.columns), e.sub(queries, first));
+    Value seen = d.causal ? e.min(e.add(first, count), keys) : keys;
+    packColumns(q, first, count, area(FirstPacked), d.scale);
+    packColumns(dout, first, count, area(SecondPacked), 1);
+    copyStatistic(matrix(o.lse, batch, head), first, count, statistic(LogSumExp));
+    copyStatistic(matrix(o.delta, batch, head), first, count, statistic(Delta));
+    fill(area(FirstSums), p.columns * p.depth, 0);
+    e.loop(e.i64(0), seen, p.rows, [&](Value key) {
+      Value rows = e.min(e.i64(p.rows), e.sub(seen, key));
+      copyRows(k, key, rows, area(FirstRows));
+      copyRows(v, key, rows, area(SecondRows));
+      Value ahead = e.sub(first, key); // column c stands at row c + ahead
+      e.loop(e.i64(0), count, p.group, [&](Value column) {
+        Range range = visibleRows(column, 0, p.group, ahead, rows);
+        e.ifThen(e.less(range.low, range.high), [&] {
+          product(area(FirstRows), area(FirstPacked), column, area(FirstScores), range);
+          product(area(SecondRows), area(SecondPacked), column, area(SecondScores), range);
+          if (d.causal)
+            e.ifElse(
+                e.less(e.add(column, ahead), e.sub(range.high, e.i64(1))),
+                [&] { weightsByQuery(column, range, ahead, true); },
+                [&] { weightsByQuery(column, range, ahead, false); });
+          else
+            weightsByQuery(column, range, ahead, false);
+          addWeightedRows(area(SecondScores), area(FirstRows), area(FirstSums), column, {},
+                          [&](int64_t from, int64_t number) {
+                            return visibleRows(column, from, number, ahead, rows);
+                          });
+        });
+      });
+    });
+    storeSums(area(FirstSums), dq, first, count, [&](Value) { return e.f32(d.scale, p.lanes); });
+  });
+}
+
+// dP in SecondScores becomes dS.
+void AttentionEmitter::weightsByQuery(Value column, Range range, Value ahead, bool masked) {
+  unsigned lanes = p.lanes;
+  for (unsigned v = 0; v < p.group / lanes; ++v) {
+    Value at = e.add(column, v * lanes);
+    Value lse = e.load(type, statistic(LogSumExp), at, lanes);
+    Value delta = e.load(type, statistic(Delta), at, lanes);
+    Value query = masked ? positions(e.add(at, ahead), 1) : Value();
+    e.loop(range.low, range.high, 1, [&](Value row) {
+      Value place = e.add(e.mul(row, p.group), v * lanes);
+      Value weight = exp(e.subf(e.load(type, area(FirstScores), place, lanes), lse));
+      Value x = e.subf(e.load(type, area(SecondScores), place, lanes), delta);
+      x = e.mulf(weight, x);
+      if (masked)
+        x = keep(query, positions(row, 0), x, 0);
+      e.store(type, x, area(SecondScores), place, lanes);
+    });
+  }
+}
+
+// Columns are keys, rows are queries; the query heads of a key head follow one another.
+void AttentionEmitter::dkdv(const AttentionDkDvOperands &o) {
+  Value queries = d.queries.emit(e), keys = d.keys.emit(e);
+  int64_t perKeyHead = d.heads / d.keyHeads;
+  forEachItem(keys, d.keyHeads, false, [&](Value batch, Value keyHead, Value first) {
+    Matrix k = matrix(o.k, batch, keyHead), v = matrix(o.v, batch, keyHead),
+           dk = matrix(o.dk, batch, keyHead), dv = matrix(o.dv, batch, keyHead);
+    Value count = e.min(e.i64(p.columns), e.sub(keys, first));
+    packColumns(k, first, count, area(FirstPacked), d.scale);
+    packColumns(v, first, count, area(SecondPacked), 1);
+    fill(area(FirstSums), p.columns * p.depth, 0);
+    fill(area(SecondSums), p.columns * p.depth, 0);
+    e.loop(e.i64(0), e.i64(perKeyHead), 1, [&](Value inGroup) {
+      Value head = e.add(e.mul(keyHead, perKeyHead), inGroup);
+      Matrix q = matrix(o.q, batch, head), dout = matrix(o.dout, batch, head);
+      e.loop(d.causal ? first : e.i64(0), queries, p.rows, [&](Value query) {
+        Value rows = e.min(e.i64(p.rows), e.sub(queries, query));
+        copyRows(q, query, rows, area(FirstRows));
+        copyRows(dout, query, rows, area(SecondRows));
+        copyStatistic(matrix(o.lse, batch, head), query, rows, statistic(LogSumExp));
+        copyStatistic(matrix(o.delta, batch, head), query, rows, statistic(Delta));
+        Value ahead = e.sub(first, query); // column c stands at row c + ahead
+        auto seenBy = [&](Value column) -> Range {
+          if (!d.causal)
+            return {e.i64(0), rows};
+          return {e.min(e.max(e.add(column, ahead), e.i64(0)), rows), rows};
+        };
+        e.loop(e.i64(0), count, p.group, [&](Value column) {
+          Range range = seenBy(column);
+          e.ifThen(e.less(range.low, range.high), [&] {
+            product(area(FirstRows), area(FirstPacked), column, area(FirstScores), range);
+            product(area(SecondRows), area(SecondPacked), column, area(SecondScores), range);
+            if (d.causal)
+              e.ifElse(
+                  e.less(range.low, e.add(e.add(column, ahead), p.group - 1)),
+                  [&] { weightsByKey(column, range, ahead, true); },
+                  [&] { weightsByKey(column, range, ahead, false); });
+            else
+              weightsByKey(column, range, ahead, false);
+            auto rangeOf = [&](int64_t from, int64_t) { return seenBy(e.add(column, from)); };
+            addWeightedRows(area(FirstScores), area(SecondRows), area(SecondSums), column, {},
+                            rangeOf);
+            addWeightedRows(area(SecondScores), area(FirstRows), area(FirstSums), column, {},
+                            rangeOf);
+          });
+        });
+      });
+    });
+    storeSums(area(FirstSums), dk, first, count, [&](Value) { return e.f32(d.scale, p.lanes); });
+    storeSums(area(SecondSums), dv, first, count, [&](Value) { return e.f32(1, p.lanes); });
+  });
+}
+
+// Scores become P, dP becomes dS.
+void AttentionEmitter::weightsByKey(Value column, Range range, Value ahead, bool masked) {
+  unsigned lanes = p.lanes, vectors = p.group / lanes;
+  Values key;
+  for (unsigned v = 0; v < vectors && masked; ++v)
+    key.push_back(positions(e.add(e.add(column, ahead), v * lanes), 1));
+  e.loop(range.low, range.high, 1, [&](Value row) {
+    Value lse = e.loadSplat(type, statistic(LogSumExp), row, lanes);
+    Value delta = e.loadSplat(type, statistic(Delta), row, lanes);
+    for (unsigned v = 0; v < vectors; ++v) {
+      Value place = e.add(e.mul(row, p.group), v * lanes);
+      Value weight = exp(e.subf(e.load(type, area(FirstScores), place, lanes), lse));
+      if (masked)
+        weight = keep(positions(row, 0), key[v], weight, 0);
+      Value x = e.subf(e.load(type, area(SecondScores), place, lanes), delta);
+      x = e.mulf(weight, x);
+      e.store(type, weight, area(FirstScores), place, lanes);
+      e.store(type, x, area(SecondScores), place, lanes);
+    }
+  });
+}
+
+void emitAttentionDq(Emit &emit, const AttentionDescription &description, const AttentionPlan &plan,
+                     const AttentionDqOperands &operands) {
+  AttentionEmitter(emit, description, plan).dq(operands);
+}
+
+void emitAttentionDkDv(Emit &emit, const AttentionDescription &description,
+                       const AttentionPlan &plan, const AttentionDkDvOperands &operands) {
+  AttentionEmitter(emit, description, plan).dkdv(operands);
+}
+
+} // namespace lmc::cpu

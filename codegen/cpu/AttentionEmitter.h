@@ -1,0 +1,101 @@
+// Inside of the attention generator; its interface is Attention.h.
+//
+// All three kernels are made of the same steps. One side of the scores, the item's `columns`, is
+// packed transposed, so that lanes run along it; the other side passes in tiles of `rows` that are
+// copied as they lie. Then product() gives scores [rows, group], the kernel turns them into weights
+// in place, and addWeightedRows() adds weights^T x rows to sums [columns, depth]. Softmax
+// statistics belong to columns in the forward kernel, so that no step reduces across lanes.
+#pragma once
+
+#include "codegen/cpu/Attention.h"
+
+namespace lmc::cpu {
+
+class AttentionEmitter {
+public:
+  using Value = mlir::Value;
+  using Values = Emit::Values;
+
+  AttentionEmitter(Emit &emit, const AttentionDescription &description, const AttentionPlan &plan)
+      : e(emit), d(description), p(plan), type(emit.f32Type()) {}
+
+  void forward(const AttentionForwardOperands &operands);
+  void dq(const AttentionDqOperands &operands);
+  void dkdv(const AttentionDkDvOperands &operands);
+
+  /// Scratch areas, in floats. First and second: columns packed (q, dout | k, v), rows (k, v | q,
+  /// dout), scores, sums, statistics of columns or rows.
+  enum Area {
+    FirstPacked,
+    SecondPacked,
+    FirstRows,
+    SecondRows,
+    FirstScores,
+    SecondScores,
+    FirstSums,
+    SecondSums,
+    Statistics,
+    NumAreas
+  };
+  static constexpr int64_t numStatistics = 3;
+
+private:
+  struct Matrix { // [tokens, D] of one batch entry and head
+    mlir::Type storage;
+    Value pointer, base, stride;
+  };
+  struct Range {
+    Value low, high;
+  };
+
+  using RangeOf = llvm::function_ref<Range(int64_t first, int64_t count)>;
+  using ItemBody = llvm::function_ref<void(Value batch, Value head, Value firstColumn)>;
+
+  // AttentionTiles.cpp
+  void forEachItem(Value extent, int64_t heads, bool lastFirst, ItemBody body);
+  Matrix matrix(const AttentionOperand &operand, Value batch, Value head);
+  Value area(Area which) { return e.scratch(p.scratchOffsets[which]); }
+  Value statistic(int64_t which);
+  Value indexOf(const Matrix &of, Value row);
+  /// Vectors of a row, with the mask for its end in memory (scratch rows are padded).
+  void alongDepth(llvm::function_ref<void(int64_t at, Lanes memory)> body);
+  Values transpose(Values rows);
+  void packColumns(const Matrix &from, Value first, Value count, Value to, double factor);
+  void copyRows(const Matrix &from, Value first, Value count, Value to);
+  void copyStatistic(const Matrix &from, Value first, Value count, Value to);
+  void fill(Value pointer, int64_t count, double value);
+  void product(Value rows, Value packed, Value column, Value scores, Range range);
+  void addWeightedRows(Value weights, Value rows, Value sums, Value column, Value decay,
+                       RangeOf range);
+  void storeSums(Value sums, const Matrix &to, Value first, Value count,
+                 llvm::function_ref<Value(Value row)> factor);
+  Value exp(Value x);
+  Value larger(Value x, Value y);
+  Value positions(Value first, int64_t step); ///< i32: first, first + step, ...; step 0 or 1
+  Value keep(Value query, Value key, Value x, double otherwise); ///< x where query >= key
+
+  // AttentionForward.cpp
+  void softmax(Value column, Range range, Value ahead, bool masked);
+  /// Rows [0, high) that columns column + first .. column + first + count - 1 see.
+  Range visibleRows(Value column, int64_t first, int64_t count, Value ahead, Value rows);
+  Value pastOf(Value pointer);
+
+  // AttentionBackward.cpp
+  void weightsByQuery(Value column, Range range, Value ahead, bool masked);
+  void weightsByKey(Value column, Range range, Value ahead, bool masked);
+
+  // AttentionDecode.cpp
+  void decode(const AttentionForwardOperands &operands);
+  Value decodeScore(Value head, Value row); ///< its index in FirstScores
+  void prefetchRow(const Matrix &of, Value row);
+  void decodeScores(const Matrix &k, Value key, Value rows);
+  void decodeSoftmax(Value head, Value rows);
+  void decodeSums(const Matrix &v, Value key, Value rows);
+
+  Emit &e;
+  const AttentionDescription &d;
+  const AttentionPlan &p;
+  mlir::Type type;
+};
+
+} // namespace lmc::cpu

@@ -1,0 +1,307 @@
+// Planning, and the steps that the attention kernels share.
+#include "codegen/cpu/AttentionEmitter.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+
+#include "llvm/Support/MathExtras.h"
+
+#include <algorithm>
+#include <cassert>
+
+namespace lmc::cpu {
+
+static ItemFactor itemFactor(const Extent &extent, int64_t divisor) {
+  assert(extent.dims.size() <= 1);
+  if (extent.isFixed())
+    return {-1, static_cast<int64_t>(llvm::divideCeil(extent.factor, divisor)), 1};
+  return {static_cast<int>(extent.dims[0]), extent.factor, divisor};
+}
+
+AttentionPlan planAttention(const AttentionDescription &d, AttentionKind kind,
+                            const Target &target) {
+  assert(d.heads % d.keyHeads == 0 && d.headDim > 0);
+  AttentionPlan p;
+  p.kind = kind;
+  bool byKeys = kind == AttentionKind::DkDv;
+  p.decode = kind == AttentionKind::Forward && d.queries.is(1);
+  p.lanes = target.lanes();
+  p.depth = llvm::alignTo(d.headDim, p.lanes);
+  int64_t vectors = p.depth / p.lanes;
+
+  // Half of the registers more or less are sums; two vectors of scores share each broadcast.
+  bool many = target.vectorRegisters >= 32;
+  p.productRows = many ? 12 : 6;
+  p.group = 2 * p.lanes;
+  for (unsigned n = 1; n <= (many ? 5 : 3); ++n)
+    if (vectors % n == 0)
+      p.sumVectors = n;
+  p.sumColumns = std::min(8u, (many ? 24 : 12) / p.sumVectors);
+
+  const Extent &across = byKeys ? d.keys : d.queries;
+  p.columns = std::min<int64_t>(llvm::alignTo(128, p.group),
+                                llvm::alignTo(std::max<int64_t>(across.max, 1), p.group));
+  // Rows are read for every group of columns: both tiles of them stay in L1 or near.
+  p.rows = std::clamp<int64_t>(target.l1Bytes / (p.depth * 4 * 2), 24, 192);
+  p.rows -= p.rows % p.productRows;
+
+  p.items = {itemFactor(across, p.decode ? 1 : p.columns),
+             itemFactor(d.batch, 1),
+             {-1, byKeys || p.decode ? d.keyHeads : d.heads, 1}};
+
+  using Area = AttentionEmitter::Area;
+  int64_t sizes[AttentionEmitter::NumAreas] = {};
+  int64_t packed = p.columns * d.headDim, rows = (p.rows + p.productRows) * p.depth,
+          scores = (p.rows + p.productRows) * p.group, sums = p.columns * p.depth;
+  bool adjoint = kind != AttentionKind::Forward;
+  sizes[Area::FirstPacked] = packed;
+  sizes[Area::SecondPacked] = adjoint ? packed : 0;
+  sizes[Area::FirstRows] = sizes[Area::SecondRows] = rows;
+  sizes[Area::FirstScores] = scores;
+  sizes[Area::SecondScores] = adjoint ? scores : 0;
+  sizes[Area::FirstSums] = sums;
+  sizes[Area::SecondSums] = byKeys ? sums : 0;
+  sizes[Area::Statistics] = AttentionEmitter::numStatistics * std::max(p.columns, p.rows);
+  if (p.decode) {
+    int64_t heads = d.heads / d.keyHeads;
+    p.rows = 256;
+    std::fill(std::begin(sizes), std::end(sizes), 0);
+    sizes[Area::FirstPacked] = sizes[Area::FirstSums] = heads * p.depth;
+    sizes[Area::FirstScores] = heads * (p.rows + p.lanes);
+    sizes[Area::Statistics] = AttentionEmitter::numStatistics * heads;
+  }
+  for (int64_t size : sizes) {
+    p.scratchOffsets.push_back(p.scratchBytes);
+    // An odd number of cache lines apart, so that areas do not fall on the same sets.
+    p.scratchBytes += llvm::alignTo(size * 4, 64) + (size ? 64 : 0);
+  }
+  return p;
+}
+
+// Tiles are the slowest index, so that neighbouring items have the same length.
+void AttentionEmitter::forEachItem(Value extent, int64_t heads, bool lastFirst, ItemBody body) {
+  Value tiles = e.ceilDiv(extent, e.i64(p.decode ? 1 : p.columns));
+  Value perTile = e.mul(d.batch.emit(e), heads);
+  e.loop(e.begin(), e.end(), 1, [&](Value item) {
+    Value tile = e.div(item, perTile), rest = e.rem(item, perTile);
+    if (lastFirst)
+      tile = e.sub(e.sub(tiles, e.i64(1)), tile);
+    Value head = e.rem(rest, e.i64(heads));
+    body(e.div(rest, e.i64(heads)), head, e.mul(tile, p.columns));
+  });
+}
+
+AttentionEmitter::Matrix AttentionEmitter::matrix(const AttentionOperand &operand, Value batch,
+                                                  Value head) {
+  Value base =
+      e.add(e.mul(batch, operand.batchStride.emit(e)), e.mul(head, operand.headStride.emit(e)));
+  if (operand.offset)
+    base = e.add(base, operand.offset);
+  return {operand.storage, operand.pointer, base, operand.tokenStride.emit(e)};
+}
+
+AttentionEmitter::Value AttentionEmitter::statistic(int64_t which) {
+  int64_t size = p.decode ? d.heads / d.keyHeads : std::max(p.columns, p.rows);
+  return e.scratch(p.scratchOffsets[Statistics] + which * size * 4);
+}
+
+AttentionEmitter::Value AttentionEmitter::indexOf(const Matrix &of, Value row) {
+  return e.add(of.base, e.mul(row, of.stride));
+}
+
+void AttentionEmitter::alongDepth(llvm::function_ref<void(int64_t at, Lanes memory)> body) {
+  for (int64_t at = 0; at < p.depth; at += p.lanes) {
+    int64_t left = d.headDim - at;
+    body(at, left >= p.lanes
+                 ? Lanes(p.lanes)
+                 : Lanes(p.lanes, p.lanes == 1 ? Value() : e.firstLanes(e.i64(left), p.lanes)));
+  }
+}
+
+// log2(lanes) rounds; each exchanges the blocks off the diagonal.
+AttentionEmitter::Values AttentionEmitter::transpose(Values rows) {
+  unsigned width = rows.size();
+  for (unsigned block = width / 2; block > 0; block /= 2) {
+    llvm::SmallVector<int64_t> low, high;
+    for (unsigned lane = 0; lane < width; ++lane) {
+      low.push_back(lane & block ? width + lane - block : lane);
+      high.push_back(lane & block ? width + lane : lane + block);
+    }
+    for (unsigned i = 0; i < width; ++i) {
+      if (i & block)
+        continue;
+      Value upper = rows[i], lower = rows[i + block];
+      rows[i] = e.shuffle(upper, lower, low);
+      rows[i + block] = e.shuffle(upper, lower, high);
+    }
+  }
+  return rows;
+}
+
+// By groups: [group][D][p.group]. Columns past the end repeat the last one; nothing reads them.
+void AttentionEmitter::packColumns(const Matrix &from, Value first, Value count, Value to,
+                                   double factor) {
+  unsigned lanes = p.lanes;
+  Value last = e.add(first, e.sub(count, e.i64(1)));
+  e.loop(e.i64(0), count, p.group, [&](Value group) {
+    Value start = e.mul(group, d.headDim);
+    e.loop(e.i64(0), e.i64(p.group), lanes, [&](Value v) {
+      Values index;
+      for (unsigned i = 0; i < lanes; ++i)
+        index.push_back(indexOf(from, e.min(e.add(e.add(e.add(first, group), v), i), last)));
+      auto block = [&](Value k, Lanes memory, unsigned wanted) {
+        Values rows;
+        for (unsigned i = 0; i < lanes; ++i)
+          rows.push_back(e.load(from.storage, from.pointer, e.add(index[i], k), memory));
+        rows = transpose(rows);
+        for (unsigned i = 0; i < wanted; ++i) {
+          Value x = factor == 1 ? rows[i] : e.mulf(rows[i], e.f32(factor, lanes));
+          Value place = e.add(e.mul(e.add(k, i), p.group), v);
+          e.store(type, x, to, e.add(start, place), lanes);
+        }
+      };
+      int64_t whole = d.headDim / lanes * lanes, rest = d.headDim - whole;
+      e.loop(e.i64(0), e.i64(whole), lanes, [&](Value k) { block(k, Lanes(lanes), lanes); });
+      if (rest)
+        block(e.i64(whole), Lanes(lanes, e.firstLanes(e.i64(rest), lanes)), rest);
+    });
+  });
+}
+
+void AttentionEmitter::copyRows(const Matrix &from, Value first, Value count, Value to) {
+  e.loop(e.i64(0), count, 1, [&](Value row) {
+    Value index = indexOf(from, e.add(first, row)), place = e.mul(row, p.depth);
+    alongDepth([&](int64_t at, Lanes memory) {
+      Value x = e.load(from.storage, from.pointer, e.add(index, at), memory);
+      e.store(type, x, to, e.add(place, at), p.lanes);
+    });
+  });
+}
+
+void AttentionEmitter::copyStatistic(const Matrix &from, Value first, Value count, Value to) {
+  e.loop(e.i64(0), count, 1, [&](Value i) {
+    e.store(type, e.load(from.storage, from.pointer, indexOf(from, e.add(first, i))), to, i);
+  });
+}
+
+void AttentionEmitter::fill(Value pointer, int64_t count, double value) {
+  e.loop(e.i64(0), e.i64(count), p.lanes,
+         [&](Value i) { e.store(type, e.f32(value, p.lanes), pointer, i, p.lanes); });
+}
+
+// scores[row][0 .. group) = sum over k of rows[row][k] * packed[column ..][k]. The last register
+// tile may run past range.high, into memory that both areas have and nothing reads.
+void AttentionEmitter::product(Value rows, Value packed, Value column, Value scores, Range range) {
+  unsigned lanes = p.lanes, tile = p.productRows, vectors = p.group / lanes;
+  unsigned unroll = d.headDim % 4 == 0 ? 4 : d.headDim % 2 == 0 ? 2 : 1;
+  Value start = e.mul(column, d.headDim);
+  e.loop(range.low, range.high, tile, [&](Value row) {
+    Values zeros(tile * vectors, e.f32(0, lanes));
+    Value rowStart = e.mul(row, p.depth);
+    Values sums = e.loopCarried(
+        e.i64(0), e.i64(d.headDim), e.i64(unroll), zeros, [&](Value k, mlir::ValueRange before) {
+          Values next(before.begin(), before.end());
+          for (unsigned u = 0; u < unroll; ++u) {
+            Value at = e.add(start, e.mul(e.add(k, u), p.group));
+            Values right;
+            for (unsigned v = 0; v < vectors; ++v)
+              right.push_back(e.load(type, packed, e.add(at, v * lanes), lanes));
+            for (unsigned i = 0; i < tile; ++i) {
+              Value left =
+                  e.loadSplat(type, rows, e.add(e.add(rowStart, k), i * p.depth + u), lanes);
+              for (unsigned v = 0; v < vectors; ++v)
+                next[i * vectors + v] = e.fma(left, right[v], next[i * vectors + v]);
+            }
+          }
+          return next;
+        });
+    for (unsigned i = 0; i < tile; ++i)
+      for (unsigned v = 0; v < vectors; ++v)
+        e.store(type, sums[i * vectors + v], scores,
+                e.add(e.mul(e.add(row, i), p.group), v * lanes), lanes);
+  });
+}
+
+// sums[column + c] = sums[column + c] * decay[c] + sum over rows of weights[row][c] * rows[row].
+void AttentionEmitter::addWeightedRows(Value weights, Value rows, Value sums, Value column,
+                                       Value decay, RangeOf range) {
+  int64_t parts = llvm::divideCeil(p.group, p.sumColumns);
+  for (int64_t part = 0; part < parts; ++part) {
+    int64_t first = p.group * part / parts, count = p.group * (part + 1) / parts - first;
+    Range run = range(first, count);
+    e.loop(e.i64(0), e.i64(p.depth), p.sumVectors * p.lanes, [&](Value depth) {
+      auto place = [&](int64_t c, unsigned v) {
+        Value row = e.mul(e.add(column, first + c), p.depth);
+        return e.add(e.add(row, depth), v * p.lanes);
+      };
+      Values sum;
+      for (int64_t c = 0; c < count; ++c) {
+        Value factor;
+        if (decay)
+          factor = e.loadSplat(type, decay, e.add(column, first + c), p.lanes);
+        for (unsigned v = 0; v < p.sumVectors; ++v) {
+          Value before = e.load(type, sums, place(c, v), p.lanes);
+          sum.push_back(decay ? e.mulf(before, factor) : before);
+        }
+      }
+      sum =
+          e.loopCarried(run.low, run.high, e.i64(1), sum, [&](Value row, mlir::ValueRange carried) {
+            Values next(carried.begin(), carried.end()), right;
+            Value at = e.add(e.mul(row, p.depth), depth);
+            for (unsigned v = 0; v < p.sumVectors; ++v)
+              right.push_back(e.load(type, rows, e.add(at, v * p.lanes), p.lanes));
+            for (int64_t c = 0; c < count; ++c) {
+              Value left =
+                  e.loadSplat(type, weights, e.add(e.mul(row, p.group), first + c), p.lanes);
+              for (unsigned v = 0; v < p.sumVectors; ++v)
+                next[c * p.sumVectors + v] = e.fma(left, right[v], next[c * p.sumVectors + v]);
+            }
+            return next;
+          });
+      for (int64_t c = 0; c < count; ++c)
+        for (unsigned v = 0; v < p.sumVectors; ++v)
+          e.store(type, sum[c * p.sumVectors + v], sums, place(c, v), p.lanes);
+    });
+  }
+}
+
+// to[first + r] = sums[r] * factor(r).
+void AttentionEmitter::storeSums(Value sums, const Matrix &to, Value first, Value count,
+                                 llvm::function_ref<Value(Value row)> factor) {
+  e.loop(e.i64(0), count, 1, [&](Value row) {
+    Value by = factor(row), index = indexOf(to, e.add(first, row));
+    alongDepth([&](int64_t at, Lanes memory) {
+      Value x = e.load(type, sums, e.add(e.mul(row, p.depth), at), p.lanes);
+      e.store(to.storage, e.mulf(x, by), to.pointer, e.add(index, at), memory);
+    });
+  });
+}
+
+AttentionEmitter::Value AttentionEmitter::exp(Value x) {
+  return e.builder().create<mlir::math::ExpOp>(e.loc(), x);
+}
+
+// Scores are numbers or the sums become NaN anyway: one instruction is enough.
+AttentionEmitter::Value AttentionEmitter::larger(Value x, Value y) {
+  mlir::OpBuilder &b = e.builder();
+  return e.select(b.create<mlir::arith::CmpFOp>(e.loc(), mlir::arith::CmpFPredicate::OGT, x, y), x,
+                  y);
+}
+
+AttentionEmitter::Value AttentionEmitter::positions(Value first, int64_t step) {
+  mlir::OpBuilder &b = e.builder();
+  mlir::Type i32 = b.getI32Type();
+  Value start = b.createOrFold<mlir::arith::TruncIOp>(e.loc(), i32, first);
+  Value splat = e.splat(start, p.lanes);
+  return step == 0
+             ? splat
+             : b.create<mlir::arith::AddIOp>(e.loc(), splat, e.iota(i32, p.lanes)).getResult();
+}
+
+AttentionEmitter::Value AttentionEmitter::keep(Value query, Value key, Value x, double otherwise) {
+  Value visible =
+      e.builder().create<mlir::arith::CmpIOp>(e.loc(), mlir::arith::CmpIPredicate::sge, query, key);
+  return e.select(visible, x, e.f32(otherwise, p.lanes));
+}
+
+} // namespace lmc::cpu

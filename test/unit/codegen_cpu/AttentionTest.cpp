@@ -1,0 +1,333 @@
+// The attention generator against the definition in double: odd sizes, grouped heads, past, slices
+// of a fused buffer, both adjoints, and splits of the work.
+#include "codegen/cpu/Attention.h"
+#include "codegen/cpu/Lowering.h"
+#include "runtime/KernelAbi.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <random>
+
+using namespace lmc;
+using namespace lmc::cpu;
+using mlir::Value;
+
+namespace {
+
+struct Case {
+  int64_t batch, queries, keys; // keys: capacity of the cache where there is a past
+  int64_t heads, keyHeads, headDim;
+  bool causal = true;
+  int64_t past = -1;       // >= 0: given to the kernel
+  bool fused = false;      // q, k and v are slices of one [B, T, (H + 2 G) D] buffer
+  int64_t symbolicMax = 0; // > 0: T is dims[0]
+  double scale = 0.3;
+
+  int64_t position(int64_t t) const { return std::max<int64_t>(past, 0) + t; }
+  int64_t seen(int64_t t) const {
+    if (causal)
+      return position(t) + 1;
+    return past >= 0 ? past + queries : keys;
+  }
+};
+
+std::string nameOf(const Case &c, const Target &target) {
+  return fmt::format("{} B{} T{} S{} H{} G{} D{}{} past {}{} max {}", target.cpu, c.batch,
+                     c.queries, c.keys, c.heads, c.keyHeads, c.headDim, c.causal ? " causal" : "",
+                     c.past, c.fused ? " fused" : "", c.symbolicMax);
+}
+
+std::vector<Target> targets() {
+  std::vector<Target> all;
+  for (const char *name : {"host", "x86-64-v2", "x86-64-v3"})
+    if (Target target = Target::named(name); target.runsOnHost())
+      all.push_back(target);
+  return all;
+}
+
+/// An operand's elements with where they lie; plain or a slice.
+struct Buffer {
+  std::shared_ptr<std::vector<float>> data;
+  int64_t offset, batchStride, tokenStride, headStride;
+
+  static Buffer plain(int64_t batch, int64_t tokens, int64_t heads, int64_t depth) {
+    constexpr int64_t guard = 32;
+    auto data = std::make_shared<std::vector<float>>(batch * tokens * heads * depth + guard, 77.0f);
+    return {data, 0, tokens * heads * depth, heads * depth, depth};
+  }
+  float *at(int64_t b, int64_t t, int64_t h) const {
+    return data->data() + offset + b * batchStride + t * tokenStride + h * headStride;
+  }
+};
+
+struct Data {
+  Case c;
+  Buffer q, k, v, out, lse, dout, delta, dq, dk, dv;
+  std::vector<double> expectedOut, expectedLse, expectedDq, expectedDk, expectedDv;
+
+  explicit Data(const Case &c) : c(c) {
+    auto queryShape = [&] { return Buffer::plain(c.batch, c.queries, c.heads, c.headDim); };
+    auto keyShape = [&] { return Buffer::plain(c.batch, c.keys, c.keyHeads, c.headDim); };
+    auto rowShape = [&] { return Buffer::plain(c.batch, c.queries, c.heads, 1); };
+    q = queryShape(), k = keyShape(), v = keyShape();
+    if (c.fused) {
+      int64_t token = (c.heads + 2 * c.keyHeads) * c.headDim;
+      Buffer all = Buffer::plain(c.batch, c.queries, 1, token);
+      all.headStride = c.headDim;
+      q = k = v = all;
+      k.offset = c.heads * c.headDim;
+      v.offset = k.offset + c.keyHeads * c.headDim;
+    }
+    out = queryShape(), dout = queryShape(), dq = queryShape();
+    dk = keyShape(), dv = keyShape(), lse = rowShape(), delta = rowShape();
+    std::mt19937 generator(7);
+    std::normal_distribution<float> normal;
+    for (const Buffer *buffer : {&q, &k, &v, &dout})
+      for (float &x : *buffer->data)
+        x = normal(generator);
+    expect();
+  }
+
+  template <typename F> void forEachQuery(F body) const {
+    for (int64_t b = 0; b < c.batch; ++b)
+      for (int64_t t = 0; t < c.queries; ++t)
+        for (int64_t h = 0; h < c.heads; ++h)
+          body(b, t, h, h / (c.heads / c.keyHeads), ((b * c.queries + t) * c.heads + h));
+  }
+  double dot(const float *x, const float *y) const {
+    double sum = 0;
+    for (int64_t i = 0; i < c.headDim; ++i)
+      sum += double(x[i]) * y[i];
+    return sum;
+  }
+
+  void expect() {
+    int64_t D = c.headDim;
+    expectedOut.assign(c.batch * c.queries * c.heads * D, 0);
+    expectedDq = expectedOut;
+    expectedLse.assign(c.batch * c.queries * c.heads, 0);
+    expectedDk.assign(c.batch * c.keys * c.keyHeads * D, 0);
+    expectedDv = expectedDk;
+    forEachQuery([&](int64_t b, int64_t t, int64_t h, int64_t g, int64_t row) {
+      int64_t n = c.seen(t);
+      std::vector<double> weights(n);
+      double largest = -1e300, sum = 0, rowDelta = 0;
+      for (int64_t s = 0; s < n; ++s)
+        largest = std::max(largest, weights[s] = c.scale * dot(q.at(b, t, h), k.at(b, s, g)));
+      for (double &w : weights)
+        sum += w = std::exp(w - largest);
+      expectedLse[row] = largest + std::log(sum);
+      for (int64_t s = 0; s < n; ++s)
+        for (int64_t i = 0; i < D; ++i)
+          expectedOut[row * D + i] += weights[s] / sum * v.at(b, s, g)[i];
+      for (int64_t i = 0; i < D; ++i)
+        rowDelta += expectedOut[row * D + i] * dout.at(b, t, h)[i];
+      // Rounded inputs of the adjoint kernels.
+      lse.at(b, t, h)[0] = expectedLse[row];
+      delta.at(b, t, h)[0] = rowDelta;
+      for (int64_t s = 0; s < n; ++s) {
+        double weight = weights[s] / sum;
+        double ds = weight * (dot(dout.at(b, t, h), v.at(b, s, g)) - rowDelta);
+        int64_t key = (b * c.keys + s) * c.keyHeads + g;
+        for (int64_t i = 0; i < D; ++i) {
+          expectedDq[row * D + i] += c.scale * ds * k.at(b, s, g)[i];
+          expectedDk[key * D + i] += c.scale * ds * q.at(b, t, h)[i];
+          expectedDv[key * D + i] += weight * dout.at(b, t, h)[i];
+        }
+      }
+    });
+  }
+};
+
+/// A compiled kernel whose operands are the buffers given, in order.
+struct Kernel {
+  mlir::MLIRContext context;
+  AttentionPlan plan;
+  Case c;
+  std::optional<LoadedCode> code;
+  KernelFunction function;
+
+  Kernel(const Data &data, AttentionKind kind, const Target &target) : c(data.c) {
+    loadCodegenDialects(context);
+    mlir::Location loc = mlir::UnknownLoc::get(&context);
+    mlir::OwningOpRef<mlir::ModuleOp> module(mlir::ModuleOp::create(loc));
+    Emit e(*module, target);
+    AttentionDescription d;
+    d.batch = c.batch;
+    d.queries = c.symbolicMax ? Extent::symbolic(0, c.symbolicMax) : Extent(c.queries);
+    d.keys = c.keys;
+    d.heads = c.heads;
+    d.keyHeads = c.keyHeads;
+    d.headDim = c.headDim;
+    d.scale = c.scale;
+    d.causal = c.causal;
+    plan = planAttention(d, kind, target);
+    e.beginKernel("attention", loc);
+    unsigned next = 0;
+    auto operand = [&](const Buffer &b) -> AttentionOperand {
+      return {e.buffer(next++), e.i64(b.offset), e.f32Type(),
+              b.batchStride,    b.tokenStride,   b.headStride};
+    };
+    if (kind == AttentionKind::Forward) {
+      AttentionForwardOperands o;
+      o.q = operand(data.q), o.k = operand(data.k), o.v = operand(data.v);
+      o.out = operand(data.out), o.lse = operand(data.lse);
+      if (c.past >= 0)
+        o.past = e.buffer(next++);
+      emitAttentionForward(e, d, plan, o);
+    } else if (kind == AttentionKind::Dq) {
+      AttentionDqOperands o;
+      o.q = operand(data.q), o.k = operand(data.k), o.v = operand(data.v);
+      o.lse = operand(data.lse), o.delta = operand(data.delta), o.dout = operand(data.dout);
+      o.dq = operand(data.dq);
+      emitAttentionDq(e, d, plan, o);
+    } else {
+      AttentionDkDvOperands o;
+      o.q = operand(data.q), o.k = operand(data.k), o.v = operand(data.v);
+      o.lse = operand(data.lse), o.delta = operand(data.delta), o.dout = operand(data.dout);
+      o.dk = operand(data.dk), o.dv = operand(data.dv);
+      emitAttentionDkDv(e, d, plan, o);
+    }
+    e.endKernel();
+    std::vector<Bytes> objects = {compileObject(*module, target)};
+    code.emplace(linkShared(objects));
+    function = reinterpret_cast<KernelFunction>(code->find("attention"));
+  }
+
+  /// In runs of `step` items, the last ones first; step 0: all at once.
+  void run(std::vector<const Buffer *> buffers, int64_t step) {
+    std::vector<void *> pointers;
+    for (const Buffer *buffer : buffers)
+      pointers.push_back(buffer->data->data());
+    int32_t past = c.past;
+    pointers.push_back(&past);
+    int64_t dims[] = {c.queries}, items = 1;
+    for (const ItemFactor &f : plan.items)
+      items *= f.dim < 0 ? f.mul : (dims[f.dim] * f.mul + f.div - 1) / f.div;
+    // Anything may be left in scratch: NaN, and a guard behind it.
+    std::unique_ptr<float, decltype(&std::free)> scratch(
+        static_cast<float *>(std::aligned_alloc(64, plan.scratchBytes + 64)), &std::free);
+    std::fill_n(scratch.get(), plan.scratchBytes / 4 + 16, std::nanf(""));
+    std::fill_n(scratch.get() + plan.scratchBytes / 4, 16, 55.0f);
+    step = step ? step : items;
+    for (int64_t begin = (items - 1) / step * step; begin >= 0; begin -= step)
+      function(pointers.data(), dims, begin, std::min(begin + step, items), scratch.get());
+    for (int i = 0; i < 16; ++i)
+      ASSERT_EQ(scratch.get()[plan.scratchBytes / 4 + i], 55.0f) << "writes behind scratch";
+  }
+};
+
+void compare(const char *what, const Buffer &actual, const std::vector<double> &expected,
+             double tolerance) {
+  for (size_t i = 0; i < expected.size(); ++i)
+    ASSERT_NEAR((*actual.data)[i], expected[i], tolerance) << what << "[" << i << "]";
+  for (size_t i = expected.size(); i < actual.data->size(); ++i)
+    ASSERT_EQ((*actual.data)[i], 77.0f) << what << " writes behind its end";
+}
+
+void checkForward(const Case &c, const Target &target) {
+  SCOPED_TRACE(nameOf(c, target));
+  Data data(c);
+  Kernel kernel(data, AttentionKind::Forward, target);
+  kernel.run({&data.q, &data.k, &data.v, &data.out, &data.lse}, 0);
+  compare("out", data.out, data.expectedOut, 1e-5);
+  compare("lse", data.lse, data.expectedLse, 1e-5);
+  if (testing::Test::HasFatalFailure())
+    return;
+  std::vector<float> out = *data.out.data, lse = *data.lse.data;
+  std::fill(data.out.data->begin(), data.out.data->end(), 77.0f);
+  kernel.run({&data.q, &data.k, &data.v, &data.out, &data.lse}, 1);
+  EXPECT_EQ(out, *data.out.data);
+  EXPECT_EQ(lse, *data.lse.data);
+}
+
+void checkAdjoints(const Case &c, const Target &target) {
+  SCOPED_TRACE(nameOf(c, target));
+  Data data(c);
+  Kernel dq(data, AttentionKind::Dq, target), dkdv(data, AttentionKind::DkDv, target);
+  std::vector<float> first[3];
+  for (int64_t step : {0, 1}) {
+    dq.run({&data.q, &data.k, &data.v, &data.lse, &data.delta, &data.dout, &data.dq}, step);
+    dkdv.run({&data.q, &data.k, &data.v, &data.lse, &data.delta, &data.dout, &data.dk, &data.dv},
+             step);
+    if (step == 0) {
+      double size = std::sqrt(double(c.queries));
+      compare("dq", data.dq, data.expectedDq, 1e-5 * size);
+      compare("dk", data.dk, data.expectedDk, 1e-5 * size);
+      compare("dv", data.dv, data.expectedDv, 1e-5 * size);
+      if (testing::Test::HasFatalFailure())
+        return;
+    }
+    std::vector<float> now[3] = {*data.dq.data, *data.dk.data, *data.dv.data};
+    for (int i = 0; i < 3; ++i) {
+      if (step == 1)
+        EXPECT_EQ(first[i], now[i]);
+      first[i] = now[i];
+    }
+  }
+}
+
+//   batch, queries, keys, heads, keyHeads, headDim, causal, past, fused, symbolicMax
+const Case together[] = {
+    {1, 64, 64, 2, 2, 32},
+    {2, 37, 37, 2, 2, 16, true, -1, true},
+    {1, 1, 1, 3, 1, 8},
+    {1, 5, 5, 2, 1, 24, false},
+    {2, 131, 131, 2, 2, 64, true, -1, true},
+    {1, 300, 300, 2, 1, 10},
+    {1, 129, 129, 1, 1, 80, false},
+    {1, 257, 257, 4, 2, 40, true, -1, true},
+    {1, 150, 150, 1, 1, 128},
+    {1, 33, 33, 2, 2, 7, true, -1, false, 200},
+};
+
+const Case overCache[] = {
+    {1, 1, 64, 4, 4, 64, true, 0},
+    {1, 1, 700, 4, 4, 64, true, 520},
+    {2, 1, 300, 6, 2, 80, true, 299},
+    {1, 1, 40, 8, 1, 24, false, 17},
+    {1, 1, 300, 5, 1, 128, true, 255},
+    {1, 1, 300, 1, 1, 7, true, 256},
+    {1, 1, 300, 2, 1, 16, true, 100, false, 256}, // one query, known at run time
+    {1, 3, 20, 2, 1, 16, true, 9, false, 8},
+    {2, 45, 200, 4, 2, 64, true, 130, false, 128},
+    {1, 45, 200, 2, 2, 40, false, 77},
+    {1, 150, 150, 2, 2, 32, true, 0, false, 150},
+};
+
+TEST(AttentionTest, Forward) {
+  for (const Target &target : targets())
+    for (const Case &c : together)
+      checkForward(c, target);
+}
+
+TEST(AttentionTest, ForwardOverACache) {
+  for (const Target &target : targets())
+    for (const Case &c : overCache)
+      checkForward(c, target);
+}
+
+TEST(AttentionTest, Adjoints) {
+  for (const Target &target : targets())
+    for (const Case &c : together)
+      checkAdjoints(c, target);
+}
+
+// exp of these scores overflows without the running maximum.
+TEST(AttentionTest, LargeScores) {
+  Case c{1, 200, 200, 1, 1, 16, true};
+  c.scale = 40;
+  SCOPED_TRACE("large");
+  Data data(c);
+  Kernel kernel(data, AttentionKind::Forward, Target::host());
+  kernel.run({&data.q, &data.k, &data.v, &data.out, &data.lse}, 0);
+  // Scores of up to 1000 have an error of some 1e-4, which the weights inherit.
+  compare("out", data.out, data.expectedOut, 2e-3);
+}
+
+} // namespace
