@@ -2,8 +2,8 @@
 //
 // Input is a module of llvm.func kernels over scf, arith, math and vector (what Emit writes). math
 // ops must be ones the processor has instructions for (sqrt, fma, absf, floor, ceil, trunc,
-// roundeven, copysign, integer ops) or ones that VectorMath.h writes out: anything that would become
-// a call into a library is an error, because code objects have no undefined symbols.
+// roundeven, copysign, integer ops) or ones that VectorMath.h writes out: anything that would
+// become a call into a library is an error, because code objects have no undefined symbols.
 //
 // Numerics: exact. No reassociation, no contraction; the only fused operations are math.fma ops.
 // Every function may be called from several threads at once, each with its own MLIRContext.
