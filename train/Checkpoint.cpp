@@ -110,7 +110,7 @@ TrainState restoreCheckpoint(const CheckpointStore &store, const fs::path &check
   TrainState state;
   state.step = field<int64_t>(description, "step", checkpoint);
   state.tokens = field<int64_t>(description, "tokens", checkpoint);
-  state.dataPosition = field<uint64_t>(description, "data_position", checkpoint);
+  state.dataPosition = field<int64_t>(description, "data_position", checkpoint);
   state.seed = field<uint64_t>(description, "seed", checkpoint);
   for (const json &evaluation : field<json>(description, "evaluations", checkpoint))
     state.evaluations.push_back({field<int64_t>(evaluation, "step", checkpoint),

@@ -26,8 +26,8 @@ struct Evaluation {
 /// drawn from a moving state: seed and step are the random state.
 struct TrainState {
   int64_t step = 0;
-  int64_t tokens = 0;        ///< trained on so far
-  uint64_t dataPosition = 0; ///< of the training data's loader
+  int64_t tokens = 0;       ///< trained on so far
+  int64_t dataPosition = 0; ///< of the training data's loader, in micro-batches
   uint64_t seed = 0;
   std::vector<Evaluation> evaluations;
 };

@@ -233,7 +233,7 @@ const std::vector<Field> &table() {
       dataFile("data.train", "(required)", MEMBER(data.train),
                ".txt, .jsonl (field `text`) or .bin (uint16 or uint32 ids)"),
       dataFile("data.val", "(none)", MEMBER(data.val), "held-out data for evaluation"),
-      choice("data.order", "shuffled", {"shuffled", "sequential"}, MEMBER(data.order),
+      choice("data.order", "shuffled", {"sequential", "shuffled"}, MEMBER(data.order),
              "order in which training reads its sequences"),
       count("batch.sequences", "16", 1, MEMBER(batch.sequences), "sequences of a micro-batch"),
       count("batch.length", "256", 1, MEMBER(batch.length), "tokens of a sequence"),
@@ -381,6 +381,14 @@ void checkTogether(const TrainConfig &config, const ConfigSource &source) {
 Schedule TrainConfig::learningRate() const {
   return {schedule.kind, optimizer.learningRate, schedule.minimum,
           steps,         schedule.warmupSteps,   schedule.decaySteps};
+}
+
+BatchOptions TrainConfig::trainBatches(int64_t vocab) const {
+  return {batch.sequences, batch.length, vocab, data.order, seed};
+}
+
+BatchOptions TrainConfig::validationBatches(int64_t vocab) const {
+  return {batch.sequences, batch.length, vocab, DataOrder::Sequential, 0};
 }
 
 TrainConfig loadTrainConfig(const fs::path &file, std::span<const std::string> overrides) {

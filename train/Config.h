@@ -2,6 +2,7 @@
 // which reading, `lmc train --help-config` and the resolved copy in a checkpoint are made.
 #pragma once
 
+#include "frontend/data/BatchSource.h"
 #include "train/Schedule.h"
 
 #include <yaml-cpp/yaml.h>
@@ -14,7 +15,6 @@
 
 namespace lmc {
 
-enum class DataOrder { Shuffled, Sequential };
 enum class Precision { F32, Bf16 };
 enum class TargetChoice { Auto, Cpu, Cuda };
 
@@ -79,6 +79,9 @@ struct TrainConfig {
   TargetChoice target = TargetChoice::Auto;
 
   Schedule learningRate() const;
+  /// Micro-batches of data.train, and of data.val in its own order; vocab: the model's.
+  BatchOptions trainBatches(int64_t vocab) const;
+  BatchOptions validationBatches(int64_t vocab) const;
 };
 
 /// Reads a config strictly. overrides: "optimizer.lr=1e-3" (`--set`; `--steps N` is "steps=N").

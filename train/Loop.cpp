@@ -29,7 +29,6 @@ private:
   void restore(const fs::path &checkpoint);
   void step();
   void readStep();
-  void checkIds(std::span<const int32_t> ids, std::string_view key) const;
   [[noreturn]] void failNonFinite(const StepResult &result);
   void evaluate();
   void save();
@@ -144,22 +143,13 @@ void TrainingRun::step() {
 void TrainingRun::readStep() {
   auto count = static_cast<size_t>(config.batch.tokensPerMicroBatch());
   for (size_t at = 0; at < tokens.size(); at += count) {
-    BatchSource::Batch batch = inputs.data.next();
-    checkIds(batch.tokens, "data.train");
-    checkIds(batch.targets, "data.train");
-    std::copy_n(batch.tokens.begin(), count, tokens.begin() + static_cast<ptrdiff_t>(at));
-    std::copy_n(batch.targets.begin(), count, targets.begin() + static_cast<ptrdiff_t>(at));
+    Batch batch = inputs.data.next();
+    assert(batch.tokens.size() == count && batch.targets.size() == count);
+    std::copy(batch.tokens.begin(), batch.tokens.end(),
+              tokens.begin() + static_cast<ptrdiff_t>(at));
+    std::copy(batch.targets.begin(), batch.targets.end(),
+              targets.begin() + static_cast<ptrdiff_t>(at));
   }
-}
-
-/// A kernel would read beyond the embedding.
-void TrainingRun::checkIds(std::span<const int32_t> ids, std::string_view key) const {
-  assert(ids.size() == static_cast<size_t>(config.batch.tokensPerMicroBatch()));
-  for (int32_t id : ids)
-    if (id < 0 || id >= inputs.vocab)
-      fail("{}: token id {} is outside the model's vocabulary of {}; is it tokenised for another "
-           "model?",
-           key, id, inputs.vocab);
 }
 
 void TrainingRun::failNonFinite(const StepResult &taken) {
@@ -178,14 +168,10 @@ void TrainingRun::failNonFinite(const StepResult &taken) {
 
 /// The same batches each time, so that the values can be compared.
 void TrainingRun::evaluate() {
-  inputs.validation->seek(0);
-  auto count = std::min(static_cast<uint64_t>(config.eval.batches),
-                        std::max<uint64_t>(1, inputs.validation->batchesPerEpoch()));
+  int64_t count = std::min(config.eval.batches, inputs.validation->batchesPerEpoch());
   double sum = 0;
-  for (uint64_t i = 0; i < count; ++i) {
-    BatchSource::Batch batch = inputs.validation->next();
-    checkIds(batch.tokens, "data.val");
-    checkIds(batch.targets, "data.val");
+  for (int64_t position = 0; position < count; ++position) {
+    Batch batch = inputs.validation->read(position);
     sum += double{inputs.model.evaluate(batch.tokens, batch.targets)};
   }
   auto loss = static_cast<float>(sum / static_cast<double>(count));

@@ -2,7 +2,7 @@
 // model and the data, and calls train().
 #pragma once
 
-#include "train/BatchSource.h"
+#include "frontend/data/BatchLoader.h"
 #include "train/Config.h"
 #include "train/Progress.h"
 #include "train/TrainableModel.h"
@@ -15,13 +15,11 @@
 namespace lmc {
 
 struct TrainInputs {
-  TrainableModel &model; ///< with its first weights, at step 0
-  BatchSource &data;     ///< at position 0
-  BatchSource *validation =
-      nullptr;               ///< data.val, sequential; read from its start at each evaluation
-  int64_t vocab = 0;         ///< ids are in [0, vocab)
-  std::string configJson;    ///< for the checkpoint
-  std::string tokenizerJson; ///< for the checkpoint; may be empty
+  TrainableModel &model;                   ///< with its first weights, at step 0
+  BatchLoader &data;                       ///< of config.trainBatches(), at position 0
+  const BatchSource *validation = nullptr; ///< of config.validationBatches(); null: no evaluation
+  std::string configJson;                  ///< for the checkpoint
+  std::string tokenizerJson;               ///< for the checkpoint; may be empty
 };
 
 struct TrainHooks {

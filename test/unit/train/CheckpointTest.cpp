@@ -50,7 +50,7 @@ TEST(Checkpoint, RestoresEveryBit) {
   EXPECT_EQ(other.step(), 7);
   EXPECT_EQ(state.step, 7);
   EXPECT_EQ(state.tokens, 700);
-  EXPECT_EQ(state.dataPosition, 21u);
+  EXPECT_EQ(state.dataPosition, 21);
   EXPECT_EQ(state.seed, 18446744073709551615u);
   ASSERT_EQ(state.evaluations.size(), 2u);
   EXPECT_EQ(state.evaluations[1].step, 6);

@@ -26,7 +26,6 @@ std::string scrape(int port) {
   if (connect(client, reinterpret_cast<sockaddr *>(&address), sizeof address) == 0) {
     std::string request = "GET /metrics HTTP/1.0\r\n\r\n";
     if (write(client, request.data(), request.size()) == static_cast<ssize_t>(request.size())) {
-      shutdown(client, SHUT_WR); // the server waits for it before it closes
       char buffer[4096];
       for (ssize_t count; (count = read(client, buffer, sizeof buffer)) > 0;)
         text.append(buffer, static_cast<size_t>(count));

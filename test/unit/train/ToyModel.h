@@ -2,7 +2,6 @@
 // on demand. And a BatchSource that counts.
 #pragma once
 
-#include "train/BatchSource.h"
 #include "train/TrainableModel.h"
 
 #include <cmath>
@@ -103,34 +102,6 @@ private:
   std::vector<ParameterInfo> shapes;
   std::map<std::string, std::vector<float>> tensors;
   int64_t taken = 0;
-};
-
-/// Ids that depend on the position alone; the next id follows from the one before, with some noise.
-class ToySource : public BatchSource {
-public:
-  explicit ToySource(size_t ids, uint64_t epoch = 1000) : tokens(ids), targets(ids), epoch(epoch) {}
-
-  Batch next() override {
-    auto hash = static_cast<uint32_t>((at % epoch + 1) * 2654435761u);
-    for (size_t i = 0; i < tokens.size(); ++i) {
-      hash = hash * 1664525u + 1013904223u;
-      tokens[i] = static_cast<int32_t>((hash >> 16) % ToyModel::vocab);
-      targets[i] = (tokens[i] + ((hash >> 24) % 8 == 0 ? 2 : 1)) % ToyModel::vocab;
-    }
-    if (at == badIdAt)
-      targets.back() = ToyModel::vocab;
-    ++at;
-    return {tokens, targets};
-  }
-  uint64_t position() const override { return at; }
-  void seek(uint64_t position) override { at = position; }
-  uint64_t batchesPerEpoch() const override { return epoch; }
-
-  uint64_t badIdAt = std::numeric_limits<uint64_t>::max();
-
-private:
-  std::vector<int32_t> tokens, targets;
-  uint64_t epoch, at = 0;
 };
 
 } // namespace lmc::test
