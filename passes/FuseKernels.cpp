@@ -34,7 +34,7 @@ public:
       inputs.push_back(kernelValues.lookup(input));
     for (Operation *anchor : group.anchors)
       for (Value result : anchor->getResults())
-        if (isReadOutside(result))
+        if (anchor->getNumResults() > 1 || isReadOutside(result)) // attention writes all it makes
           outputs.push_back(result);
 
     SmallVector<Location> locs;

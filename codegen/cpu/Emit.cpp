@@ -84,6 +84,22 @@ Value Emit::scratch(int64_t offsetBytes) {
   return offsetBytes == 0 ? scratchArg : offset(scratchArg, i64(offsetBytes));
 }
 
+Value Emit::table(DenseElementsAttr values) {
+  Type element = values.getElementType();
+  auto type = LLVM::LLVMArrayType::get(element, values.getNumElements());
+  LLVM::GlobalOp global;
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(module.getBody());
+    int64_t number = llvm::range_size(module.getOps<LLVM::GlobalOp>());
+    std::string name = kernel.getName().str() + "_table" + std::to_string(number);
+    auto flat = values.reshape(RankedTensorType::get({values.getNumElements()}, element));
+    global = b.create<LLVM::GlobalOp>(where, type, /*isConstant=*/true, LLVM::Linkage::Internal,
+                                      name, flat, /*alignment=*/64);
+  }
+  return atEntry([&]() -> Value { return b.create<LLVM::AddressOfOp>(where, global); });
+}
+
 // --- types
 
 Type Emit::vectorOf(Type element, unsigned width) {

@@ -18,6 +18,7 @@
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/BuiltinOps.h"
 
 #include <cstdint>
@@ -61,6 +62,9 @@ public:
   Value begin() const { return itemBegin; }
   Value end() const { return itemEnd; }
   Value scratch(int64_t offsetBytes = 0); ///< this worker's scratch memory
+
+  /// Pointer to constant elements in the code object, row-major.
+  Value table(mlir::DenseElementsAttr values);
 
   // --- types
   mlir::Type f32Type() { return b.getF32Type(); }

@@ -130,7 +130,7 @@ void reduceRow(Expression &x, ArrayRef<lm::ReduceOp> ops, ArrayRef<Value> row,
     x.hoistUniform(op.getX(), index);
 
   Value extent = x.extent(last).emit(e);
-  auto elements = [&](const Accumulator &a, Value at, Lanes lanes) {
+  auto elements = [&](Accumulator a, Value at, Lanes lanes) {
     Index here = index;
     here.at.back() = at;
     here.lanes = lanes;

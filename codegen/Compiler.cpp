@@ -1,0 +1,387 @@
+#include "codegen/Compiler.h"
+
+#include "codegen/KernelCache.h"
+#include "codegen/cpu/Kernels.h"
+#include "codegen/cpu/Lowering.h"
+#include "ir/plan/Plan.h"
+#include "passes/MemoryPlan.h"
+#include "runtime/Error.h"
+#include "runtime/Knobs.h"
+
+#include "mlir/IR/AsmState.h"
+#include "llvm/ADT/StringSwitch.h"
+#include "llvm/Config/llvm-config.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <chrono>
+#include <cstring>
+#include <xxhash.h>
+
+using namespace mlir;
+
+namespace lmc {
+namespace {
+
+namespace proto = lmc::executable;
+
+/// Changes with everything in code generation that the kernel's text does not show.
+constexpr const char *kCompilerVersion = "lmc 0.1.0 codegen 1 llvm " LLVM_VERSION_STRING;
+
+double secondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+proto::DType dtypeOf(Type element) {
+  if (element.isInteger(1))
+    return proto::BOOL;
+  if (auto integer = dyn_cast<IntegerType>(element))
+    return integer.getWidth() == 64 ? proto::I64 : proto::I32;
+  if (element.isF64())
+    return proto::F64;
+  if (element.isBF16())
+    return proto::BF16;
+  if (element.isF16())
+    return proto::F16;
+  return proto::F32;
+}
+
+proto::Role roleOf(StringRef role) {
+  return llvm::StringSwitch<proto::Role>(role)
+      .Case("parameter", proto::PARAMETER)
+      .Case("gradient", proto::GRADIENT)
+      .Case("moment", proto::MOMENT)
+      .Case("cache", proto::CACHE)
+      .Case("input", proto::INPUT)
+      .Case("output", proto::OUTPUT)
+      .Default(proto::STATE);
+}
+
+/// The symbolic dimensions of all programs, numbered. Programs that use one name agree on its range.
+class Dimensions {
+public:
+  explicit Dimensions(ModuleOp module) {
+    for (auto program : module.getOps<plan::ProgramOp>())
+      for (NamedAttribute named : program.getRanges()) {
+        auto range = cast<DenseI64ArrayAttr>(named.getValue());
+        auto [at, isNew] = ranges.insert({named.getName().str(), {range[0], range[1]}});
+        if (!isNew && at->second != std::pair(range[0], range[1]))
+          fail("programs give the symbol '{}' different ranges: [{}, {}] and [{}, {}] in '{}'",
+               named.getName().str(), at->second.first, at->second.second, range[0], range[1],
+               program.getSymName().str());
+      }
+    unsigned next = 0;
+    for (auto &[name, range] : ranges)
+      symbols[name] = {next++, range.second};
+  }
+
+  void write(proto::Executable &message) const {
+    for (auto &[name, range] : ranges) {
+      proto::Dim *dim = message.add_dims();
+      dim->set_name(name);
+      dim->set_min(range.first);
+      dim->set_max(range.second);
+    }
+  }
+
+  void writeElements(Type type, proto::Extent &extent) const {
+    int64_t number = 1;
+    for (const lm::Dim &dim : lm::shapeOf(type)) {
+      if (dim.isStatic()) {
+        number *= dim.size;
+        continue;
+      }
+      auto *factor = extent.add_factors();
+      factor->set_dim(static_cast<int>(symbols.at(dim.symbol.getValue()).dim));
+      factor->set_mul(1);
+      factor->set_div(1);
+    }
+    auto *factor = extent.add_factors();
+    factor->set_dim(-1);
+    factor->set_mul(number);
+    factor->set_div(1);
+  }
+
+  cpu::Symbols symbols;
+
+private:
+  std::map<std::string, std::pair<int64_t, int64_t>> ranges;
+};
+
+/// The kernel's region without names and places, and what else its code depends on.
+std::string kernelText(plan::KernelOp kernel, const Dimensions &dimensions,
+                       const cpu::Target &target) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  stream << kCompilerVersion << "\n" << target.canonical() << "\n" << kernel.getFamily() << "\n";
+  for (const auto &symbol : dimensions.symbols)
+    stream << symbol.getKey() << "=" << symbol.second.dim << "/" << symbol.second.max << " ";
+  OpPrintingFlags flags;
+  flags.useLocalScope().enableDebugInfo(false);
+  for (BlockArgument argument : kernel.getBody().front().getArguments())
+    stream << argument.getType() << ",";
+  for (Operation &op : kernel.getBody().front()) {
+    stream << "\n";
+    op.print(stream, flags);
+    for (Value operand : op.getOperands()) { // printed op by op, names alone would not say which
+      if (auto argument = dyn_cast<BlockArgument>(operand))
+        stream << " a" << argument.getArgNumber();
+      else
+        stream << " r" << std::distance(operand.getParentBlock()->begin(), operand.getDefiningOp()->getIterator())
+               << "." << cast<OpResult>(operand).getResultNumber();
+    }
+  }
+  return text;
+}
+
+OwningOpRef<ModuleOp> emptyModule(MLIRContext *context) {
+  return ModuleOp::create(UnknownLoc::get(context));
+}
+
+codegen::CachedKernel compileKernel(plan::KernelOp kernel, const Dimensions &dimensions,
+                                    const cpu::Target &target, const std::string &symbol,
+                                    CompileReport &report) {
+  auto start = std::chrono::steady_clock::now();
+  OwningOpRef<ModuleOp> module = emptyModule(kernel.getContext());
+  cpu::Emit emit(*module, target);
+  cpu::Schedule schedule = cpu::emitKernel(emit, kernel, dimensions.symbols, symbol);
+  report.emitSeconds += secondsSince(start);
+  start = std::chrono::steady_clock::now();
+  cpu::Bytes object = cpu::compileObject(*module, target);
+  report.compileSeconds += secondsSince(start);
+
+  codegen::CachedKernel result;
+  for (const cpu::ItemFactor &item : schedule.items) {
+    auto *factor = result.add_items();
+    factor->set_dim(item.dim);
+    factor->set_mul(item.mul);
+    factor->set_div(item.div);
+  }
+  result.set_grain(schedule.grain);
+  result.set_scratch_bytes(schedule.scratchBytes);
+  result.set_flops(schedule.flops);
+  result.set_object(object.data(), object.size());
+  result.set_checksum(XXH3_64bits(object.data(), object.size()));
+  return result;
+}
+
+/// The data section under construction; every piece starts at a multiple of 64.
+struct DataSection {
+  std::vector<std::byte> bytes;
+
+  uint64_t append(std::span<const std::byte> piece) {
+    uint64_t offset = alignedBytes(static_cast<int64_t>(bytes.size()));
+    bytes.resize(offset + piece.size());
+    std::memcpy(bytes.data() + offset, piece.data(), piece.size());
+    return offset;
+  }
+};
+
+class ExecutableWriter {
+public:
+  ExecutableWriter(ModuleOp module, const CodegenOptions &options)
+      : module(module), options(options), dimensions(module),
+        target(cpu::Target::named(options.cpu)) {}
+
+  std::shared_ptr<const Executable> write(const std::map<std::string, std::string> &metadata,
+                                          const ParameterData &parameters, CompileReport &report) {
+    message.set_format_version(1);
+    message.set_target("cpu:" + target.canonical());
+    message.set_compiler(kCompilerVersion);
+    message.set_mode(options.mode);
+    message.set_options_hash(XXH3_64bits(message.target().data(), message.target().size()));
+    for (auto &[key, value] : metadata)
+      (*message.mutable_metadata())[key] = value;
+    dimensions.write(message);
+    for (auto tensor : module.getOps<plan::TensorOp>())
+      addTensor(tensor, parameters);
+    compileKernels(report);
+    for (auto program : module.getOps<plan::ProgramOp>())
+      addProgram(program);
+    return std::make_shared<Executable>(std::move(message), std::move(data.bytes));
+  }
+
+private:
+  void addTensor(plan::TensorOp op, const ParameterData &parameters) {
+    auto *tensor = message.add_tensors();
+    auto type = cast<RankedTensorType>(op.getType());
+    std::string name = op.getSymName().str();
+    tensorIndex[name] = message.tensors_size() - 1;
+    tensor->set_name(name);
+    tensor->set_role(roleOf(op.getRole()));
+    tensor->set_dtype(dtypeOf(type.getElementType()));
+    int64_t bytes = type.getElementTypeBitWidth() < 8 ? 1 : type.getElementTypeBitWidth() / 8;
+    for (const lm::Dim &dim : lm::shapeOf(type)) {
+      tensor->add_shape(dim.isStatic() ? dim.size : -1);
+      if (dim.isStatic()) {
+        bytes *= dim.size;
+        continue;
+      }
+      const cpu::Symbol &symbol = dimensions.symbols.at(dim.symbol.getValue());
+      tensor->add_dims(static_cast<int>(symbol.dim));
+      bytes *= symbol.max;
+    }
+    tensor->set_bytes(bytes);
+    tensor->set_data_offset(-1);
+    bool isCache = tensor->role() == proto::CACHE;
+    std::optional<std::span<const std::byte>> stored;
+    if (tensor->role() == proto::PARAMETER && parameters)
+      stored = parameters(name);
+    if (stored) {
+      if (stored->size() != tensor->bytes())
+        fail("parameter '{}' has {} bytes, the program expects {}", name, stored->size(), bytes);
+      tensor->set_data_offset(static_cast<int64_t>(data.append(*stored)));
+      tensor->set_data_checksum(XXH3_64bits(stored->data(), stored->size()));
+      if (options.mode == "infer") {
+        tensor->set_arena_offset(-1); // read where the file is mapped
+        return;
+      }
+    }
+    uint64_t &region = isCache ? slotBytes : stateBytes;
+    tensor->set_arena_offset(static_cast<int64_t>(region));
+    region += alignedBytes(bytes);
+    message.set_state_bytes(stateBytes);
+    message.set_slot_bytes(slotBytes);
+  }
+
+  void compileKernels(CompileReport &report) {
+    KernelCache cache(options.useCache ? knobs::cacheFolder() : std::nullopt);
+    std::vector<cpu::Bytes> objects;
+    int64_t scratch = 0;
+    for (auto kernel : module.getOps<plan::KernelOp>()) {
+      std::string hash = contentHash(kernelText(kernel, dimensions, target));
+      std::string symbol = "lmc_" + kernel.getFamily().str() + "_" + hash;
+      std::optional<codegen::CachedKernel> code = cache.find(hash);
+      report.kernels++;
+      if (code) {
+        report.cached++;
+      } else {
+        code = compileKernel(kernel, dimensions, target, symbol, report);
+        cache.keep(hash, *code);
+        report.compiled++;
+      }
+      auto *entry = message.add_kernels();
+      entry->set_symbol(symbol);
+      entry->set_family(kernel.getFamily().str());
+      entry->set_scratch_bytes(alignedBytes(code->scratch_bytes()));
+      entry->set_flops(code->flops());
+      scratch = std::max(scratch, alignedBytes(code->scratch_bytes()));
+      kernelIndex[kernel.getSymName()] = message.kernels_size() - 1;
+      const auto *begin = reinterpret_cast<const std::byte *>(code->object().data());
+      if (symbols.insert({symbol, true}).second)
+        objects.emplace_back(begin, begin + code->object().size());
+      codes.push_back(std::move(*code));
+    }
+    auto start = std::chrono::steady_clock::now();
+    cpu::Bytes shared = cpu::linkShared(objects);
+    report.linkSeconds = secondsSince(start);
+    message.set_code_offset(data.append(shared));
+    message.set_code_bytes(shared.size());
+    message.set_code_checksum(XXH3_64bits(shared.data(), shared.size()));
+    message.set_scratch_bytes(scratch);
+  }
+
+  void addProgram(plan::ProgramOp op) {
+    auto *program = message.add_programs();
+    program->set_name(op.getSymName().str());
+    program->set_transient_bytes(op.getTransientBytes());
+    message.set_transient_bytes(std::max<uint64_t>(message.transient_bytes(), op.getTransientBytes()));
+    llvm::DenseMap<Value, unsigned> bufferIndex;
+    llvm::DenseSet<unsigned> inputs, outputs;
+    for (Operation &inner : op.getBody().front()) {
+      if (auto launch = dyn_cast<plan::LaunchOp>(inner)) {
+        addLaunch(*program, launch, bufferIndex);
+        continue;
+      }
+      bufferIndex[inner.getResult(0)] = program->buffers_size();
+      addBuffer(*program, &inner);
+      const auto &buffer = program->buffers(program->buffers_size() - 1);
+      if (buffer.segment() != proto::Buffer::TENSOR)
+        continue;
+      if (buffer.role() == proto::INPUT && inputs.insert(buffer.tensor()).second)
+        program->add_inputs(buffer.tensor());
+      if (buffer.role() == proto::OUTPUT && outputs.insert(buffer.tensor()).second)
+        program->add_outputs(buffer.tensor());
+    }
+  }
+
+  void addBuffer(proto::Program &program, Operation *op) {
+    auto *buffer = program.add_buffers();
+    auto type = cast<plan::BufferType>(op->getResult(0).getType()).getTensor();
+    buffer->set_path(lm::modelPath(op->getLoc()));
+    buffer->set_dtype(dtypeOf(type.getElementType()));
+    dimensions.writeElements(type, *buffer->mutable_elements());
+    if (auto temporary = dyn_cast<plan::TemporaryOp>(op)) {
+      buffer->set_segment(proto::Buffer::TRANSIENT);
+      buffer->set_offset(temporary.getOffset());
+      buffer->set_bytes(temporary.getSize());
+      buffer->set_role(proto::ACTIVATION);
+      return;
+    }
+    unsigned tensor = tensorIndex.at(cast<plan::UseOp>(op).getTensor().str());
+    buffer->set_segment(proto::Buffer::TENSOR);
+    buffer->set_tensor(tensor);
+    buffer->set_bytes(message.tensors(static_cast<int>(tensor)).bytes());
+    buffer->set_role(message.tensors(static_cast<int>(tensor)).role());
+  }
+
+  void addLaunch(proto::Program &program, plan::LaunchOp op,
+                 const llvm::DenseMap<Value, unsigned> &bufferIndex) {
+    auto *launch = program.add_launches();
+    unsigned kernel = kernelIndex.lookup(op.getKernel());
+    const codegen::CachedKernel &code = codes[kernel];
+    launch->set_kernel(kernel);
+    for (Value input : op.getInputs())
+      launch->add_buffers(bufferIndex.at(input));
+    launch->set_num_inputs(op.getInputs().size());
+    for (Value output : op.getOutputs())
+      launch->add_buffers(bufferIndex.at(output));
+    launch->set_grain(code.grain());
+    for (const auto &item : code.items()) {
+      auto *factor = launch->mutable_items()->add_factors();
+      factor->set_dim(item.dim());
+      factor->set_mul(item.mul());
+      factor->set_div(item.div());
+    }
+    for (Attribute name : op->getAttrOfType<ArrayAttr>("ops"))
+      launch->add_output_ops(cast<StringAttr>(name).str());
+    for (Attribute path : op->getAttrOfType<ArrayAttr>("paths"))
+      launch->add_output_paths(cast<StringAttr>(path).str());
+    launch->set_path(lm::modelPath(op.getLoc()));
+  }
+
+  ModuleOp module;
+  const CodegenOptions &options;
+  Dimensions dimensions;
+  cpu::Target target;
+  proto::Executable message;
+  DataSection data;
+  uint64_t stateBytes = 0, slotBytes = 0;
+  std::map<std::string, unsigned> tensorIndex;
+  llvm::StringMap<unsigned> kernelIndex;
+  llvm::StringMap<bool> symbols;
+  std::vector<codegen::CachedKernel> codes;
+};
+
+} // namespace
+
+std::shared_ptr<const Executable> buildExecutable(ModuleOp plan, const CodegenOptions &options,
+                                                  const std::map<std::string, std::string> &metadata,
+                                                  const ParameterData &parameters,
+                                                  CompileReport *report) {
+  CompileReport unused;
+  cpu::loadCodegenDialects(*plan.getContext());
+  return ExecutableWriter(plan, options).write(metadata, parameters, report ? *report : unused);
+}
+
+std::string printCode(ModuleOp plan, const CodegenOptions &options, bool assembly) {
+  cpu::loadCodegenDialects(*plan.getContext());
+  cpu::Target target = cpu::Target::named(options.cpu);
+  Dimensions dimensions(plan);
+  OwningOpRef<ModuleOp> module = emptyModule(plan.getContext());
+  cpu::Emit emit(*module, target);
+  for (auto kernel : plan.getOps<plan::KernelOp>())
+    cpu::emitKernel(emit, kernel, dimensions.symbols, kernel.getSymName());
+  return assembly ? cpu::emitAssembly(*module, target) : cpu::emitLLVM(*module, target);
+}
+
+} // namespace lmc

@@ -1,0 +1,96 @@
+// The attention family: describes a kernel's attention and its operands' strides to the generator
+// (Attention.h).
+#include "codegen/cpu/Attention.h"
+#include "codegen/cpu/Kernels.h"
+#include "codegen/cpu/Operand.h"
+
+using namespace mlir;
+
+namespace lmc::cpu {
+namespace {
+
+/// Operands are read where they lie, which may be slices of a fused projection.
+class Operands {
+public:
+  Operands(Expression &x, Operation *op) : x(x), op(op) {}
+
+  AttentionOperand input(Value value) const {
+    OperandView view = operandView(x, value);
+    return {x.emit.buffer(view.buffer), view.offset.emit(x.emit), view.storage, view.strides[0],
+            view.strides[1], view.strides[2]};
+  }
+  AttentionOperand output(unsigned number) const {
+    Value value = op->getResult(number);
+    SmallVector<Extent, 4> strides = x.strides(lm::shapeOf(value));
+    return {x.emit.buffer(x.body.getNumArguments() + number), {}, lm::elementOf(value), strides[0],
+            strides[1], strides[2]};
+  }
+
+private:
+  Expression &x;
+  Operation *op;
+};
+
+template <typename Op>
+AttentionDescription describe(Expression &x, Op op) {
+  lm::Shape q = lm::shapeOf(op.getQ()), k = lm::shapeOf(op.getK());
+  AttentionDescription d;
+  d.batch = x.extent(q[0]);
+  d.queries = x.extent(q[1]);
+  d.keys = x.extent(k[1]);
+  d.heads = q[2].size;
+  d.keyHeads = k[2].size;
+  d.headDim = q[3].size;
+  d.scale = op.getScale().convertToDouble();
+  d.causal = op.getCausal();
+  return d;
+}
+
+Schedule scheduleOf(const AttentionDescription &d, const AttentionPlan &plan, unsigned products) {
+  Schedule schedule;
+  schedule.items = plan.items;
+  schedule.grain = plan.grain;
+  schedule.scratchBytes = plan.scratchBytes;
+  uint64_t pairs = d.batch.max * d.heads * d.queries.max * d.keys.max / (d.causal ? 2 : 1);
+  schedule.flops = 2ull * products * pairs * d.headDim;
+  return schedule;
+}
+
+} // namespace
+
+Schedule emitAttention(Expression &x) {
+  Emit &e = x.emit;
+  for (Operation &inner : x.body) {
+    Operands at(x, &inner);
+    if (auto op = dyn_cast<lm::AttentionOp>(inner)) {
+      AttentionDescription d = describe(x, op);
+      AttentionPlan plan = planAttention(d, AttentionKind::Forward, e.target());
+      Value past = op.getPast() ? e.buffer(operandView(x, op.getPast()).buffer) : Value();
+      emitAttentionForward(e, d, plan,
+                           {at.input(op.getQ()), at.input(op.getK()), at.input(op.getV()),
+                            at.output(0), at.output(1), past});
+      return scheduleOf(d, plan, 2);
+    }
+    if (auto op = dyn_cast<lm::AttentionDqOp>(inner)) {
+      AttentionDescription d = describe(x, op);
+      AttentionPlan plan = planAttention(d, AttentionKind::Dq, e.target());
+      emitAttentionDq(e, d, plan,
+                      {at.input(op.getQ()), at.input(op.getK()), at.input(op.getV()),
+                       at.input(op.getLse()), at.input(op.getDelta()), at.input(op.getDout()),
+                       at.output(0)});
+      return scheduleOf(d, plan, 3);
+    }
+    if (auto op = dyn_cast<lm::AttentionDkDvOp>(inner)) {
+      AttentionDescription d = describe(x, op);
+      AttentionPlan plan = planAttention(d, AttentionKind::DkDv, e.target());
+      emitAttentionDkDv(e, d, plan,
+                        {at.input(op.getQ()), at.input(op.getK()), at.input(op.getV()),
+                         at.input(op.getLse()), at.input(op.getDelta()), at.input(op.getDout()),
+                         at.output(0), at.output(1)});
+      return scheduleOf(d, plan, 4);
+    }
+  }
+  llvm_unreachable("an attention kernel holds an attention");
+}
+
+} // namespace lmc::cpu

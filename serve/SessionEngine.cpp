@@ -1,0 +1,81 @@
+#include "serve/SessionEngine.h"
+
+#include "runtime/Error.h"
+
+#include <algorithm>
+
+namespace lmc {
+
+class SessionSequence : public Sequence {
+public:
+  SessionSequence(SessionEngine &engine, int slot) : engine(engine), slot(slot) {}
+  ~SessionSequence() override { engine.taken[slot] = false; }
+
+  std::span<const float> append(std::span<const int32_t> tokens) override {
+    if (tokens.empty() || past + static_cast<int64_t>(tokens.size()) > engine.model.context)
+      fail("{} tokens do not fit behind {} in a context of {}", tokens.size(), past,
+           engine.model.context);
+    for (int32_t token : tokens)
+      if (token < 0 || token >= engine.model.vocab)
+        fail("token {} is outside the vocabulary of {}", token, engine.model.vocab);
+    while (tokens.size() > 1) {
+      size_t count = std::min<size_t>(tokens.size(), engine.chunk);
+      if (count == 1)
+        break;
+      run("prefill", tokens.first(count));
+      tokens = tokens.subspan(count);
+    }
+    if (!tokens.empty())
+      run("decode", tokens.first(1));
+    if (tokens.size() > 1) // a chunk length of 1
+      return append(tokens.subspan(1));
+    return engine.session.f32("logits").first(engine.model.vocab);
+  }
+
+  int64_t length() const override { return past; }
+
+private:
+  void run(std::string_view program, std::span<const int32_t> tokens) {
+    Session &session = engine.session;
+    std::ranges::copy(tokens, session.i32("tokens").begin());
+    session.i32("past")[0] = static_cast<int32_t>(past);
+    std::vector<int64_t> dims;
+    for (const auto &dim : engine.executable->message().dims())
+      dims.push_back(dim.max());
+    if (program == "prefill") {
+      session.i32("last")[0] = static_cast<int32_t>(tokens.size()) - 1;
+      dims[engine.chunkDim] = static_cast<int64_t>(tokens.size());
+    }
+    session.run(program, dims, slot);
+    past += static_cast<int64_t>(tokens.size());
+  }
+
+  SessionEngine &engine;
+  int slot;
+  int64_t past = 0;
+};
+
+SessionEngine::SessionEngine(std::shared_ptr<const Executable> code, ModelInfo info, int threads,
+                             int slots)
+    : executable(std::move(code)), model(std::move(info)), session(executable, {threads, slots}),
+      taken(slots, false) {
+  const auto &message = executable->message();
+  for (int i = 0; i < message.dims_size(); ++i)
+    if (message.dims(i).name() == "chunk") {
+      chunkDim = i;
+      chunk = message.dims(i).max();
+    }
+  if (chunkDim < 0 || executable->findProgram("prefill") < 0 || executable->findProgram("decode") < 0)
+    fail("'{}' cannot generate: it has no prefill and decode programs; compile it with --mode infer",
+         model.name);
+}
+
+std::unique_ptr<Sequence> SessionEngine::start() {
+  auto free = std::ranges::find(taken, false);
+  if (free == taken.end())
+    return nullptr;
+  *free = true;
+  return std::make_unique<SessionSequence>(*this, static_cast<int>(free - taken.begin()));
+}
+
+} // namespace lmc

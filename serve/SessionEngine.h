@@ -1,0 +1,32 @@
+// An Engine on a compiled inference executable: programs prefill and decode, one KV cache a slot.
+#pragma once
+
+#include "serve/Engine.h"
+
+#include "runtime/Session.h"
+
+namespace lmc {
+
+class SessionEngine : public Engine {
+public:
+  /// Throws Error where the executable has no prefill and decode.
+  SessionEngine(std::shared_ptr<const Executable> executable, ModelInfo info, int threads, int slots);
+
+  const ModelInfo &info() const override { return model; }
+  std::unique_ptr<Sequence> start() override;
+  int slots() const override { return static_cast<int>(taken.size()); }
+  uint64_t arenaBytes() const override { return session.arenaBytes(); }
+
+  int64_t longestPrefill() const { return chunk; }
+
+private:
+  friend class SessionSequence;
+  std::shared_ptr<const Executable> executable;
+  ModelInfo model;
+  Session session;
+  std::vector<bool> taken;
+  int chunkDim = -1;
+  int64_t chunk = 1;
+};
+
+} // namespace lmc

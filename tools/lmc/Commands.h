@@ -1,0 +1,39 @@
+// The subcommands of lmc; each file of this folder adds one.
+#pragma once
+
+#include "tools/lmc/Model.h"
+
+#include <CLI/CLI.hpp>
+
+#include <functional>
+
+namespace lmc {
+
+/// Options that every subcommand understands.
+struct CommonOptions {
+  int threads = 0;
+  bool json = false;
+};
+
+/// A subcommand registers its options and returns what runs once they are parsed (the exit code).
+using Command = std::function<int()>;
+
+Command addCompile(CLI::App &app, CommonOptions &common);
+Command addTrain(CLI::App &app, CommonOptions &common);
+Command addGenerate(CLI::App &app, CommonOptions &common);
+Command addEval(CLI::App &app, CommonOptions &common);
+Command addRun(CLI::App &app, CommonOptions &common);
+Command addTokenize(CLI::App &app, CommonOptions &common);
+Command addServe(CLI::App &app, CommonOptions &common);
+Command addInspect(CLI::App &app, CommonOptions &common);
+
+/// --threads, and --json where the command prints a result.
+void addCommon(CLI::App &command, CommonOptions &common, bool json);
+
+/// --time-passes, --dump, --explain=fusion, --no-cache, shared by all commands that compile.
+void addCompileFlags(CLI::App &command, CompileSettings &settings);
+
+/// Prints a memory ledger: one row a category and the sum, or JSON.
+void printLedger(const std::vector<LedgerRow> &rows, bool json);
+
+} // namespace lmc

@@ -1,0 +1,88 @@
+#include "tools/lmc/Commands.h"
+
+#include "runtime/Error.h"
+#include "serve/Failure.h"
+#include "serve/Generator.h"
+#include "serve/SessionEngine.h"
+
+#include <nlohmann/json.hpp>
+
+#include <chrono>
+
+namespace lmc {
+namespace {
+
+struct Options {
+  std::string model;
+  ClientRequest request;
+  std::string prompt;
+  int64_t maxTokens = 128;
+  double temperature = 1, topP = 1;
+  int64_t topK = 0;
+  uint64_t seed = 0;
+  CompileSettings settings;
+};
+
+int run(Options &o, const CommonOptions &common) {
+  o.settings.keep = {"prefill", "decode"};
+  o.settings.programs.training = false;
+  LoadedModel model = loadModel(o.model, o.settings);
+  const Tokenizer &tokenizer = requireTokenizer(model);
+  SessionEngine engine(model.executable, model.info, common.threads, 1);
+
+  ClientRequest request;
+  // An empty prompt starts from the beginning of a text.
+  if (o.prompt.empty() && model.info.bos)
+    request.tokenIds = {*model.info.bos};
+  else
+    request.prompt = o.prompt;
+  request.maxTokens = o.maxTokens;
+  request.temperature = o.temperature;
+  request.topP = o.topP;
+  request.topK = o.topK;
+  request.seed = o.seed;
+
+  auto start = std::chrono::steady_clock::now();
+  GenerationRequest resolved = resolve(request, engine.info(), tokenizer);
+  if (!common.json)
+    fmt::print("{}", o.prompt);
+  Generated answer = generate(engine, tokenizer, resolved, [&](const Piece &piece) {
+    if (common.json)
+      return;
+    fmt::print("{}", piece.text);
+    std::fflush(stdout);
+  });
+  double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (!common.json) {
+    fmt::print("\n");
+    return 0;
+  }
+  nlohmann::ordered_json result = {
+      {"text", answer.text},
+      {"token_ids", answer.tokens},
+      {"prompt_tokens", answer.promptTokens},
+      {"completion_tokens", answer.tokens.size()},
+      {"finish_reason", std::string(nameOf(answer.finish))},
+      {"seconds", seconds},
+      {"tokens_per_second", static_cast<double>(answer.tokens.size()) / seconds}};
+  fmt::print("{}\n", result.dump());
+  return 0;
+}
+
+} // namespace
+
+Command addGenerate(CLI::App &app, CommonOptions &common) {
+  auto o = std::make_shared<Options>();
+  app.add_option("MODEL", o->model, "Model folder, checkpoint or .lmx")->required();
+  app.add_option("--prompt", o->prompt, "Text to continue (default: the beginning of a text)");
+  app.add_option("--max-tokens", o->maxTokens, "Longest answer")->capture_default_str();
+  app.add_option("--temperature", o->temperature, "0 is greedy")->capture_default_str();
+  app.add_option("--top-k", o->topK, "Keep this many most likely tokens; 0 keeps all")->capture_default_str();
+  app.add_option("--top-p", o->topP, "Keep the most likely tokens up to this probability")->capture_default_str();
+  app.add_option("--seed", o->seed, "Of sampling")->capture_default_str();
+  addCommon(app, common, true);
+  addCompileFlags(app, o->settings);
+  return [o, &common] { return run(*o, common); };
+}
+
+} // namespace lmc

@@ -1,0 +1,218 @@
+#include "tools/lmc/Model.h"
+
+#include "frontend/Weights.h"
+#include "runtime/Error.h"
+
+#include <fstream>
+
+namespace lmc {
+namespace {
+
+namespace fs = std::filesystem;
+
+void keepPrograms(mlir::ModuleOp module, const std::set<std::string> &wanted) {
+  if (wanted.empty())
+    return;
+  for (auto function : llvm::make_early_inc_range(module.getOps<mlir::func::FuncOp>()))
+    if (!wanted.contains(function.getName().str()))
+      function.erase();
+}
+
+ModelInfo infoOf(const ModelConfig &config, const Tokenizer *tokenizer, std::string name,
+                 int64_t parameters) {
+  ModelInfo info;
+  info.name = std::move(name);
+  switch (config.architecture) {
+  case Architecture::Gpt2: info.architecture = "gpt2"; break;
+  case Architecture::Llama: info.architecture = "llama"; break;
+  case Architecture::Layers: info.architecture = "layers"; break;
+  case Architecture::Ir: info.architecture = "mlir"; break;
+  }
+  info.vocab = config.vocab;
+  info.context = config.context;
+  info.parameters = parameters;
+  if (config.bosId)
+    info.bos = static_cast<int32_t>(*config.bosId);
+  else if (tokenizer && tokenizer->bosId())
+    info.bos = tokenizer->bosId();
+  for (int64_t id : config.eosIds)
+    info.eos.push_back(static_cast<int32_t>(id));
+  if (info.eos.empty() && tokenizer && tokenizer->eosId())
+    info.eos.push_back(*tokenizer->eosId());
+  return info;
+}
+
+std::string nameOf(const fs::path &path) {
+  fs::path clean = fs::weakly_canonical(path);
+  return clean.extension() == ".lmx" ? clean.stem().string() : clean.filename().string();
+}
+
+std::shared_ptr<const Tokenizer> folderTokenizer(const fs::path &folder) {
+  if (!fs::exists(folder / "tokenizer.json"))
+    return nullptr;
+  return loadTokenizer(folder.string());
+}
+
+int64_t parameterCount(const Executable &executable) {
+  int64_t count = 0;
+  for (const auto &tensor : executable.message().tensors()) {
+    if (tensor.role() != executable::PARAMETER)
+      continue;
+    int64_t size = 1;
+    for (int64_t extent : tensor.shape())
+      size *= extent;
+    count += size;
+  }
+  return count;
+}
+
+LoadedModel loadExecutable(const fs::path &path) {
+  LoadedModel model;
+  model.executable = Executable::load(path);
+  const auto &metadata = model.executable->message().metadata();
+  auto text = [&](const char *key) {
+    auto at = metadata.find(key);
+    return at == metadata.end() ? std::string() : at->second;
+  };
+  if (text("spec").empty())
+    fail("'{}': holds no model spec; it was not written by lmc compile", path.string());
+  if (!text("tokenizer.json").empty())
+    model.tokenizer = parseTokenizer(text("tokenizer.json"), text("tokenizer_config.json"), path.string());
+  ModelConfig config = readModelSpec(YAML::Load(text("spec")), path.string());
+  model.info = infoOf(config, model.tokenizer.get(), nameOf(path), parameterCount(*model.executable));
+  for (const auto &tensor : model.executable->message().tensors())
+    if (tensor.role() == executable::PARAMETER && tensor.data_offset() < 0)
+      fail("'{}': has no weights (parameter '{}'); compile it from a folder that has them", path.string(),
+           tensor.name());
+  return model;
+}
+
+} // namespace
+
+ModelSource findModel(const fs::path &path) {
+  ModelSource source;
+  source.path = path;
+  if (!fs::exists(path))
+    fail("'{}': no such file or folder; MODEL is an .lmx, a checkpoint folder, a run's checkpoint.dir or "
+         "a Hugging Face folder",
+         path.string());
+  if (fs::is_directory(path)) {
+    fs::path folder = path;
+    if (fs::exists(path / "latest") && !fs::exists(path / "config.json")) {
+      std::ifstream stream(path / "latest"); // a run's folder: its latest checkpoint
+      std::string name;
+      std::getline(stream, name);
+      folder = path / name;
+    }
+    source.config = folder / "config.json";
+    source.weights = folder;
+    if (!fs::exists(source.config))
+      fail("'{}': holds no config.json, so it is no model folder", folder.string());
+    return source;
+  }
+  if (path.extension() == ".lmx") {
+    source.isExecutable = true;
+    return source;
+  }
+  if (path.extension() == ".gguf")
+    fail("'{}': GGUF files cannot be read yet; convert it to a folder with config.json and safetensors",
+         path.string());
+  source.config = path;
+  return source;
+}
+
+std::shared_ptr<const Executable> generateCode(mlir::ModuleOp plan, const CompileSettings &settings,
+                                               const std::map<std::string, std::string> &metadata,
+                                               const ParameterData &parameters) {
+  CompileReport report;
+  auto executable = buildExecutable(plan, settings.codegen, metadata, parameters, &report);
+  if (settings.timePasses) {
+    fmt::print(stderr, "kernels        {:4} in all, {} compiled, {} from the cache\n", report.kernels,
+               report.compiled, report.cached);
+    fmt::print(stderr, "emit           {:8.1f} ms\ncompile        {:8.1f} ms\nlink           {:8.1f} ms\n",
+               report.emitSeconds * 1e3, report.compileSeconds * 1e3, report.linkSeconds * 1e3);
+  }
+  return executable;
+}
+
+std::shared_ptr<const Executable> compileModel(const ModelConfig &config,
+                                               const CompileSettings &settings,
+                                               const std::map<std::string, std::string> &metadata,
+                                               const ParameterData &parameters) {
+  mlir::MLIRContext context;
+  mlir::OwningOpRef<mlir::ModuleOp> module = planModel(context, config, settings);
+  return generateCode(*module, settings, metadata, parameters);
+}
+
+mlir::OwningOpRef<mlir::ModuleOp> planModel(mlir::MLIRContext &context, const ModelConfig &config,
+                                            const CompileSettings &settings) {
+  loadCompilerDialects(context);
+  mlir::OwningOpRef<mlir::ModuleOp> module = buildPrograms(context, config, settings.programs);
+  keepPrograms(*module, settings.keep);
+  PipelineOptions pipeline = settings.pipeline;
+  if (settings.timePasses)
+    pipeline.onPhase = [](const std::string &name, double seconds) {
+      fmt::print(stderr, "{:<14} {:8.1f} ms\n", name, seconds * 1e3);
+    };
+  runPipeline(*module, pipeline);
+  return module;
+}
+
+LoadedModel loadModel(const fs::path &path, CompileSettings settings) {
+  ModelSource source = findModel(path);
+  if (source.isExecutable)
+    return loadExecutable(path);
+  if (source.weights.empty())
+    fail("'{}' is a spec without weights; give a folder that has them (a checkpoint of lmc train)",
+         path.string());
+  ModelConfig config = readModelConfig(source.config);
+  LoadedModel model;
+  model.tokenizer = folderTokenizer(source.weights);
+  Weights weights(config, source.weights);
+  model.executable = compileModel(config, settings, modelMetadata(config, source, model.tokenizer.get()),
+                                  weights.data());
+  model.info = infoOf(config, model.tokenizer.get(), nameOf(path), parameterCount(*model.executable));
+  return model;
+}
+
+std::map<std::string, std::string> modelMetadata(const ModelConfig &config, const ModelSource &source,
+                                                 const Tokenizer *tokenizer) {
+  std::map<std::string, std::string> metadata = {
+      {"spec", canonicalSpec(config)},
+      {"config.json", huggingFaceConfig(config)},
+      {"source_path", fs::weakly_canonical(source.path).string()}};
+  if (tokenizer) {
+    metadata["tokenizer.json"] = tokenizer->serialize();
+    metadata["tokenizer_config.json"] = tokenizer->serializeConfig();
+  }
+  return metadata;
+}
+
+Weights::Weights(const ModelConfig &config, const fs::path &path) : source(openWeights(path)) {
+  mlir::MLIRContext context;
+  ProgramOptions options;
+  options.length = 1;
+  options.inference = false;
+  parameters = parametersOf(*buildPrograms(context, config, options));
+  views = matchWeights(*source, config, parameters);
+}
+
+ParameterData Weights::data() {
+  return [this](const std::string &name) -> std::optional<std::span<const std::byte>> {
+    for (size_t i = 0; i < parameters.size(); ++i)
+      if (parameters[i].name == name) {
+        converted.resize(views[i]->numElements());
+        readAsF32(*views[i], converted);
+        return std::as_bytes(std::span(converted));
+      }
+    return std::nullopt;
+  };
+}
+
+const Tokenizer &requireTokenizer(const LoadedModel &model) {
+  if (!model.tokenizer)
+    fail("'{}' has no tokenizer (tokenizer.json); give token ids instead of text", model.info.name);
+  return *model.tokenizer;
+}
+
+} // namespace lmc

@@ -1,0 +1,86 @@
+// MODEL, as every subcommand takes it: an .lmx, a checkpoint folder, a Hugging Face folder.
+#pragma once
+
+#include "codegen/Compiler.h"
+#include "frontend/Weights.h"
+#include "frontend/models/Programs.h"
+#include "frontend/tokenizer/Tokenizer.h"
+#include "passes/Pipeline.h"
+#include "runtime/Executable.h"
+#include "serve/Engine.h"
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace lmc {
+
+/// What the command line says about compilation, for every subcommand that compiles.
+struct CompileSettings {
+  PipelineOptions pipeline;
+  CodegenOptions codegen;
+  ProgramOptions programs;
+  std::set<std::string> keep; ///< programs to compile; empty: all that were built
+  bool timePasses = false;
+};
+
+/// Where a model's parts lie.
+struct ModelSource {
+  std::filesystem::path path;   ///< as given
+  std::filesystem::path config; ///< config.json or the spec
+  std::filesystem::path weights; ///< folder or safetensors file; empty: none
+  bool isExecutable = false;    ///< an .lmx
+};
+/// Throws Error where the path is no model.
+ModelSource findModel(const std::filesystem::path &path);
+
+/// Builds the programs and runs the passes; prints --time-passes.
+mlir::OwningOpRef<mlir::ModuleOp> planModel(mlir::MLIRContext &context, const ModelConfig &config,
+                                            const CompileSettings &settings);
+
+/// Code for a planned module.
+std::shared_ptr<const Executable> generateCode(mlir::ModuleOp plan, const CompileSettings &settings,
+                                               const std::map<std::string, std::string> &metadata,
+                                               const ParameterData &parameters);
+
+/// planModel and generateCode.
+std::shared_ptr<const Executable> compileModel(const ModelConfig &config,
+                                               const CompileSettings &settings,
+                                               const std::map<std::string, std::string> &metadata,
+                                               const ParameterData &parameters);
+
+/// The weights of a folder as f32, one parameter at a time.
+class Weights {
+public:
+  Weights(const ModelConfig &config, const std::filesystem::path &path);
+  /// The span stays valid until the next call.
+  ParameterData data();
+
+private:
+  std::unique_ptr<WeightSource> source;
+  std::vector<ParameterSpec> parameters;
+  std::vector<const TensorView *> views;
+  std::vector<float> converted;
+};
+
+/// What an executable carries along: spec, config.json, tokenizer, where it came from.
+std::map<std::string, std::string> modelMetadata(const ModelConfig &config, const ModelSource &source,
+                                                 const Tokenizer *tokenizer);
+
+/// A model that is ready for inference.
+struct LoadedModel {
+  std::shared_ptr<const Executable> executable;
+  std::shared_ptr<const Tokenizer> tokenizer; ///< null where the model has none
+  ModelInfo info;
+};
+
+/// Loads an .lmx, or compiles a folder with its weights. `programs` says which are wanted.
+LoadedModel loadModel(const std::filesystem::path &path, CompileSettings settings);
+
+/// The tokenizer, or an Error that says what to do.
+const Tokenizer &requireTokenizer(const LoadedModel &model);
+
+} // namespace lmc

@@ -1,0 +1,50 @@
+#include "tools/lmc/Commands.h"
+
+#include "runtime/Session.h"
+#include "runtime/Team.h"
+#include "serve/Server.h"
+#include "serve/SessionEngine.h"
+
+namespace lmc {
+namespace {
+
+struct Options {
+  std::string model;
+  ServeOptions serve;
+  int slots = 4;
+  bool plan = false;
+  CompileSettings settings;
+};
+
+int run(Options &o, const CommonOptions &common) {
+  if (o.serve.grpc.empty() && o.serve.http.empty())
+    o.serve.http = "127.0.0.1:8080", o.serve.grpc = "127.0.0.1:50051";
+  o.settings.keep = {"prefill", "decode"};
+  o.settings.programs.training = false;
+  LoadedModel model = loadModel(o.model, o.settings);
+  if (o.plan) {
+    printLedger(memoryLedger(*model.executable, resolveThreads(common.threads), o.slots), common.json);
+    return 0;
+  }
+  requireTokenizer(model);
+  auto engine = std::make_shared<SessionEngine>(model.executable, model.info, common.threads, o.slots);
+  return serve(engine, model.tokenizer, o.serve);
+}
+
+} // namespace
+
+Command addServe(CLI::App &app, CommonOptions &common) {
+  auto o = std::make_shared<Options>();
+  app.add_option("MODEL", o->model, "Model folder, checkpoint or .lmx")->required();
+  app.add_option("--grpc", o->serve.grpc, "host:port or unix:PATH (default 127.0.0.1:50051 where no address is given)");
+  app.add_option("--http", o->serve.http, "host:port (default 127.0.0.1:8080 where no address is given)");
+  app.add_option("--metrics", o->serve.metrics, "host:port for /metrics alone");
+  app.add_option("--slots", o->slots, "Sequences that are generated side by side")->check(CLI::Range(1, 1024))->capture_default_str();
+  app.add_option("--queue", o->serve.scheduler.queueBound, "Requests that may wait; one more is refused")->check(CLI::Range(0, 1000000))->capture_default_str();
+  app.add_flag("--plan", o->plan, "Print the memory ledger and exit");
+  addCommon(app, common, true);
+  addCompileFlags(app, o->settings);
+  return [o, &common] { return run(*o, common); };
+}
+
+} // namespace lmc

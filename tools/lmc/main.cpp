@@ -1,0 +1,91 @@
+// lmc: one program, one subcommand for each thing a user does with a model.
+#include "tools/lmc/Commands.h"
+
+#include "runtime/Error.h"
+#include "runtime/Knobs.h"
+
+#include <nlohmann/json.hpp>
+
+#include <cstdio>
+#include <exception>
+
+namespace lmc {
+
+void addCommon(CLI::App &command, CommonOptions &common, bool json) {
+  command.add_option("--threads", common.threads, "Worker threads; results do not depend on it (default: all cores)")
+      ->check(CLI::Range(1, 1024));
+  if (json)
+    command.add_flag("--json", common.json, "Print the result as JSON");
+}
+
+void addCompileFlags(CLI::App &command, CompileSettings &settings) {
+  command.add_flag("--time-passes", settings.timePasses, "Print the time of each phase and how many kernels were compiled");
+  command.add_option("--dump", settings.pipeline.dumpFolder, "Write the program after each phase into this folder");
+  command.add_flag("!--no-cache", settings.codegen.useCache, "Neither read nor write the kernel cache");
+}
+
+void printLedger(const std::vector<LedgerRow> &rows, bool json) {
+  uint64_t arena = 0, mapped = 0;
+  for (const LedgerRow &row : rows)
+    (row.category == "mapped_weights" ? mapped : arena) += row.bytes;
+  if (json) {
+    nlohmann::ordered_json result;
+    for (const LedgerRow &row : rows)
+      result["rows"].push_back({{"category", row.category}, {"bytes", row.bytes}, {"count", row.count}});
+    result["arena_bytes"] = arena;
+    result["mapped_bytes"] = mapped;
+    fmt::print("{}\n", result.dump(2));
+    return;
+  }
+  fmt::print("{:<18} {:>10} {:>16}\n", "memory", "buffers", "bytes");
+  for (const LedgerRow &row : rows)
+    if (row.bytes)
+      fmt::print("{:<18} {:>10} {:>16}\n", row.category, row.count, row.bytes);
+  fmt::print("{:<18} {:>10} {:>16}  ({:.1f} MiB)\n", "arena", "", arena, static_cast<double>(arena) / (1 << 20));
+}
+
+} // namespace lmc
+
+int main(int argc, char **argv) {
+  using namespace lmc;
+  CLI::App app("lmc compiles, trains and serves language models", "lmc");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("lmc 0.1.0"));
+  bool helpEnv = false;
+  app.add_flag_callback("--help-env", [&] {
+    fmt::print("{}", knobs::table());
+    throw CLI::Success();
+  }, "Print the environment variables that lmc reads");
+  (void)helpEnv;
+  CommonOptions common;
+  std::vector<std::pair<CLI::App *, Command>> commands;
+  auto add = [&](const char *name, const char *what, Command (*make)(CLI::App &, CommonOptions &)) {
+    CLI::App *command = app.add_subcommand(name, what);
+    commands.emplace_back(command, make(*command, common));
+  };
+  add("compile", "Compile a model and show any stage of it", addCompile);
+  add("train", "Train a model as a config says", addTrain);
+  add("generate", "Continue a prompt", addGenerate);
+  add("eval", "Mean loss of a model on a text", addEval);
+  add("run", "One forward pass over token ids", addRun);
+  add("tokenize", "Text on standard input to token ids, or back", addTokenize);
+  add("serve", "Serve a model over gRPC and HTTP", addServe);
+  add("inspect", "Say what is in an .lmx, checkpoint or safetensors file", addInspect);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError &error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  try {
+    for (auto &[command, run] : commands)
+      if (command->parsed())
+        return run();
+  } catch (const UsageError &error) {
+    fmt::print(stderr, "error: {}\n", error.what());
+    return 2;
+  } catch (const std::exception &error) {
+    fmt::print(stderr, "error: {}\n", error.what());
+    return 1;
+  }
+  return 0;
+}
