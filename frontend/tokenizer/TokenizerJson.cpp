@@ -2,17 +2,16 @@
 // out or refused by name; the others (offsets, type ids) are passed over.
 #include "frontend/tokenizer/BpeTokenizer.h"
 #include "frontend/tokenizer/ByteAlphabet.h"
+#include "frontend/tokenizer/PreTokenizerJson.h"
 #include "frontend/tokenizer/Utf8.h"
 #include "runtime/Error.h"
-
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cctype>
 
 namespace lmc {
 
-using Json = nlohmann::json;
+using namespace tokenizer_json;
 
 namespace {
 
@@ -23,10 +22,6 @@ public:
 
 private:
   void readHeader();
-  void readNormalizer(const Json &node);
-  void readPreTokenizer(const Json &node);
-  void readSplit(const Json &node);
-  void readMetaspace(const Json &node);
   void readVocabulary();
   void readAddedTokens();
   void readMerges(BpeModel &model);
@@ -51,54 +46,6 @@ private:
 };
 
 } // namespace
-
-/// Bounded nesting, as the readers below recurse.
-static Json parseJson(std::string_view text) {
-  return Json::parse(text, [](int depth, Json::parse_event_t, Json &) {
-    if (depth > 32)
-      fail("JSON is nested deeper than 32 levels");
-    return true;
-  });
-}
-
-/// A member or null, as both mean "not there".
-static const Json &member(const Json &node, const char *name) {
-  static const Json null;
-  if (!node.is_object())
-    return null;
-  auto found = node.find(name);
-  return found == node.end() ? null : *found;
-}
-
-static std::string text(const Json &node, const char *name) {
-  const Json &value = member(node, name);
-  if (!value.is_string())
-    fail("'{}' must be a string, got {}", name, value.dump());
-  return value.get<std::string>();
-}
-
-static bool flag(const Json &node, const char *name, bool byDefault) {
-  const Json &value = member(node, name);
-  if (value.is_null())
-    return byDefault;
-  if (!value.is_boolean())
-    fail("'{}' must be true or false, got {}", name, value.dump());
-  return value.get<bool>();
-}
-
-static const Json &array(const Json &node, const char *name) {
-  const Json &value = member(node, name);
-  if (!value.is_array())
-    fail("'{}' must be an array, got {}", name, value.dump());
-  return value;
-}
-
-static int32_t tokenId(const Json &value, std::string_view what) {
-  // An id far above the number of tokens would make the tables huge.
-  if (!value.is_number_integer() || value.get<int64_t>() < 0 || value.get<int64_t>() >= 1 << 22)
-    fail("id of {} must be an integer in [0, {}), got {}", what, 1 << 22, value.dump());
-  return value.get<int32_t>();
-}
 
 std::optional<int32_t> TokenizerReader::idOf(const std::string &token) const {
   if (auto found = addedIds.find(token); found != addedIds.end())
@@ -132,106 +79,6 @@ void TokenizerReader::readHeader() {
   for (const char *name : {"continuing_subword_prefix", "end_of_word_suffix"})
     if (!member(model, name).is_null() && member(model, name) != "")
       fail("'{}' is not supported", name);
-}
-
-void TokenizerReader::readNormalizer(const Json &node) {
-  if (node.is_null())
-    return;
-  std::string type = text(node, "type");
-  if (type == "Sequence") {
-    for (const Json &step : array(node, "normalizers"))
-      readNormalizer(step);
-  } else if (type == "Prepend") {
-    plan.normalizer.push_back(PrependStep{text(node, "prepend")});
-  } else if (type == "Replace") {
-    const Json &pattern = member(node, "pattern");
-    if (!pattern.contains("String") || text(pattern, "String").empty())
-      fail("normalizer 'Replace' needs a pattern that is a non-empty string, got {}",
-           pattern.dump());
-    plan.normalizer.push_back(ReplaceStep{text(pattern, "String"), text(node, "content")});
-  } else {
-    fail("unknown normalizer '{}' (known: Sequence, Prepend, Replace)", type);
-  }
-}
-
-void TokenizerReader::readSplit(const Json &node) {
-  const Json &pattern = member(node, "pattern");
-  std::string regex;
-  if (pattern.contains("Regex")) {
-    regex = text(pattern, "Regex");
-  } else {
-    for (char c : text(pattern, "String")) {
-      if (!std::isalnum(uint8_t(c)) && uint8_t(c) < 0x80)
-        regex += '\\';
-      regex += c;
-    }
-  }
-  SplitStep step;
-  step.pattern = std::make_shared<SplitPattern>(regex);
-  step.invert = flag(node, "invert", false);
-  std::string behavior = text(node, "behavior");
-  if (behavior == "Removed")
-    step.behavior = SplitBehavior::Removed;
-  else if (behavior == "Isolated")
-    step.behavior = SplitBehavior::Isolated;
-  else if (behavior == "MergedWithPrevious")
-    step.behavior = SplitBehavior::MergedWithPrevious;
-  else if (behavior == "MergedWithNext")
-    step.behavior = SplitBehavior::MergedWithNext;
-  else
-    fail("unknown behavior '{}' of pre_tokenizer 'Split'", behavior);
-  plan.preTokenizer.push_back(std::move(step));
-  patterns.push_back(regex);
-}
-
-void TokenizerReader::readMetaspace(const Json &node) {
-  MetaspaceStep step;
-  step.replacement = text(node, "replacement");
-  if (step.replacement.empty())
-    fail("pre_tokenizer 'Metaspace' needs a replacement");
-  std::string scheme = member(node, "prepend_scheme").is_null()
-                           ? (flag(node, "add_prefix_space", true) ? "always" : "never")
-                           : text(node, "prepend_scheme");
-  if (scheme == "always")
-    step.prepend = MetaspaceStep::Prepend::Always;
-  else if (scheme == "first")
-    step.prepend = MetaspaceStep::Prepend::First;
-  else if (scheme == "never")
-    step.prepend = MetaspaceStep::Prepend::Never;
-  else
-    fail("unknown prepend_scheme '{}' of pre_tokenizer 'Metaspace'", scheme);
-  step.split = flag(node, "split", true);
-  plan.preTokenizer.push_back(std::move(step));
-}
-
-void TokenizerReader::readPreTokenizer(const Json &node) {
-  if (node.is_null())
-    return;
-  if (byteLevel)
-    fail("a pre_tokenizer after 'ByteLevel' is not supported");
-  std::string type = text(node, "type");
-  if (type == "Sequence") {
-    for (const Json &step : array(node, "pretokenizers"))
-      readPreTokenizer(step);
-  } else if (type == "ByteLevel") {
-    byteLevel = true;
-    if (flag(node, "add_prefix_space", true))
-      plan.preTokenizer.push_back(PrefixSpaceStep());
-    if (flag(node, "use_regex", true)) {
-      plan.preTokenizer.push_back(SplitStep{std::make_shared<SplitPattern>(gpt2Pattern)});
-      patterns.emplace_back(gpt2Pattern);
-    }
-  } else if (type == "Split") {
-    readSplit(node);
-  } else if (type == "Metaspace") {
-    readMetaspace(node);
-  } else if (type == "Digits") {
-    const char *pattern = flag(node, "individual_digits", false) ? R"(\p{N})" : R"(\p{N}+)";
-    plan.preTokenizer.push_back(SplitStep{std::make_shared<SplitPattern>(pattern)});
-    patterns.emplace_back(pattern);
-  } else {
-    fail("unknown pre_tokenizer '{}' (known: Sequence, ByteLevel, Split, Metaspace, Digits)", type);
-  }
 }
 
 void TokenizerReader::readVocabulary() {
@@ -495,8 +342,11 @@ bool TokenizerReader::cutsBeforeSpaces() const {
 std::unique_ptr<Tokenizer> TokenizerReader::read(std::string_view json,
                                                  std::string_view configJson) {
   readHeader();
-  readNormalizer(member(file, "normalizer"));
-  readPreTokenizer(member(file, "pre_tokenizer"));
+  PieceSteps steps = readPieceSteps(member(file, "normalizer"), member(file, "pre_tokenizer"));
+  plan.normalizer = std::move(steps.normalizer);
+  plan.preTokenizer = std::move(steps.preTokenizer);
+  patterns = std::move(steps.patterns);
+  byteLevel = steps.byteLevel;
   readVocabulary();
   readAddedTokens();
   readPostProcessor(member(file, "post_processor"));
