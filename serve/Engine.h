@@ -34,8 +34,8 @@ public:
   virtual int64_t length() const = 0; ///< tokens held
 };
 
-/// A model that is ready to run. One thread starts and drives sequences; info, slots and arenaBytes never
-/// change and may be asked from any thread.
+/// A model that is ready to run. One thread starts and drives sequences; info, slots and arenaBytes
+/// never change and may be asked from any thread.
 class Engine {
 public:
   virtual ~Engine() = default;

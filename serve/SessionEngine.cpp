@@ -65,9 +65,11 @@ SessionEngine::SessionEngine(std::shared_ptr<const Executable> code, ModelInfo i
       chunkDim = i;
       chunk = message.dims(i).max();
     }
-  if (chunkDim < 0 || executable->findProgram("prefill") < 0 || executable->findProgram("decode") < 0)
-    fail("'{}' cannot generate: it has no prefill and decode programs; compile it with --mode infer",
-         model.name);
+  if (chunkDim < 0 || executable->findProgram("prefill") < 0 ||
+      executable->findProgram("decode") < 0)
+    fail(
+        "'{}' cannot generate: it has no prefill and decode programs; compile it with --mode infer",
+        model.name);
 }
 
 std::unique_ptr<Sequence> SessionEngine::start() {

@@ -10,7 +10,8 @@ namespace lmc {
 class SessionEngine : public Engine {
 public:
   /// Throws Error where the executable has no prefill and decode.
-  SessionEngine(std::shared_ptr<const Executable> executable, ModelInfo info, int threads, int slots);
+  SessionEngine(std::shared_ptr<const Executable> executable, ModelInfo info, int threads,
+                int slots);
 
   const ModelInfo &info() const override { return model; }
   std::unique_ptr<Sequence> start() override;
