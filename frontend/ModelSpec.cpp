@@ -187,8 +187,11 @@ ModelConfig readModelSpec(const YAML::Node &mapping, const std::string &file) {
 }
 
 std::string canonicalSpec(const ModelConfig &c) {
-  if (c.architecture == Architecture::Ir)
-    return fmt::format("architecture: mlir\nfile: \"{}\"\n", c.irFile.string());
+  if (c.architecture == Architecture::Ir) {
+    YAML::Emitter file;
+    file << YAML::DoubleQuoted << std::filesystem::absolute(c.irFile).string();
+    return fmt::format("architecture: mlir\nfile: {}\n", file.c_str());
+  }
   if (c.architecture == Architecture::Layers) {
     std::string text =
         fmt::format("architecture: layers\ninputs: {}\nclasses: {}\nnorm_eps: {}\n"

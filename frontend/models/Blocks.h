@@ -56,10 +56,14 @@ struct ModelFamily {
   std::vector<ParameterSpec> (*parameters)(const ModelConfig &);
   mlir::Value (*hidden)(ModelGraph &, mlir::Value tokens);
   mlir::Value (*logits)(ModelGraph &, mlir::Value hidden);
+  llvm::StringRef embedding;                   ///< what a tied head shares
+  llvm::StringRef optionalPrefix;              ///< checkpoints of the bare model leave it out
+  std::vector<llvm::StringRef> bufferSuffixes; ///< tensors of a checkpoint that are no parameters
 };
 extern const ModelFamily gpt2Family, llamaFamily;
 /// `hidden` maps features [B, inputs] to class logits; `logits` gives them unchanged.
 extern const ModelFamily layersFamily;
+const ModelFamily &familyOf(Architecture architecture);
 
 enum class WeightLayout {
   InOut, ///< [in, out], as GPT-2's Conv1D

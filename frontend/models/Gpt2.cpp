@@ -83,6 +83,8 @@ Value logits(ModelGraph &m, Value x) {
 
 } // namespace
 
-const ModelFamily gpt2Family = {parameters, hidden, logits};
+const ModelFamily gpt2Family = {parameters,     hidden,
+                                logits,         "transformer.wte.weight",
+                                "transformer.", {".attn.bias", ".attn.masked_bias"}};
 
 } // namespace lmc

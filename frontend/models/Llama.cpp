@@ -97,6 +97,7 @@ Value logits(ModelGraph &m, Value x) {
 
 } // namespace
 
-const ModelFamily llamaFamily = {parameters, hidden, logits};
+const ModelFamily llamaFamily = {
+    parameters, hidden, logits, "model.embed_tokens.weight", "model.", {".rotary_emb.inv_freq"}};
 
 } // namespace lmc

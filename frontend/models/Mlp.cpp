@@ -70,6 +70,6 @@ Value logits(ModelGraph &, Value x) {
 
 } // namespace
 
-const ModelFamily layersFamily = {parameters, hidden, logits};
+const ModelFamily layersFamily = {parameters, hidden, logits, "", "", {}};
 
 } // namespace lmc

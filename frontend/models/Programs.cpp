@@ -15,17 +15,6 @@ namespace {
 /// Largest batch of a classifier's @forward.
 constexpr int64_t maxForwardBatch = 1024;
 
-const ModelFamily &familyOf(Architecture architecture) {
-  switch (architecture) {
-  case Architecture::Gpt2:
-    return gpt2Family;
-  case Architecture::Llama:
-    return llamaFamily;
-  default:
-    return layersFamily;
-  }
-}
-
 class Builder {
 public:
   Builder(ModuleOp module, const ModelConfig &config, const ProgramOptions &options)
@@ -80,7 +69,7 @@ private:
 
   void prefill() {
     ModelGraph m(module, "prefill", config, parameters);
-    lm::Dim T = m.symbol("T", 1, options.chunk);
+    lm::Dim T = m.symbol("chunk", 1, options.chunk);
     Value tokens = input(m, 1, T);
     Value past = m.argument("past", "input", {}, i32);
     Value last = m.argument("last", "input", {1}, i32);
@@ -130,6 +119,17 @@ ProgramOptions completed(const ModelConfig &config, ProgramOptions options) {
 }
 
 } // namespace
+
+const ModelFamily &familyOf(Architecture architecture) {
+  switch (architecture) {
+  case Architecture::Gpt2:
+    return gpt2Family;
+  case Architecture::Llama:
+    return llamaFamily;
+  default:
+    return layersFamily;
+  }
+}
 
 OwningOpRef<ModuleOp> buildPrograms(MLIRContext &context, const ModelConfig &config,
                                     const ProgramOptions &options) {
