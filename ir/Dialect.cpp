@@ -1,5 +1,7 @@
 #include "ir/Dialect.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -26,6 +28,15 @@ void LMDialect::initialize() {
 #define GET_OP_LIST
 #include "ir/Ops.cpp.inc"
       >();
+}
+
+LogicalResult DimsAttr::verifyEncoding(ArrayRef<int64_t> shape, Type,
+                                       function_ref<InFlightDiagnostic()> emitError) const {
+  size_t symbolic = llvm::count_if(shape, ShapedType::isDynamic);
+  if (getNames().size() != symbolic)
+    return emitError() << "#lm.dims names " << getNames().size() << " dimensions of a type with "
+                       << symbolic << " symbolic ones";
+  return success();
 }
 
 std::string modelPath(Location loc) {

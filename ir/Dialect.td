@@ -4,6 +4,7 @@
 
 include "mlir/IR/OpBase.td"
 include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/TensorEncoding.td"
 
 def LM_Dialect : Dialect {
   let name = "lm";
@@ -21,9 +22,10 @@ def LM_Dialect : Dialect {
   }];
   let useDefaultAttributePrinterParser = 1;
   let hasConstantMaterializer = 0;
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect"]; // scalar forms
 }
 
-def LM_DimsAttr : AttrDef<LM_Dialect, "Dims"> {
+def LM_DimsAttr : AttrDef<LM_Dialect, "Dims", [DeclareAttrInterfaceMethods<VerifiableTensorEncoding>]> {
   let mnemonic = "dims";
   let summary = "names of a tensor type's symbolic dimensions, outermost first";
   let parameters = (ins ArrayRefParameter<"::mlir::StringAttr">:$names);

@@ -89,7 +89,7 @@ LMC_ADJOINT(GeluOp) {
 }
 
 LMC_SAME_TYPE(ReluOp)
-LMC_EVALUATE(ReluOp, [](double x) { return x > 0 ? x : 0 * x; })
+LMC_EVALUATE(ReluOp, [](double x) { return x > 0 || std::isnan(x) ? x : 0.0; })
 SmallVector<Value> ReluOp::decompose(GraphBuilder &g) {
   return {g.maximum(getX(), g.fullLike(0, getX()))};
 }

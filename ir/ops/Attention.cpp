@@ -44,10 +44,37 @@ LogicalResult checkShapes(std::optional<Location> loc, Value q, Value k, Value v
   if (shapeQ[0] != shapeK[0] || shapeQ[3] != shapeK[3])
     return emitOptionalError(loc, "attention q ", toString(shapeQ), " and k ", toString(shapeK),
                              " differ in B or D");
+  if (elementOf(q) != elementOf(k) || elementOf(q) != elementOf(v))
+    return emitOptionalError(loc, "attention q, k and v differ in their element types");
   if (!shapeQ[2].isStatic() || !shapeK[2].isStatic() || shapeK[2].size < 1 ||
       shapeQ[2].size % shapeK[2].size)
     return emitOptionalError(loc, "attention heads (", toString(shapeQ),
                              ") must be a multiple of key heads (", toString(shapeK), ")");
+  return success();
+}
+
+/// The further operands of the adjoint and its parts: `likeQ` [B, T, H, D] and `rows` [B, T, H].
+LogicalResult checkGradShapes(std::optional<Location> loc, Value q, Value k, Value v,
+                              ArrayRef<Value> likeQ, ArrayRef<Value> rows) {
+  if (failed(checkShapes(loc, q, k, v)))
+    return failure();
+  if (shapeOf(q)[1] != shapeOf(k)[1])
+    return emitOptionalError(loc, "attention's adjoint needs as many keys as queries, got ",
+                             toString(shapeOf(q)), " and ", toString(shapeOf(k)));
+  for (Value x : likeQ)
+    if (x.getType() != q.getType())
+      return emitOptionalError(loc, "out and dout must have q's type ", q.getType(), ", got ",
+                               x.getType());
+  Type row = tensorType(ArrayRef<Dim>(shapeOf(q)).drop_back(), elementOf(q));
+  for (Value x : rows)
+    if (x.getType() != row)
+      return emitOptionalError(loc, "lse and delta must be ", row, ", got ", x.getType());
+  return success();
+}
+
+LogicalResult checkPast(std::optional<Location> loc, Value past) {
+  if (past && !shapeOf(past).empty())
+    return emitOptionalError(loc, "past must be a scalar, got ", past.getType());
   return success();
 }
 
@@ -81,7 +108,8 @@ Tensor rowSums(const Tensor &x, const Tensor &y) {
 
 LogicalResult AttentionOp::infer(Adaptor op, std::optional<Location> loc,
                                  SmallVectorImpl<Type> &types) {
-  if (failed(checkShapes(loc, op.getQ(), op.getK(), op.getV())))
+  if (failed(checkShapes(loc, op.getQ(), op.getK(), op.getV())) ||
+      failed(checkPast(loc, op.getPast())))
     return failure();
   Shape q = shapeOf(op.getQ());
   if (!op.getPast() && q[1] != shapeOf(op.getK())[1])
@@ -139,7 +167,8 @@ LogicalResult AttentionOp::adjoint(GraphBuilder &g, ValueRange dys, MutableArray
 LogicalResult AttentionGradOp::infer(Adaptor op, std::optional<Location> loc,
                                      SmallVectorImpl<Type> &types) {
   types.append({op.getQ().getType(), op.getK().getType(), op.getV().getType()});
-  return checkShapes(loc, op.getQ(), op.getK(), op.getV());
+  return checkGradShapes(loc, op.getQ(), op.getK(), op.getV(), {op.getOut(), op.getDout()},
+                         {op.getLse()});
 }
 
 LogicalResult AttentionGradOp::evaluate(ArrayRef<const Tensor *> operands,
@@ -176,7 +205,8 @@ LogicalResult AttentionGradOp::adjoint(GraphBuilder &, ValueRange, MutableArrayR
 LogicalResult AttentionDqOp::infer(Adaptor op, std::optional<Location> loc,
                                    SmallVectorImpl<Type> &types) {
   types.push_back(op.getQ().getType());
-  return checkShapes(loc, op.getQ(), op.getK(), op.getV());
+  return checkGradShapes(loc, op.getQ(), op.getK(), op.getV(), {op.getDout()},
+                         {op.getLse(), op.getDelta()});
 }
 
 LogicalResult AttentionDqOp::evaluate(ArrayRef<const Tensor *> operands,
@@ -200,7 +230,8 @@ LogicalResult AttentionDqOp::adjoint(GraphBuilder &, ValueRange, MutableArrayRef
 LogicalResult AttentionDkDvOp::infer(Adaptor op, std::optional<Location> loc,
                                      SmallVectorImpl<Type> &types) {
   types.append({op.getK().getType(), op.getV().getType()});
-  return checkShapes(loc, op.getQ(), op.getK(), op.getV());
+  return checkGradShapes(loc, op.getQ(), op.getK(), op.getV(), {op.getDout()},
+                         {op.getLse(), op.getDelta()});
 }
 
 LogicalResult AttentionDkDvOp::evaluate(ArrayRef<const Tensor *> operands,
@@ -230,9 +261,11 @@ LogicalResult CacheAppendOp::infer(Adaptor op, std::optional<Location> loc,
   Shape cache = shapeOf(op.getCache()), update = shapeOf(op.getUpdate());
   types.push_back(op.getCache().getType());
   if (cache.size() != 4 || update.size() != 4 || cache[0] != update[0] || cache[2] != update[2] ||
-      cache[3] != update[3])
-    return emitOptionalError(loc, "cache_append of ", toString(update), " to ", toString(cache));
-  return success();
+      cache[3] != update[3] || elementOf(op.getCache()) != elementOf(op.getUpdate()) ||
+      (cache[1].isStatic() && update[1].isStatic() && update[1].size > cache[1].size))
+    return emitOptionalError(loc, "cache_append of ", op.getUpdate().getType(), " to ",
+                             op.getCache().getType());
+  return checkPast(loc, op.getPast());
 }
 
 LogicalResult CacheAppendOp::evaluate(ArrayRef<const Tensor *> operands,

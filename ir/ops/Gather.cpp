@@ -37,7 +37,8 @@ LogicalResult GatherOp::adjoint(GraphBuilder &g, ValueRange dy, MutableArrayRef<
 LogicalResult ScatterAddOp::verify() {
   Shape ids = shapeOf(getIds()), updates = shapeOf(getUpdates()), y = shapeOf(getY());
   ids.push_back(updates.empty() ? Dim(0) : updates.back());
-  if (y.size() != 2 || ids != updates || y[1] != updates.back())
+  if (y.size() != 2 || ids != updates || y[1] != updates.back() ||
+      elementOf(getY()) != elementOf(getUpdates()))
     return emitOpError() << "needs ids [...], updates [..., C] and a result [V, C], got "
                          << toString(shapeOf(getIds())) << ", " << toString(updates) << ", "
                          << toString(y);

@@ -13,6 +13,10 @@ LogicalResult GlobalNormOp::infer(Adaptor op, std::optional<Location> loc,
   if (op.getXs().empty())
     return emitOptionalError(loc, "global_norm of nothing");
   types.push_back(tensorType({}, elementOf(op.getXs().front())));
+  for (Value x : op.getXs())
+    if (elementOf(x) != elementOf(op.getXs().front()))
+      return emitOptionalError(loc, "global_norm of ", elementOf(op.getXs().front()), " and ",
+                               elementOf(x), " elements");
   return success();
 }
 
@@ -51,9 +55,13 @@ LogicalResult AdamWOp::infer(Adaptor op, std::optional<Location> loc,
     if (x.getType() != type)
       return emitOptionalError(loc, "adamw parameter is ", type, ", its gradient or moment ",
                                x.getType());
-  for (Value x : {op.getLr(), op.getScale(), op.getC1(), op.getC2(), op.getApply()})
-    if (!shapeOf(x).empty())
-      return emitOptionalError(loc, "adamw needs scalars, got ", x.getType());
+  auto scalar = tensorType({}, elementOf(op.getParam()));
+  for (Value x : {op.getLr(), op.getScale(), op.getC1(), op.getC2()})
+    if (x.getType() != scalar)
+      return emitOptionalError(loc, "adamw needs lr, scale, c1 and c2 of type ", scalar, ", got ",
+                               x.getType());
+  if (!shapeOf(op.getApply()).empty())
+    return emitOptionalError(loc, "adamw needs a scalar apply, got ", op.getApply().getType());
   return success();
 }
 

@@ -5,13 +5,13 @@ include "ir/ops/Base.td"
 
 class LM_Unary<string mnemonic, string what> : LM_Pointwise<mnemonic> {
   let summary = what;
-  let arguments = (ins LM_Tensor:$x);
-  let results = (outs LM_Tensor:$y);
+  let arguments = (ins LM_Float:$x);
+  let results = (outs LM_Float:$y);
 }
 class LM_Binary<string mnemonic, string what> : LM_Pointwise<mnemonic> {
   let summary = what;
-  let arguments = (ins LM_Tensor:$lhs, LM_Tensor:$rhs);
-  let results = (outs LM_Tensor:$y);
+  let arguments = (ins LM_Number:$lhs, LM_Number:$rhs);
+  let results = (outs LM_Number:$y);
 }
 
 def LM_NegOp : LM_Unary<"neg", "-x">;

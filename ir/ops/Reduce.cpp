@@ -12,6 +12,8 @@ namespace lmc::lm {
 LogicalResult ReduceOp::infer(Adaptor op, std::optional<Location> loc,
                               SmallVectorImpl<Type> &types) {
   Shape shape = shapeOf(op.getX()), kept;
+  if (op.getDims().empty())
+    return emitOptionalError(loc, "reduce over no dimension");
   int64_t previous = -1;
   for (int64_t dim : op.getDims()) {
     if (dim <= previous || dim >= static_cast<int64_t>(shape.size()))

@@ -11,7 +11,8 @@ LogicalResult RopeOp::infer(Adaptor op, std::optional<Location> loc, SmallVector
   Shape frequencies = shapeOf(op.getInvFreq());
   types.push_back(op.getX().getType());
   if (x.size() != 4 || positions != Shape{x[1]} || !x[3].isStatic() || x[3].size % 2 ||
-      frequencies != Shape{Dim(x[3].size / 2)})
+      frequencies != Shape{Dim(x[3].size / 2)} ||
+      elementOf(op.getPositions()) != elementOf(op.getInvFreq()))
     return emitOptionalError(loc, "rope needs x [B, T, H, D], positions [T] and inv_freq [D/2], got ",
                              toString(x), ", ", toString(positions), ", ", toString(frequencies));
   return success();
@@ -43,7 +44,8 @@ SmallVector<Value> RopeOp::decompose(GraphBuilder &g) {
   Value angle = g.mul(g.broadcast(getPositions(), table, {0}), g.broadcast(getInvFreq(), table, {1}));
   Shape part = shape;
   part[3] = half;
-  Value c = g.broadcast(g.cos(angle), part, {1, 3}), s = g.broadcast(g.sin(angle), part, {1, 3});
+  auto spread = [&](Value x) { return g.broadcast(g.convert(x, elementOf(getX())), part, {1, 3}); };
+  Value c = spread(g.cos(angle)), s = spread(g.sin(angle));
   Value left = g.slice(getX(), 3, 0, half), right = g.slice(getX(), 3, half, half);
   Value first = g.mul(left, c), second = g.mul(right, c);
   Value crossRight = g.mul(right, s), crossLeft = g.mul(left, s);

@@ -38,8 +38,11 @@ ArrayRef<int64_t> staticShape(Value value) {
 
 // ---- constant ----------------------------------------------------------------------------------
 
-LogicalResult ConstantOp::infer(Adaptor op, std::optional<Location>, SmallVectorImpl<Type> &types) {
+LogicalResult ConstantOp::infer(Adaptor op, std::optional<Location> loc,
+                                SmallVectorImpl<Type> &types) {
   types.push_back(op.getValue().getType());
+  if (!isa<DenseElementsAttr>(op.getValue()))
+    return emitOptionalError(loc, "constant needs dense elements");
   return success();
 }
 OpFoldResult ConstantOp::fold(FoldAdaptor) { return getValue(); }
@@ -67,8 +70,9 @@ LogicalResult ConstantOp::adjoint(GraphBuilder &, ValueRange, MutableArrayRef<Va
 // ---- iota --------------------------------------------------------------------------------------
 
 LogicalResult IotaOp::verify() {
-  if (getDim() >= shapeOf(getY()).size())
-    return emitOpError() << "dimension " << getDim() << " of " << toString(shapeOf(getY()));
+  int64_t dim = getDim();
+  if (dim < 0 || dim >= static_cast<int64_t>(shapeOf(getY()).size()))
+    return emitOpError() << "dimension " << dim << " of " << toString(shapeOf(getY()));
   return success();
 }
 LogicalResult IotaOp::evaluate(ArrayRef<const Tensor *>, SmallVectorImpl<Tensor> &results) {

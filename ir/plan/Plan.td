@@ -49,7 +49,8 @@ def Plan_YieldOp : Plan_Op<"yield", [Pure, Terminator, ReturnLike, ParentOneOf<[
   let assemblyFormat = "($values^ `:` type($values))? attr-dict";
 }
 
-def Plan_ProgramOp : Plan_Op<"program", [Symbol, NoTerminator]> {
+// No symbol: nobody refers to a program, and a tensor may have its name (@loss returns "loss").
+def Plan_ProgramOp : Plan_Op<"program", [NoTerminator]> {
   let summary = "launches in the order in which they run";
   let description = [{
     `transient_bytes` is the size of the region for values that live inside one run; `ranges` bounds
