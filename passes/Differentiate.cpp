@@ -23,7 +23,7 @@ namespace {
 llvm::DenseSet<Value> activeValues(func::FuncOp function) {
   llvm::DenseSet<Value> active;
   for (BlockArgument argument : function.getArguments())
-    if (function.getArgAttrOfType<StringAttr>(argument.getArgNumber(), kRole) == "parameter")
+    if (hasRole(function, argument.getArgNumber(), "parameter"))
       active.insert(argument);
   for (Operation &op : function.getBody().front())
     if (llvm::any_of(op.getOperands(), [&](Value v) { return active.contains(v); }))
@@ -84,9 +84,13 @@ private:
     SmallVector<Value> dOperands(op->getNumOperands());
     if (failed(rules.adjoint(g, dResults, dOperands)))
       return failure();
-    for (auto [operand, cotangent] : llvm::zip_equal(op->getOperands(), dOperands)) {
-      if (!cotangent || !active.contains(operand))
+    for (auto [i, operand] : llvm::enumerate(op->getOperands())) {
+      Value cotangent = dOperands[i];
+      if (!active.contains(operand))
         continue;
+      if (!cotangent) // a gradient must not get lost in silence
+        return lm::notDifferentiable(op, "operand " + std::to_string(i) +
+                                             " depends on a parameter and takes no gradient");
       assert(cotangent.getType() == operand.getType() && "an adjoint has its operand's type");
       Value &sum = cotangents[operand];
       sum = sum ? g.add(sum, cotangent) : cotangent;
@@ -100,7 +104,7 @@ private:
     SmallVector<Value> results(terminator->getOperands());
     SmallVector<StringAttr> names;
     for (BlockArgument argument : function.getArguments()) {
-      if (function.getArgAttrOfType<StringAttr>(argument.getArgNumber(), kRole) != "parameter")
+      if (!hasRole(function, argument.getArgNumber(), "parameter"))
         continue;
       Value gradient = cotangents.lookup(argument);
       if (!gradient) // the loss does not depend on it

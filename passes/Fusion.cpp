@@ -171,15 +171,12 @@ bool Fusion::reachesOutside(KernelGroup *from, Operation *to) const {
   SmallVector<Operation *> work;
   llvm::DenseSet<Operation *> seen;
   KernelGroup *target = groupOf.lookup(to);
-  unsigned last = 0;
-  for (Operation *op : target->anchors)
-    last = std::max(last, position.at(op));
   auto expand = [&](Operation *op) {
     auto at = users.find(op);
     if (at == users.end())
       return;
     for (Operation *user : at->second)
-      if (position.at(user) <= last && seen.insert(user).second)
+      if (seen.insert(user).second)
         work.push_back(user);
   };
   for (Operation *op : from->anchors)
@@ -210,9 +207,42 @@ bool Fusion::reachesOutside(KernelGroup *from, Operation *to) const {
   return false;
 }
 
+/// Does the op read what the group makes only at its own index, or, where that has fewer dimensions, at
+/// the leading ones (row statistics)? Elements at other indices may not be finished, or be gone.
+bool Fusion::readsAligned(Operation *op, const KernelGroup &from) const {
+  SmallVector<std::pair<Value, unsigned>> work; // value, is its index the op's own?
+  llvm::DenseSet<std::pair<Value, unsigned>> seen;
+  auto expand = [&](Operation *reader, bool aligned) {
+    if (auto broadcast = dyn_cast<lm::BroadcastOp>(reader)) {
+      lm::Shape source = lm::shapeOf(broadcast.getX()), result = lm::shapeOf(broadcast.getY());
+      aligned &= llvm::equal(broadcast.getDims(), llvm::seq<int64_t>(0, source.size())) &&
+                 source == lm::Shape(ArrayRef<lm::Dim>(result).take_front(source.size()));
+    } else if (!isa<lm::PointwiseOp, lm::ReduceOp>(reader)) {
+      aligned = false;
+    }
+    for (Value operand : reader->getOperands())
+      if (seen.insert({operand, aligned}).second)
+        work.emplace_back(operand, aligned);
+  };
+  expand(op, true);
+  while (!work.empty()) {
+    auto [value, aligned] = work.pop_back_val();
+    if (!isStored(value))
+      expand(value.getDefiningOp(), aligned);
+    else if (!aligned && value.getDefiningOp() && from.anchors.contains(value.getDefiningOp()))
+      return false;
+  }
+  return true;
+}
+
+bool Fusion::readsAny(Operation *op, const KernelGroup &from) const {
+  return llvm::any_of(leaves.at(op), [&](Value leaf) {
+    return leaf.getDefiningOp() && from.anchors.contains(leaf.getDefiningOp());
+  });
+}
+
 /// May the pointwise op be computed on each finished element of the product?
 bool Fusion::isEpilogueOf(KernelGroup &product, Operation *op, std::string &reason) const {
-  Operation *matmul = product.anchors.front();
   if (lm::shapeOf(op->getResult(0)) != product.space) {
     reason = "its shape differs from the product's";
     return false;
@@ -245,7 +275,6 @@ bool Fusion::isEpilogueOf(KernelGroup &product, Operation *op, std::string &reas
     }
     llvm::append_range(work, definition->getOperands());
   }
-  (void)matmul;
   return true;
 }
 
@@ -259,14 +288,26 @@ bool Fusion::canJoin(KernelGroup &group, Operation *op, std::string &reason) con
     return isEpilogueOf(group, op, reason);
   if (group.family == KernelGroup::Column && own.family == KernelGroup::Column) {
     auto dims = [](Operation *reduce) { return cast<lm::ReduceOp>(reduce).getDims(); };
-    if (group.space == own.space && dims(group.anchors.front()) == dims(op))
-      return true;
-    reason = "the column reductions run over different spaces";
-    return false;
+    if (group.space != own.space || dims(group.anchors.front()) != dims(op)) {
+      reason = "the column reductions run over different spaces";
+      return false;
+    }
+    // One sweep over the rows gives all sums at once.
+    if (llvm::any_of(own.anchors, [&](Operation *a) { return readsAny(a, group); }) ||
+        llvm::any_of(group.anchors, [&](Operation *a) { return readsAny(a, own); })) {
+      reason = "it needs the other's finished sums";
+      return false;
+    }
+    return true;
   }
   if (!loops(group.family) || !loops(own.family)) {
     reason = "families " + nameOf(group.family).str() + " and " + nameOf(own.family).str() +
              " do not share a launch";
+    return false;
+  }
+  if (!llvm::all_of(own.anchors, [&](Operation *a) { return readsAligned(a, group); }) ||
+      !llvm::all_of(group.anchors, [&](Operation *a) { return readsAligned(a, own); })) {
+    reason = "it reads the other's result at other indices";
     return false;
   }
   if (group.space == own.space)

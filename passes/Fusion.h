@@ -48,6 +48,8 @@ private:
   llvm::SetVector<mlir::Value> leavesOf(mlir::Operation *op) const;
   bool canJoin(KernelGroup &group, mlir::Operation *op, std::string &reason) const;
   bool isEpilogueOf(KernelGroup &product, mlir::Operation *op, std::string &reason) const;
+  bool readsAligned(mlir::Operation *op, const KernelGroup &from) const;
+  bool readsAny(mlir::Operation *op, const KernelGroup &from) const;
   bool reachesOutside(KernelGroup *from, mlir::Operation *to) const;
   void group();
   void merge(llvm::function_ref<void(mlir::Operation *, std::string)> explain);

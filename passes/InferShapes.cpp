@@ -76,7 +76,8 @@ private:
       int64_t extent;
       if (name.empty() || value.getAsInteger(10, extent) || extent < 1)
         return function.emitError() << "'" << text << "' is not symbol=extent";
-      if (auto range = ranges ? ranges.getAs<DenseI64ArrayAttr>(name) : DenseI64ArrayAttr())
+      if (auto range = ranges ? ranges.getAs<DenseI64ArrayAttr>(name) : DenseI64ArrayAttr();
+          range && range.size() == 2)
         if (extent < range[0] || extent > range[1])
           return function.emitError() << name << " = " << extent << " is outside its range ["
                                       << range[0] << ", " << range[1] << "]";
@@ -88,6 +89,12 @@ private:
   /// Drops the ranges of bound symbols; every other symbol must have one.
   LogicalResult checkSymbols(func::FuncOp function, const Bindings &bound) {
     NamedAttrList ranges(function->getAttrOfType<DictionaryAttr>("lm.ranges"));
+    for (NamedAttribute attribute : ranges) {
+      auto range = dyn_cast<DenseI64ArrayAttr>(attribute.getValue());
+      if (!range || range.size() != 2 || range[0] < 1 || range[1] < range[0])
+        return function.emitError() << "lm.ranges: " << attribute.getName().getValue()
+                                    << " must be array<i64: least, largest> with 1 <= least <= largest";
+    }
     for (const auto &binding : bound)
       ranges.erase(binding.getKey());
     if (ranges.empty())

@@ -85,26 +85,44 @@ bool MemoryPlan::mayTakeOver(lm::KernelOp kernel, BlockArgument argument) const 
   return true;
 }
 
+/// A kernel before the terminator that copies a value.
+static Value copyOf(OpBuilder &builder, Value value) {
+  auto copy = builder.create<lm::KernelOp>(value.getLoc(), TypeRange(value.getType()), value, "map");
+  Block &block = copy.getBody().emplaceBlock();
+  Value inside = block.addArgument(value.getType(), value.getLoc());
+  OpBuilder::atBlockEnd(&block).create<lm::YieldOp>(value.getLoc(), inside);
+  return copy.getResult(0);
+}
+
 void MemoryPlan::insertCopies() {
   Operation *terminator = function.getBody().front().getTerminator();
   OpBuilder builder(terminator);
+  auto targetOf = [&](OpOperand &result) {
+    auto updates = function.getResultAttrOfType<IntegerAttr>(result.getOperandNumber(), kUpdates);
+    return updates ? function.getArgument(updates.getInt()) : BlockArgument();
+  };
+  llvm::DenseSet<Value> overwritten;
+  for (OpOperand &result : terminator->getOpOperands())
+    if (BlockArgument target = targetOf(result); target && result.get() != target)
+      overwritten.insert(target);
+  // Old contents that are returned are read before the copies below overwrite their buffers: into
+  // an output at once, into another argument by way of a temporary.
+  for (OpOperand &result : terminator->getOpOperands()) {
+    BlockArgument target = targetOf(result);
+    if (overwritten.contains(viewedValue(result.get())) && result.get() != target)
+      result.set(copyOf(builder, result.get()));
+  }
   llvm::DenseSet<Value> written;
   for (OpOperand &result : terminator->getOpOperands()) {
     Value value = result.get();
-    auto updates = function.getResultAttrOfType<IntegerAttr>(result.getOperandNumber(), kUpdates);
     auto kernel = viewedValue(value).getDefiningOp<lm::KernelOp>();
-    BlockArgument target = updates ? function.getArgument(updates.getInt()) : BlockArgument();
+    BlockArgument target = targetOf(result);
     if (target && value == target)
       continue; // unchanged
     bool inPlace = kernel && value == viewedValue(value) && written.insert(value).second &&
                    (!target || mayTakeOver(kernel, target));
-    if (inPlace)
-      continue;
-    auto copy = builder.create<lm::KernelOp>(value.getLoc(), TypeRange(value.getType()), value, "map");
-    Block &block = copy.getBody().emplaceBlock();
-    Value inside = block.addArgument(value.getType(), value.getLoc());
-    OpBuilder::atBlockEnd(&block).create<lm::YieldOp>(value.getLoc(), inside);
-    result.set(copy.getResult(0));
+    if (!inPlace)
+      result.set(copyOf(builder, value));
   }
 }
 

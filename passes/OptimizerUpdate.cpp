@@ -96,13 +96,20 @@ struct OptimizerUpdate : impl::OptimizerUpdateBase<OptimizerUpdate> {
       getOperation().emitError() << "no differentiated function @loss";
       return signalPassFailure();
     }
+    if (accumulate < 1) {
+      function.emitError() << "accumulate must be at least 1, got " << accumulate.getValue();
+      return signalPassFailure();
+    }
     if (!llvm::is_contained({"cosine", "linear", "constant", "wsd"}, schedule)) {
       function.emitError() << "unknown schedule '" << schedule << "'";
       return signalPassFailure();
     }
     Program program(function);
     auto results = llvm::to_vector(function.getBody().front().getTerminator()->getOperands());
-    SmallVector<Parameter> parameters = parametersOf(function, ArrayRef(results).drop_front());
+    FailureOr<SmallVector<Parameter>> found = parametersOf(function);
+    if (failed(found))
+      return signalPassFailure();
+    const SmallVector<Parameter> &parameters = *found;
     if (accumulate == 1) {
       function.setName("train_step");
       appendUpdate(program, parameters, results.front());
@@ -115,14 +122,26 @@ struct OptimizerUpdate : impl::OptimizerUpdateBase<OptimizerUpdate> {
   }
 
 private:
-  SmallVector<Parameter> parametersOf(func::FuncOp function, ArrayRef<Value> gradients) {
+  /// Each parameter with its gradient, in order.
+  FailureOr<SmallVector<Parameter>> parametersOf(func::FuncOp function) {
+    SmallVector<Value> gradients;
+    for (OpOperand &result : function.getBody().front().getTerminator()->getOpOperands()) {
+      auto role = function.getResultAttrOfType<StringAttr>(result.getOperandNumber(), kRole);
+      if (role && role.getValue() == "gradient")
+        gradients.push_back(result.get());
+    }
     SmallVector<Parameter> parameters;
     for (BlockArgument argument : function.getArguments())
-      if (function.getArgAttrOfType<StringAttr>(argument.getArgNumber(), kRole) == "parameter")
-        parameters.push_back(
-            {argument,
-             function.getArgAttrOfType<StringAttr>(argument.getArgNumber(), kName).str(),
-             gradients[parameters.size()]});
+      if (hasRole(function, argument.getArgNumber(), "parameter")) {
+        if (parameters.size() == gradients.size())
+          return function.emitError() << "there are more parameters than gradients; differentiate first";
+        auto name = function.getArgAttrOfType<StringAttr>(argument.getArgNumber(), kName);
+        if (!name)
+          return function.emitError() << "parameter " << parameters.size() << " has no lm.name";
+        parameters.push_back({argument, name.str(), gradients[parameters.size()]});
+      }
+    if (parameters.empty())
+      return function.emitError() << "there are no parameters to train";
     return parameters;
   }
 

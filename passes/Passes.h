@@ -17,6 +17,12 @@ inline constexpr llvm::StringLiteral kName = "lm.name";
 inline constexpr llvm::StringLiteral kRole = "lm.role";
 inline constexpr llvm::StringLiteral kUpdates = "lm.updates";
 
+/// Has argument `index` this lm.role?
+inline bool hasRole(mlir::func::FuncOp function, unsigned index, llvm::StringRef role) {
+  auto own = function.getArgAttrOfType<mlir::StringAttr>(index, kRole);
+  return own && own.getValue() == role;
+}
+
 #define GEN_PASS_DECL
 #include "passes/Passes.h.inc"
 #define GEN_PASS_REGISTRATION

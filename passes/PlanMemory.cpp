@@ -13,6 +13,7 @@
 #include "passes/MemoryPlan.h"
 
 #include "mlir/IR/IRMapping.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
@@ -65,6 +66,9 @@ private:
     }
     // Programs share tensors by name; symbolic extents may differ in range.
     Tensor &known = tensors[at->second];
+    if (llvm::is_contained({"parameter", "gradient", "moment"}, role.getValue()) && known.type != type)
+      return function.emitError() << "'" << name.getValue() << "' is " << type << " here and "
+                                  << known.type << " in another program";
     if (known.role != role.getValue() || known.type.getElementType() != cast<RankedTensorType>(type).getElementType())
       return function.emitError() << "'" << name.getValue() << "' has another role or element type in another program";
     if (bytes > known.bytes) {
@@ -74,7 +78,39 @@ private:
     return success();
   }
 
+  /// Each donation names an argument of its type, each name stands for one tensor.
+  static LogicalResult checkInterface(func::FuncOp function) {
+    llvm::StringSet<> names;
+    llvm::DenseSet<int64_t> updated;
+    auto isFresh = [&](StringAttr name) {
+      return !name || names.insert(name.getValue()).second
+                 ? success()
+                 : function.emitError() << "two arguments or results are named '" << name.getValue() << "'";
+    };
+    for (unsigned i = 0; i < function.getNumArguments(); ++i)
+      if (failed(isFresh(function.getArgAttrOfType<StringAttr>(i, kName))))
+        return failure();
+    for (unsigned i = 0; i < function.getNumResults(); ++i) {
+      auto updates = function.getResultAttrOfType<IntegerAttr>(i, kUpdates);
+      if (!updates) {
+        if (failed(isFresh(function.getResultAttrOfType<StringAttr>(i, kName))))
+          return failure();
+        continue;
+      }
+      int64_t target = updates.getInt();
+      if (target < 0 || target >= static_cast<int64_t>(function.getNumArguments()) ||
+          function.getArgumentTypes()[target] != function.getResultTypes()[i])
+        return function.emitError() << "result " << i << " updates argument " << target
+                                    << ", which does not exist or has another type";
+      if (!updated.insert(target).second)
+        return function.emitError() << "two results update argument " << target;
+    }
+    return success();
+  }
+
   LogicalResult collectTensors(func::FuncOp function) {
+    if (failed(checkInterface(function)))
+      return failure();
     for (BlockArgument argument : function.getArguments()) {
       unsigned i = argument.getArgNumber();
       if (failed(addTensor(function, function.getArgAttrOfType<StringAttr>(i, kName),
@@ -116,7 +152,10 @@ private:
     if (!isNew)
       return at->second;
     OpBuilder builder = OpBuilder::atBlockEnd(getOperation().getBody());
-    std::string symbol = kernel.getFamily().str() + "_" + std::to_string(counters[kernel.getFamily()]++);
+    std::string symbol;
+    do // a tensor may be called so
+      symbol = kernel.getFamily().str() + "_" + std::to_string(counters[kernel.getFamily()]++);
+    while (tensorIndex.contains(symbol));
     auto outlined = builder.create<plan::KernelOp>(kernel.getLoc(), symbol, kernel.getFamily());
     outlined.getBody().takeBody(kernel.getBody());
     Block &block = outlined.getBody().front();
