@@ -58,21 +58,23 @@ size_t choose(const SpecFields &fields, std::string_view key, std::string word,
   return static_cast<size_t>(it - names.begin());
 }
 
-std::vector<int64_t> readIds(const SpecFields &fields, const YAML::Node &node, int64_t vocab) {
+std::vector<int64_t> readIds(const SpecFields &fields, const YAML::Node &node, int64_t vocab,
+                             const std::string &file) {
   if (!fields.has("eos_id"))
     return {};
   if (!node.IsSequence())
     return {fields.count("eos_id", 0, vocab - 1)};
   std::vector<int64_t> ids;
   for (const YAML::Node &element : node) {
-    SpecFields one(fields.where("eos_id"));
+    SpecFields one(file);
     one.add("eos_id", valueOf(element, element));
     ids.push_back(one.count("eos_id", 0, vocab - 1));
   }
   return ids;
 }
 
-ModelConfig languageModel(const SpecFields &fields, const YAML::Node &mapping, Architecture which) {
+ModelConfig languageModel(const SpecFields &fields, const YAML::Node &mapping,
+                          const std::string &file, Architecture which) {
   fields.checkKnown(languageKeys);
   bool gpt2 = which == Architecture::Gpt2;
   ModelConfig c;
@@ -102,7 +104,7 @@ ModelConfig languageModel(const SpecFields &fields, const YAML::Node &mapping, A
     fields.bad("biases", "biases: llama has none");
   if (fields.has("bos_id"))
     c.bosId = fields.count("bos_id", 0, c.vocab - 1);
-  c.eosIds = readIds(fields, mapping["eos_id"], c.vocab);
+  c.eosIds = readIds(fields, mapping["eos_id"], c.vocab, file);
   completeSizes(c, fields, {"width", "heads", "kv_heads", "head_dim", "vocab", "bos_id"});
   return c;
 }
@@ -111,11 +113,11 @@ ModelConfig languageModel(const SpecFields &fields, const YAML::Node &mapping, A
 LayerSpec readLayer(const YAML::Node &node, const std::string &file) {
   YAML::Node name = node, options;
   if (node.IsMap() && node.size() == 1) {
-    name = node.begin()->first;
-    options = node.begin()->second;
+    name.reset(node.begin()->first); // assignment would write into the document
+    options.reset(node.begin()->second);
   }
   SpecFields one(file);
-  one.add("layers", valueOf(node, name));
+  one.add("layers", valueOf(name, name));
   LayerSpec layer;
   layer.kind = static_cast<Kind>(choose(one, "layers", one.text("layers"), layerNames));
   if (layer.kind != Kind::Linear) {
@@ -171,7 +173,7 @@ ModelConfig readModelSpec(const YAML::Node &mapping, const std::string &file) {
   switch (which) {
   case Architecture::Gpt2:
   case Architecture::Llama:
-    return languageModel(fields, mapping, which);
+    return languageModel(fields, mapping, file, which);
   case Architecture::Layers:
     if (!list)
       fields.bad("layers", "layers: expected a list such as [linear: {{width: 64}}, relu]");

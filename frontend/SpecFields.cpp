@@ -9,7 +9,7 @@
 namespace lmc {
 
 std::string nearestWord(std::string_view word, std::span<const std::string_view> candidates) {
-  unsigned best = std::max<unsigned>(1, word.size() / 3) + 1;
+  unsigned best = std::max<unsigned>(2, word.size() / 3) + 1;
   std::string_view nearest;
   for (std::string_view candidate : candidates) {
     unsigned distance = llvm::StringRef(word).edit_distance(candidate, true, best);

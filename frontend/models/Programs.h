@@ -39,14 +39,13 @@ struct ParameterSpec {
 ///   @loss    tokens [B, T], targets [B, T] -> loss, the mean cross-entropy, a scalar
 ///   @eval    the same graph
 ///   @forward tokens [1, T], T in [1, context] -> logits [1, T, V]
-///   @prefill tokens [1, T], past [], last [1], cache.<layer>.k and .v [1, S, G, D];
-///            T in [1, chunk] -> logits [1, V] of tokens[0, last], caches (lm.updates)
+///   @prefill tokens [1, chunk], past [], last [1], cache.<layer>.k and .v [1, S, G, D];
+///            chunk in [1, options.chunk] -> logits [1, V] of tokens[0, last], caches (lm.updates)
 ///   @decode  tokens [1, 1], past [], caches -> logits [1, V], caches (lm.updates)
-/// Networks with Architecture::Layers take features [B, inputs] in place of tokens and targets [B];
-/// their @forward has features [B, inputs] with B in [1, 1024] and logits [B, classes]. Throws
-/// Error where sizes do not fit together, or (Architecture::Ir) the file does not parse or lacks
-/// @loss or
-/// @forward.
+/// Each varying extent has a symbol of its own, since an executable has one range for each. Networks
+/// with Architecture::Layers take features [B, inputs] in place of tokens, and targets [B]; their
+/// @forward maps features [B, inputs] to logits [B, classes] for B in [1, 1024]. Throws Error where
+/// sizes do not fit together, or (Architecture::Ir) the file does not parse or lacks a function.
 mlir::OwningOpRef<mlir::ModuleOp>
 buildPrograms(mlir::MLIRContext &context, const ModelConfig &config, const ProgramOptions &options);
 
