@@ -1,6 +1,7 @@
 // The subcommands of lmc; each file of this folder adds one.
 #pragma once
 
+#include "runtime/Session.h"
 #include "tools/lmc/Model.h"
 
 #include <CLI/CLI.hpp>
