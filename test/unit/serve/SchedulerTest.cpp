@@ -285,8 +285,9 @@ TEST_F(SchedulerTest, ManyThreadsLoseNothing) {
           scheduler->cancel(run.ticket);
         auto outcome = run.wait();
         ++(outcome.failure ? cancelled : answered);
-        if (!outcome.failure)
+        if (!outcome.failure) {
           EXPECT_EQ(outcome.answer.text, "hello");
+        }
       }
     });
   for (auto &thread : threads)
