@@ -204,7 +204,7 @@ private:
       Location loc = NameLoc::get(g.b.getStringAttr(p.name + ".adamw"));
       Value m = program.argument(type, "moment", "adamw.m." + p.name, loc);
       Value v = program.argument(type, "moment", "adamw.v." + p.name, loc);
-      double decay = lm::shapeOf(type).size() >= 2 ? weightDecay : 0;
+      double decay = lm::shapeOf(type).size() >= 2 ? weightDecay.getValue() : 0.0;
       auto number = [&](double value) { return g.b.getF64FloatAttr(value); };
       auto next = program.builder.create<lm::AdamWOp>(
           loc, p.value, p.gradient, m, v, lr, scale, c1, c2, apply, number(beta1), number(beta2),
