@@ -305,23 +305,22 @@ bool Fusion::canJoin(KernelGroup &group, Operation *op, std::string &reason) con
              " do not share a launch";
     return false;
   }
-  if (!llvm::all_of(own.anchors, [&](Operation *a) { return readsAligned(a, group); }) ||
-      !llvm::all_of(group.anchors, [&](Operation *a) { return readsAligned(a, own); })) {
-    reason = "it reads the other's result at other indices";
-    return false;
-  }
-  if (group.space == own.space)
-    return true;
   // Row statistics [R] beside a row space [R, N].
   auto isRowStatistic = [](const KernelGroup &row, const KernelGroup &map) {
     return row.family == KernelGroup::Row && map.family == KernelGroup::Map &&
            ArrayRef<lm::Dim>(row.space).drop_back() == ArrayRef<lm::Dim>(map.space) &&
            !map.space.empty();
   };
-  if (isRowStatistic(group, own) || isRowStatistic(own, group))
-    return true;
-  reason = "spaces " + lm::toString(group.space) + " and " + lm::toString(own.space) + " differ";
-  return false;
+  if (group.space != own.space && !isRowStatistic(group, own) && !isRowStatistic(own, group)) {
+    reason = "spaces " + lm::toString(group.space) + " and " + lm::toString(own.space) + " differ";
+    return false;
+  }
+  if (!llvm::all_of(own.anchors, [&](Operation *a) { return readsAligned(a, group); }) ||
+      !llvm::all_of(group.anchors, [&](Operation *a) { return readsAligned(a, own); })) {
+    reason = "it reads the other's result at other indices";
+    return false;
+  }
+  return true;
 }
 
 void Fusion::merge(llvm::function_ref<void(Operation *, std::string)> explain) {

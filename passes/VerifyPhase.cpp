@@ -41,7 +41,7 @@ struct VerifyPhase : impl::VerifyPhaseBase<VerifyPhase> {
       getOperation().emitError() << "unknown phase '" << phase << "'";
       return signalPassFailure();
     }
-    WalkResult walk = getOperation().walk([&](Operation *op) {
+    WalkResult walk = getOperation().walk<WalkOrder::PreOrder>([&](Operation *op) {
       if (isLegal(phase, op))
         return WalkResult::advance();
       op->emitError() << "'" << op->getName() << "' must not be left in the phase '" << phase

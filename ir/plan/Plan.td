@@ -49,16 +49,20 @@ def Plan_YieldOp : Plan_Op<"yield", [Pure, Terminator, ReturnLike, ParentOneOf<[
   let assemblyFormat = "($values^ `:` type($values))? attr-dict";
 }
 
-// No symbol: nobody refers to a program, and a tensor may have its name (@loss returns "loss").
+// No symbol (whose attribute is sym_name): nobody refers to a program, and a tensor may have its name
+// (@loss returns "loss").
 def Plan_ProgramOp : Plan_Op<"program", [NoTerminator]> {
   let summary = "launches in the order in which they run";
   let description = [{
     `transient_bytes` is the size of the region for values that live inside one run; `ranges` bounds
     the symbolic dimensions, `{T = array<i64: 1, 128>}`.
   }];
-  let arguments = (ins SymbolNameAttr:$sym_name, I64Attr:$transient_bytes, DictionaryAttr:$ranges);
+  let arguments = (ins SymbolNameAttr:$program_name, I64Attr:$transient_bytes, DictionaryAttr:$ranges);
   let regions = (region SizedRegion<1>:$body);
-  let assemblyFormat = "$sym_name `transient` `=` $transient_bytes `ranges` `=` $ranges attr-dict-with-keyword $body";
+  let extraClassDeclaration = [{
+    ::llvm::StringRef getSymName() { return getProgramName(); } // as the other named ops have it
+  }];
+  let assemblyFormat = "$program_name `transient` `=` $transient_bytes `ranges` `=` $ranges attr-dict-with-keyword $body";
 }
 
 def Plan_UseOp : Plan_Op<"use", [Pure]> {

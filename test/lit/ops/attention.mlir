@@ -1,0 +1,71 @@
+// RUN: lmc-opt %s -split-input-file -verify-diagnostics | lmc-opt -split-input-file | FileCheck %s
+
+// CHECK-LABEL: func.func @attention_0
+// CHECK: lm.attention %{{.*}}, %{{.*}}, %{{.*}} {causal, scale = 5.000000e-01 : f64} : (tensor<2x3x4x6xf32>, tensor<2x3x2x6xf32>, tensor<2x3x2x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>)
+func.func @attention_0(%q: tensor<2x3x4x6xf32>, %k: tensor<2x3x2x6xf32>, %v: tensor<2x3x2x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>) {
+  %y:2 = lm.attention %q, %k, %v {causal, scale = 5.000000e-01 : f64} : (tensor<2x3x4x6xf32>, tensor<2x3x2x6xf32>, tensor<2x3x2x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>)
+  return %y#0, %y#1 : tensor<2x3x4x6xf32>, tensor<2x3x4xf32>
+}
+
+// -----
+
+// CHECK-LABEL: func.func @attention_1
+// CHECK: lm.attention %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} {scale = 5.000000e-01 : f64} : (tensor<2x3x4x6xf32>, tensor<2x7x2x6xf32>, tensor<2x7x2x6xf32>, tensor<i32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>)
+func.func @attention_1(%q: tensor<2x3x4x6xf32>, %k: tensor<2x7x2x6xf32>, %v: tensor<2x7x2x6xf32>, %past: tensor<i32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>) {
+  %y:2 = lm.attention %q, %k, %v, %past {scale = 5.000000e-01 : f64} : (tensor<2x3x4x6xf32>, tensor<2x7x2x6xf32>, tensor<2x7x2x6xf32>, tensor<i32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>)
+  return %y#0, %y#1 : tensor<2x3x4x6xf32>, tensor<2x3x4xf32>
+}
+
+// -----
+
+func.func @refused(%q: tensor<2x3x4x6xf32>, %k: tensor<2x3x2x6xf32>, %v: tensor<2x7x2x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>) {
+  // expected-error@+2 {{attention needs q [B, T, H, D] and k, v [B, S, G, D], got [2, 3, 4, 6], [2, 3, 2, 6], [2, 7, 2, 6]}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y:2 = lm.attention %q, %k, %v {scale = 5.000000e-01 : f64} : (tensor<2x3x4x6xf32>, tensor<2x3x2x6xf32>, tensor<2x7x2x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>)
+  return %y#0, %y#1 : tensor<2x3x4x6xf32>, tensor<2x3x4xf32>
+}
+
+// -----
+
+func.func @refused(%q: tensor<2x3x4x6xf32>, %k: tensor<2x3x2x5xf32>, %v: tensor<2x3x2x5xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>) {
+  // expected-error@+2 {{attention q [2, 3, 4, 6] and k [2, 3, 2, 5] differ in B or D}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y:2 = lm.attention %q, %k, %v {scale = 5.000000e-01 : f64} : (tensor<2x3x4x6xf32>, tensor<2x3x2x5xf32>, tensor<2x3x2x5xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>)
+  return %y#0, %y#1 : tensor<2x3x4x6xf32>, tensor<2x3x4xf32>
+}
+
+// -----
+
+func.func @refused(%q: tensor<2x3x4x6xf32>, %k: tensor<2x3x3x6xf32>, %v: tensor<2x3x3x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>) {
+  // expected-error@+2 {{attention heads ([2, 3, 4, 6]) must be a multiple of key heads ([2, 3, 3, 6])}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y:2 = lm.attention %q, %k, %v {scale = 5.000000e-01 : f64} : (tensor<2x3x4x6xf32>, tensor<2x3x3x6xf32>, tensor<2x3x3x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>)
+  return %y#0, %y#1 : tensor<2x3x4x6xf32>, tensor<2x3x4xf32>
+}
+
+// -----
+
+func.func @refused(%q: tensor<2x3x4x6xf32>, %k: tensor<2x3x2x6xf64>, %v: tensor<2x3x2x6xf64>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>) {
+  // expected-error@+2 {{attention q, k and v differ in their element types}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y:2 = lm.attention %q, %k, %v {scale = 5.000000e-01 : f64} : (tensor<2x3x4x6xf32>, tensor<2x3x2x6xf64>, tensor<2x3x2x6xf64>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>)
+  return %y#0, %y#1 : tensor<2x3x4x6xf32>, tensor<2x3x4xf32>
+}
+
+// -----
+
+func.func @refused(%q: tensor<2x3x4x6xf32>, %k: tensor<2x7x2x6xf32>, %v: tensor<2x7x2x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>) {
+  // expected-error@+2 {{attention over [2, 7, 2, 6] keys needs the number of past tokens}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y:2 = lm.attention %q, %k, %v {scale = 5.000000e-01 : f64} : (tensor<2x3x4x6xf32>, tensor<2x7x2x6xf32>, tensor<2x7x2x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>)
+  return %y#0, %y#1 : tensor<2x3x4x6xf32>, tensor<2x3x4xf32>
+}
+
+// -----
+
+func.func @refused(%q: tensor<2x3x4x6xf32>, %k: tensor<2x7x2x6xf32>, %v: tensor<2x7x2x6xf32>, %past: tensor<1xi32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>) {
+  // expected-error@+2 {{past must be a scalar, got 'tensor<1xi32>'}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y:2 = lm.attention %q, %k, %v, %past {scale = 5.000000e-01 : f64} : (tensor<2x3x4x6xf32>, tensor<2x7x2x6xf32>, tensor<2x7x2x6xf32>, tensor<1xi32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>)
+  return %y#0, %y#1 : tensor<2x3x4x6xf32>, tensor<2x3x4xf32>
+}

@@ -1,0 +1,53 @@
+// RUN: lmc-opt %s -split-input-file -verify-diagnostics | lmc-opt -split-input-file | FileCheck %s
+
+// CHECK-LABEL: func.func @cache_append_0
+// CHECK: lm.cache_append %{{.*}}, %{{.*}}, %{{.*}} : (tensor<2x9x3x4xf32>, tensor<2x2x3x4xf32>, tensor<i32>) -> tensor<2x9x3x4xf32>
+func.func @cache_append_0(%cache: tensor<2x9x3x4xf32>, %update: tensor<2x2x3x4xf32>, %past: tensor<i32>) -> tensor<2x9x3x4xf32> {
+  %y = lm.cache_append %cache, %update, %past : (tensor<2x9x3x4xf32>, tensor<2x2x3x4xf32>, tensor<i32>) -> tensor<2x9x3x4xf32>
+  return %y : tensor<2x9x3x4xf32>
+}
+
+// -----
+
+// CHECK-LABEL: func.func @cache_append_1
+// CHECK: lm.cache_append %{{.*}}, %{{.*}}, %{{.*}} : (tensor<2x9x3x4xf32>, tensor<2x?x3x4xf32, #lm.dims<"T">>, tensor<i32>) -> tensor<2x9x3x4xf32>
+func.func @cache_append_1(%cache: tensor<2x9x3x4xf32>, %update: tensor<2x?x3x4xf32, #lm.dims<"T">>, %past: tensor<i32>) -> tensor<2x9x3x4xf32> {
+  %y = lm.cache_append %cache, %update, %past : (tensor<2x9x3x4xf32>, tensor<2x?x3x4xf32, #lm.dims<"T">>, tensor<i32>) -> tensor<2x9x3x4xf32>
+  return %y : tensor<2x9x3x4xf32>
+}
+
+// -----
+
+func.func @refused(%cache: tensor<2x9x3x4xf32>, %update: tensor<2x2x4x3xf32>, %past: tensor<i32>) -> tensor<2x9x3x4xf32> {
+  // expected-error@+2 {{cache_append of 'tensor<2x2x4x3xf32>' to 'tensor<2x9x3x4xf32>'}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y = lm.cache_append %cache, %update, %past : (tensor<2x9x3x4xf32>, tensor<2x2x4x3xf32>, tensor<i32>) -> tensor<2x9x3x4xf32>
+  return %y : tensor<2x9x3x4xf32>
+}
+
+// -----
+
+func.func @refused(%cache: tensor<2x9x3x4xf32>, %update: tensor<2x10x3x4xf32>, %past: tensor<i32>) -> tensor<2x9x3x4xf32> {
+  // expected-error@+2 {{cache_append of 'tensor<2x10x3x4xf32>' to 'tensor<2x9x3x4xf32>'}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y = lm.cache_append %cache, %update, %past : (tensor<2x9x3x4xf32>, tensor<2x10x3x4xf32>, tensor<i32>) -> tensor<2x9x3x4xf32>
+  return %y : tensor<2x9x3x4xf32>
+}
+
+// -----
+
+func.func @refused(%cache: tensor<2x9x3x4xf32>, %update: tensor<2x2x3x4xbf16>, %past: tensor<i32>) -> tensor<2x9x3x4xf32> {
+  // expected-error@+2 {{cache_append of 'tensor<2x2x3x4xbf16>' to 'tensor<2x9x3x4xf32>'}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y = lm.cache_append %cache, %update, %past : (tensor<2x9x3x4xf32>, tensor<2x2x3x4xbf16>, tensor<i32>) -> tensor<2x9x3x4xf32>
+  return %y : tensor<2x9x3x4xf32>
+}
+
+// -----
+
+func.func @refused(%cache: tensor<2x9x3x4xf32>, %update: tensor<2x2x3x4xf32>, %past: tensor<1xi32>) -> tensor<2x9x3x4xf32> {
+  // expected-error@+2 {{past must be a scalar, got 'tensor<1xi32>'}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y = lm.cache_append %cache, %update, %past : (tensor<2x9x3x4xf32>, tensor<2x2x3x4xf32>, tensor<1xi32>) -> tensor<2x9x3x4xf32>
+  return %y : tensor<2x9x3x4xf32>
+}

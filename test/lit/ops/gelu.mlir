@@ -1,0 +1,25 @@
+// RUN: lmc-opt %s -split-input-file -verify-diagnostics | lmc-opt -split-input-file | FileCheck %s
+
+// CHECK-LABEL: func.func @gelu_0
+// CHECK: lm.gelu %{{.*}} : (tensor<3x5xf32>) -> tensor<3x5xf32>
+func.func @gelu_0(%x: tensor<3x5xf32>) -> tensor<3x5xf32> {
+  %y = lm.gelu %x : (tensor<3x5xf32>) -> tensor<3x5xf32>
+  return %y : tensor<3x5xf32>
+}
+
+// -----
+
+// CHECK-LABEL: func.func @gelu_1
+// CHECK: lm.gelu %{{.*}} {approximate} : (tensor<3x5xf32>) -> tensor<3x5xf32>
+func.func @gelu_1(%x: tensor<3x5xf32>) -> tensor<3x5xf32> {
+  %y = lm.gelu %x {approximate} : (tensor<3x5xf32>) -> tensor<3x5xf32>
+  return %y : tensor<3x5xf32>
+}
+
+// -----
+
+func.func @refused(%x: tensor<3x5xi32>) -> tensor<3x5xi32> {
+  // expected-error@+1 {{operand #0 must be ranked tensor of}}
+  %y = lm.gelu %x : (tensor<3x5xi32>) -> tensor<3x5xi32>
+  return %y : tensor<3x5xi32>
+}
