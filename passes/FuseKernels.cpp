@@ -10,6 +10,7 @@
 #include "passes/Fusion.h"
 
 #include "mlir/IR/IRMapping.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
 
 using namespace mlir;
 
@@ -120,6 +121,9 @@ struct FuseKernels : impl::FuseKernelsBase<FuseKernels> {
 
   void runOnOperation() override {
     func::FuncOp function = getOperation();
+    for (Operation &op : llvm::make_early_inc_range(llvm::reverse(function.getBody().front())))
+      if (isOpTriviallyDead(&op)) // a kernel that stores nothing is none
+        op.erase();
     Fusion fusion(function, [&](Operation *op, std::string text) {
       if (explain)
         op->emitRemark() << "'" << lm::modelPath(op->getLoc()) << "' (" << op->getName() << ") " << text;

@@ -86,6 +86,27 @@ private:
     return success();
   }
 
+  /// Sizes are computed in 64 bits further on; no machine holds a tensor of this many elements.
+  static constexpr int64_t kMostElements = int64_t(1) << 48;
+
+  static LogicalResult checkType(Operation *op, Type type, const NamedAttrList &ranges) {
+    if (!isa<RankedTensorType>(type))
+      return success();
+    int64_t elements = 1;
+    for (const lm::Dim &dim : lm::shapeOf(type)) {
+      auto range = dim.isStatic() ? nullptr
+                                  : dyn_cast_or_null<DenseI64ArrayAttr>(ranges.get(dim.symbol));
+      if (!dim.isStatic() && !range)
+        return op->emitError() << "symbol '" << dim.symbol.getValue()
+                               << "' has neither a number nor a range in lm.ranges";
+      int64_t extent = range ? range[1] : dim.size;
+      if (extent > 0 && elements > kMostElements / extent)
+        return op->emitError() << type << " has more than 2^48 elements";
+      elements *= extent;
+    }
+    return success();
+  }
+
   /// Drops the ranges of bound symbols; every other symbol must have one.
   LogicalResult checkSymbols(func::FuncOp function, const Bindings &bound) {
     NamedAttrList ranges(function->getAttrOfType<DictionaryAttr>("lm.ranges"));
@@ -101,15 +122,13 @@ private:
       function->removeAttr("lm.ranges");
     else
       function->setAttr("lm.ranges", ranges.getDictionary(&getContext()));
+    for (BlockArgument argument : function.getArguments())
+      if (failed(checkType(function, argument.getType(), ranges)))
+        return failure();
     WalkResult walk = function.walk([&](Operation *op) {
       for (Type type : op->getResultTypes())
-        if (auto tensor = dyn_cast<RankedTensorType>(type))
-          for (const lm::Dim &dim : lm::shapeOf(tensor))
-            if (!dim.isStatic() && !ranges.get(dim.symbol)) {
-              op->emitError() << "symbol '" << dim.symbol.getValue()
-                              << "' has neither a number nor a range in lm.ranges";
-              return WalkResult::interrupt();
-            }
+        if (failed(checkType(op, type, ranges)))
+          return WalkResult::interrupt();
       return WalkResult::advance();
     });
     return failure(walk.wasInterrupted());

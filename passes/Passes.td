@@ -6,6 +6,7 @@ include "mlir/Pass/PassBase.td"
 
 def InferShapes : Pass<"lm-infer-shapes", "::mlir::func::FuncOp"> {
   let summary = "gives symbolic dimensions their numbers and infers every shape anew";
+  let dependentDialects = ["::lmc::lm::LMDialect"];
   let options = [
     ListOption<"bindings", "bind", "std::string", "symbol=extent, e.g. bind=B=4,T=64">,
   ];
@@ -13,6 +14,7 @@ def InferShapes : Pass<"lm-infer-shapes", "::mlir::func::FuncOp"> {
 
 def Differentiate : Pass<"lm-differentiate", "::mlir::func::FuncOp"> {
   let summary = "appends the gradient of the first result for each parameter (reverse mode)";
+  let dependentDialects = ["::lmc::lm::LMDialect"];
   let options = [
     Option<"function", "function", "std::string", "\"loss\"", "which function; others stay as they are">,
     Option<"seed", "seed", "double", "1.0", "cotangent of the first result">,
@@ -21,6 +23,7 @@ def Differentiate : Pass<"lm-differentiate", "::mlir::func::FuncOp"> {
 
 def OptimizerUpdate : Pass<"lm-optimizer-update", "::mlir::ModuleOp"> {
   let summary = "turns gradients into a training step: clipping, schedule, AdamW";
+  let dependentDialects = ["::lmc::lm::LMDialect"];
   let options = [
     Option<"lr", "lr", "double", "3e-4", "peak learning rate">,
     Option<"beta1", "beta1", "double", "0.9", "decay of the first moment">,

@@ -93,3 +93,14 @@ func.func @heavy(%t: tensor<7x4xf32>, %i: tensor<5xi32>, %q: tensor<1x3x2x4xf32>
   %out, %lse = lm.attention %q, %q, %q {causal, scale = 0.5 : f64} : (tensor<1x3x2x4xf32>, tensor<1x3x2x4xf32>, tensor<1x3x2x4xf32>) -> (tensor<1x3x2x4xf32>, tensor<1x3x2xf32>)
   return %s, %out : tensor<7x4xf32>, tensor<1x3x2x4xf32>
 }
+
+// -----
+
+// What nobody reads is no kernel.
+// CHECK-LABEL: func.func @dead
+// CHECK-NEXT:    return
+func.func @dead(%x: tensor<3xf32>) -> tensor<3xf32> {
+  %y = lm.reduce %x {dims = array<i64: 0>, kind = "sum"} : (tensor<3xf32>) -> tensor<f32>
+  %z = lm.exp %y : (tensor<f32>) -> tensor<f32>
+  return %x : tensor<3xf32>
+}

@@ -27,10 +27,10 @@ func.func @outside(%x: tensor<?xf32, #lm.dims<"T">>) attributes {lm.ranges = {T 
 
 // -----
 
-func.func @unranged(%x: tensor<?xf32, #lm.dims<"S">>) -> tensor<?xf32, #lm.dims<"S">> {
+func.func @unranged() {
   // expected-error@+1 {{symbol 'S' has neither a number nor a range in lm.ranges}}
-  %y = lm.exp %x : (tensor<?xf32, #lm.dims<"S">>) -> tensor<?xf32, #lm.dims<"S">>
-  return %y : tensor<?xf32, #lm.dims<"S">>
+  %y = lm.iota {dim = 0 : i64} : () -> tensor<?xf32, #lm.dims<"S">>
+  return
 }
 
 // -----
@@ -44,5 +44,26 @@ func.func @reversed(%x: tensor<?xf32, #lm.dims<"S">>) attributes {lm.ranges = {S
 
 // expected-error@+1 {{lm.ranges: S must be array<i64: least, largest> with 1 <= least <= largest}}
 func.func @no_range(%x: tensor<?xf32, #lm.dims<"S">>) attributes {lm.ranges = {S = 8}} {
+  return
+}
+
+// -----
+
+// expected-error@+1 {{symbol 'S' has neither a number nor a range in lm.ranges}}
+func.func @unranged_argument(%x: tensor<?xf32, #lm.dims<"S">>) {
+  return
+}
+
+// -----
+
+// expected-error@+1 {{symbol '?' has neither a number nor a range in lm.ranges}}
+func.func @unnamed(%x: tensor<?xf32>) {
+  return
+}
+
+// -----
+
+// expected-error@+1 {{has more than 2^48 elements}}
+func.func @overflow(%x: tensor<?x4xf32, #lm.dims<"S">>) attributes {lm.ranges = {S = array<i64: 1, 9223372036854775807>}} {
   return
 }
