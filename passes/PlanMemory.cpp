@@ -38,7 +38,8 @@ struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
         return signalPassFailure();
     placeTensors(builder);
     for (func::FuncOp function : functions)
-      buildProgram(function);
+      if (failed(buildProgram(function)))
+        return signalPassFailure();
     for (func::FuncOp function : functions)
       function.erase();
   }
@@ -171,8 +172,24 @@ private:
     return text.substr(0, open + 1) + text.substr(close);
   }
 
-  void buildProgram(func::FuncOp function) {
+  /// A cache kernel writes new rows only: it must have the old ones in place.
+  static LogicalResult checkCaches(func::FuncOp function, const MemoryPlan &memory) {
+    for (auto kernel : function.getOps<lm::KernelOp>())
+      for (auto append : kernel.getBody().front().getOps<lm::CacheAppendOp>()) {
+        auto cache = dyn_cast<BlockArgument>(append.getCache());
+        Value old = cache ? kernel.getInputs()[cache.getArgNumber()] : Value();
+        if (!old || memory.storageOf(old).tensor.empty() ||
+            memory.storageOf(old).tensor != memory.storageOf(kernel.getOutputs()[0]).tensor)
+          return append.emitError() << "the cache must be an argument that one result updates "
+                                       "(lm.updates) and that nobody reads afterwards";
+      }
+    return success();
+  }
+
+  LogicalResult buildProgram(func::FuncOp function) {
     MemoryPlan memory(function);
+    if (failed(checkCaches(function, memory)))
+      return failure();
     auto ranges = function->getAttrOfType<DictionaryAttr>("lm.ranges");
     OpBuilder builder = OpBuilder::atBlockEnd(getOperation().getBody());
     auto program = builder.create<plan::ProgramOp>(
@@ -212,6 +229,7 @@ private:
       launch->setAttr("ops", builder.getArrayAttr(ops));
       launch->setAttr("paths", builder.getArrayAttr(paths));
     }
+    return success();
   }
 
   SmallVector<Tensor> tensors;

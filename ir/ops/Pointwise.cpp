@@ -27,6 +27,28 @@ Value number(OpBuilder &b, Location loc, Type type, double value) {
   return b.create<arith::ConstantOp>(loc, attr);
 }
 
+Value wholeNumber(OpBuilder &b, Location loc, Type type, int64_t value) {
+  TypedAttr attr = IntegerAttr::get(getElementTypeOrSelf(type), value);
+  if (auto vector = dyn_cast<VectorType>(type))
+    attr = DenseElementsAttr::get(vector, Attribute(attr));
+  return b.create<arith::ConstantOp>(loc, attr);
+}
+
+/// x / y truncated, without the processor's traps: x / 0 is x (also in the unused lanes of a vector's
+/// tail), and the quotient of the least integer by -1 wraps.
+Value divideIntegers(OpBuilder &b, Location loc, Value x, Value y, Type type) {
+  auto isEqual = [&](int64_t value) -> Value {
+    return b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, y,
+                                   wholeNumber(b, loc, type, value));
+  };
+  Value one = wholeNumber(b, loc, type, 1), isNegation = isEqual(-1);
+  Value divisor = b.create<arith::SelectOp>(loc, isEqual(0), one, y);
+  divisor = b.create<arith::SelectOp>(loc, isNegation, one, divisor);
+  Value quotient = b.create<arith::DivSIOp>(loc, x, divisor);
+  Value negated = b.create<arith::SubIOp>(loc, wholeNumber(b, loc, type, 0), x);
+  return b.create<arith::SelectOp>(loc, isNegation, negated, quotient);
+}
+
 LogicalResult sameTypes(std::optional<Location> loc, ValueRange operands) {
   for (Value other : operands.drop_front())
     if (other.getType() != operands.front().getType())
@@ -183,7 +205,7 @@ LMC_ADJOINT(MulOp) {
 LMC_SAME_TYPE(DivOp)
 LMC_SCALAR(DivOp) {
   if (isInteger(type))
-    return b.create<arith::DivSIOp>(loc, a[0], a[1]);
+    return divideIntegers(b, loc, a[0], a[1], type);
   return b.create<arith::DivFOp>(loc, a[0], a[1]);
 }
 LMC_ADJOINT(DivOp) {
