@@ -1,0 +1,74 @@
+#include "codegen/cuda/Kernel.h"
+
+#include "codegen/cuda/Expression.h"
+#include "runtime/Error.h"
+
+#include "llvm/ADT/StringSwitch.h"
+
+#include <algorithm>
+
+using namespace mlir;
+
+namespace lmc::cuda {
+namespace {
+
+using Emitter = Launch (*)(Expression &);
+
+Emitter emitterOf(StringRef family) {
+  return llvm::StringSwitch<Emitter>(family)
+      .Cases("map", "gather", emitMap)
+      .Case("row", emitRow)
+      .Default(nullptr);
+}
+
+} // namespace
+
+std::vector<GridFactor> gridOf(const Extent &extent, int64_t block) {
+  if (extent.symbols.empty())
+    return {{"", extent.factor, block}};
+  // Blocks divide the first symbolic factor; the rest multiplies.
+  std::vector<GridFactor> factors = {{extent.symbols.front(), extent.factor, block}};
+  for (const std::string &symbol : llvm::drop_begin(extent.symbols))
+    factors.push_back({symbol, 1, 1});
+  return factors;
+}
+
+int64_t Kernel::blocks(const llvm::StringMap<int64_t> &extents) const {
+  int64_t count = 1;
+  for (const GridFactor &factor : grid) {
+    int64_t extent = factor.symbol.empty() ? 1 : extents.at(factor.symbol);
+    count *= (factor.mul * extent + factor.div - 1) / factor.div;
+  }
+  return count;
+}
+
+Ranges rangesOf(ModuleOp plan) {
+  Ranges ranges;
+  for (auto program : plan.getOps<plan::ProgramOp>())
+    for (NamedAttribute named : program.getRanges()) {
+      int64_t largest = cast<DenseI64ArrayAttr>(named.getValue())[1];
+      int64_t &known = ranges[named.getName().getValue()];
+      known = std::max(known, largest);
+    }
+  return ranges;
+}
+
+bool isGenerated(StringRef family) {
+  return emitterOf(family) != nullptr;
+}
+
+Kernel emitKernel(plan::KernelOp kernel, const Ranges &ranges, StringRef name) {
+  std::string path = lm::modelPath(kernel.getLoc());
+  Emitter emitter = emitterOf(kernel.getFamily());
+  if (!emitter)
+    fail("no kernel for '{}' (family {}) on CUDA yet; compile for --target cpu", path,
+         kernel.getFamily().str());
+  Expression x(kernel.getBody().front(), ranges, name);
+  Launch launch = emitter(x);
+  Kernel result = x.finish(path + " (" + kernel.getFamily().str() + "): " + launch.mapping,
+                           launch.grid, launch.block);
+  result.family = kernel.getFamily().str();
+  return result;
+}
+
+} // namespace lmc::cuda

@@ -1,0 +1,34 @@
+// NVIDIA's run-time compiler: CUDA C++ text to machine code, on machines with and without a GPU.
+// The library is opened when it is first asked for; nothing of the toolkit is needed to build.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace lmc::cuda {
+
+class Nvrtc {
+public:
+  /// Nothing where the library is not found; `why` then says what was tried.
+  static const Nvrtc *open(std::string *why = nullptr);
+
+  /// "13.0".
+  std::string version() const;
+
+  /// Machine code for an architecture ("sm_90a"). No fused multiply-adds are made of products and
+  /// sums: a value that two kernels recompute has the same bits in both, and these kernels wait for
+  /// memory. Throws Error with the compiler's log. `log` receives ptxas' registers and spills.
+  std::vector<char> cubin(const std::string &source, const std::string &architecture,
+                          std::string *log = nullptr) const;
+  /// PTX text for an architecture ("compute_90a" or "sm_90a").
+  std::string ptx(const std::string &source, const std::string &architecture) const;
+
+private:
+  struct Functions;
+  explicit Nvrtc(const Functions &functions) : call(functions) {}
+  std::vector<char> compile(const std::string &source, std::vector<std::string> options,
+                            bool binary, std::string *log) const;
+  const Functions &call;
+};
+
+} // namespace lmc::cuda

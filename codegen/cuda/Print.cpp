@@ -1,0 +1,70 @@
+#include "codegen/cuda/Print.h"
+
+#include "ir/Dialect.h"
+#include "runtime/Error.h"
+
+using namespace mlir;
+
+namespace lmc::cuda {
+namespace {
+
+std::string launchOf(const Kernel &kernel) {
+  std::string grid;
+  for (const GridFactor &factor : kernel.grid) {
+    std::string product = factor.symbol.empty() ? std::to_string(factor.mul)
+                          : factor.mul == 1     ? factor.symbol
+                                                : fmt::format("{} * {}", factor.mul, factor.symbol);
+    std::string blocks = factor.div == 1 ? product : fmt::format("ceil({} / {})", product, factor.div);
+    grid += (grid.empty() ? "" : " * ") + blocks;
+  }
+  return fmt::format("// launch: grid {}, block {}\n", grid, kernel.block);
+}
+
+std::string refusal(plan::KernelOp kernel) {
+  return fmt::format("'{}' ({}, family {})", lm::modelPath(kernel.getLoc()),
+                     kernel.getSymName().str(), kernel.getFamily().str());
+}
+
+} // namespace
+
+const std::string &deviceLibrary() {
+  static const std::string text =
+#include "codegen/cuda/DeviceLibrary.inc"
+      ;
+  return text;
+}
+
+std::string translationUnit(ArrayRef<Kernel> kernels) {
+  std::string text = deviceLibrary();
+  for (const Kernel &kernel : kernels)
+    text += kernel.text + "\n";
+  return text;
+}
+
+std::string printCuda(ModuleOp plan) {
+  Ranges ranges = rangesOf(plan);
+  std::string text = deviceLibrary(), missing;
+  for (auto op : plan.getOps<plan::KernelOp>()) {
+    if (!isGenerated(op.getFamily())) {
+      missing += "//   " + refusal(op) + "\n";
+      continue;
+    }
+    Kernel kernel = emitKernel(op, ranges, op.getSymName());
+    text += launchOf(kernel) + kernel.text + "\n";
+  }
+  if (!missing.empty())
+    text += "// not generated for this target yet:\n" + missing;
+  return text;
+}
+
+void requireGenerated(ModuleOp plan) {
+  std::string missing;
+  unsigned count = 0;
+  for (auto op : plan.getOps<plan::KernelOp>())
+    if (!isGenerated(op.getFamily()) && count++ < 4)
+      missing += (missing.empty() ? "" : ", ") + refusal(op);
+  if (count)
+    fail("{} kernels have no CUDA code yet, among them {}; use --target cpu", count, missing);
+}
+
+} // namespace lmc::cuda

@@ -1,0 +1,186 @@
+// The row family: pointwise and reductions along rows.
+//
+// Mapping: a warp a row where rows are short, else a block a row. One pass over the row for each
+// level of reductions that depend on each other, then one that stores; rows come from the caches
+// after the first. Shared memory: one number a warp for each reduction of a block. Limit: memory
+// bandwidth.
+#include "codegen/cuda/Expression.h"
+
+#include "codegen/cuda/ScalarPrinter.h"
+#include "runtime/Error.h"
+
+#include "llvm/ADT/STLExtras.h"
+
+#include <limits>
+
+using namespace mlir;
+
+namespace lmc::cuda {
+namespace {
+
+constexpr unsigned kWarp = 32;
+constexpr unsigned kWarpsOfShortRows = 4; ///< rows a block
+constexpr unsigned kThreadsOfLongRow = 256;
+/// Up to here a warp has a row to itself: 16 elements a lane.
+constexpr int64_t kShortRow = 512;
+
+/// Reductions by how many others they wait for.
+SmallVector<SmallVector<lm::ReduceOp>> reductionLevels(Block &body) {
+  SmallVector<SmallVector<lm::ReduceOp>> levels;
+  llvm::DenseMap<Value, unsigned> depth;
+  for (Operation &op : body.without_terminator()) {
+    unsigned deepest = 0;
+    for (Value operand : op.getOperands())
+      deepest = std::max(deepest, depth.lookup(operand));
+    if (auto reduce = dyn_cast<lm::ReduceOp>(op)) {
+      if (levels.size() <= deepest)
+        levels.resize(deepest + 1);
+      levels[deepest].push_back(reduce);
+      ++deepest;
+    }
+    for (Value result : op.getResults())
+      depth[result] = deepest;
+  }
+  return levels;
+}
+
+std::string neutral(lm::ReduceOp op) {
+  Type element = lm::elementOf(op.getX());
+  if (op.getKind() == "sum")
+    return literal(element, 0.0);
+  if (isa<FloatType>(element))
+    return literal(element, -std::numeric_limits<double>::infinity());
+  return literal(element, APInt::getSignedMinValue(element.getIntOrFloatBitWidth()));
+}
+
+class RowEmitter {
+public:
+  RowEmitter(Expression &x) : x(x), levels(reductionLevels(x.body)) {
+    space = lm::shapeOf(levels.front().front().getX());
+    isShort = x.product(space.back()).max <= kShortRow;
+    threads = isShort ? kWarpsOfShortRows * kWarp : kThreadsOfLongRow;
+  }
+
+  Launch emit() {
+    ArrayRef<lm::Dim> rows = ArrayRef<lm::Dim>(space).drop_back();
+    if (isShort) {
+      x.line(fmt::format("const index_t row = static_cast<index_t>(blockIdx.x) * {} + "
+                         "static_cast<index_t>(threadIdx.x / {});",
+                         kWarpsOfShortRows, kWarp));
+      x.line(fmt::format("const index_t lane = static_cast<index_t>(threadIdx.x % {});", kWarp));
+      // Whole warps leave; there is no barrier of the block below.
+      x.line(fmt::format("if (row >= {})", x.text(x.product(rows))));
+      x.line("  return;");
+    } else {
+      x.line("const index_t row = static_cast<index_t>(blockIdx.x);");
+      x.line("const index_t lane = static_cast<index_t>(threadIdx.x);");
+    }
+    row = x.unflatten("row", rows);
+    for (SmallVector<lm::ReduceOp> &level : levels)
+      reduce(level);
+    storeOutputs();
+    int64_t rowsOfBlock = isShort ? kWarpsOfShortRows : 1;
+    return {gridOf(x.product(rows), rowsOfBlock), threads,
+            isShort ? "one warp a row" : "one block a row"};
+  }
+
+private:
+  Index along(std::string at) const {
+    Index index;
+    index.at = row;
+    index.at.push_back(std::move(at));
+    index.lane = static_cast<int>(row.size());
+    return index;
+  }
+
+  /// The threads of a row take its elements in turns.
+  void loop(llvm::function_ref<void(const Index &)> inside) {
+    unsigned stride = isShort ? kWarp : kThreadsOfLongRow;
+    x.braces(fmt::format("for (index_t c = lane; c < {}; c += {})",
+                         x.text(x.product(space.back())), stride),
+             [&] { inside(along("c")); });
+  }
+
+  /// One pass over the row for reductions that do not depend on each other; defines their results.
+  void reduce(MutableArrayRef<lm::ReduceOp> ops) {
+    SmallVector<std::string> sums;
+    for (lm::ReduceOp op : ops) {
+      assert(lm::shapeOf(op.getX()) == space && op.getDims().size() == 1 &&
+             "a row kernel reduces the last dimension of its space");
+      x.hoistUniform(op.getX(), along("0"));
+    }
+    for (lm::ReduceOp op : ops) {
+      sums.push_back(x.fresh());
+      x.line(fmt::format("{} {} = {};", typeOf(op), sums.back(), neutral(op)));
+    }
+    loop([&](const Index &index) {
+      for (auto [op, sum] : llvm::zip_equal(ops, sums))
+        x.line(fmt::format("{0} = {1}::combine({0}, {2});", sum, combiner(op),
+                           x.evaluate(op.getX(), index)));
+    });
+    for (auto [op, sum] : llvm::zip_equal(ops, sums)) {
+      std::string result = x.fresh();
+      if (isShort) {
+        x.line(fmt::format("const {} {} = lmc::warpReduce<{}>({});", typeOf(op), result,
+                           combiner(op), sum));
+      } else {
+        // An array of its own for each reduction: no barrier is needed before its next use.
+        unsigned warps = kThreadsOfLongRow / kWarp;
+        x.line(fmt::format("__shared__ {} {}_of_warps[{}];", typeOf(op), result, warps));
+        x.line(fmt::format("const {} {} = lmc::blockReduce<{}, {}>({}, {}_of_warps);", typeOf(op),
+                           result, combiner(op), warps, sum, result));
+      }
+      x.define(op.getY(), result);
+    }
+  }
+
+  void storeOutputs() {
+    SmallVector<unsigned> full, perRow;
+    for (unsigned i = 0; i < x.numOutputs(); ++i)
+      (lm::shapeOf(x.outputValue(i)).size() == space.size() ? full : perRow).push_back(i);
+    Index statistic;
+    statistic.at = row;
+    SmallVector<std::string> statistics;
+    for (unsigned output : perRow)
+      statistics.push_back(x.evaluate(x.outputValue(output), statistic));
+    for (unsigned output : full)
+      x.hoistUniform(x.outputValue(output), along("0"));
+    if (!full.empty())
+      loop([&](const Index &index) {
+        // Everything is read before anything is stored: inputs may be overwritten in place.
+        SmallVector<std::string> elements;
+        for (unsigned output : full)
+          elements.push_back(x.evaluate(x.outputValue(output), index));
+        for (auto [output, element] : llvm::zip_equal(full, elements))
+          x.store(output, element, index);
+      });
+    if (perRow.empty())
+      return;
+    // Other threads may still read what the statistics overwrite.
+    x.line(isShort ? "__syncwarp();" : "__syncthreads();");
+    x.braces("if (lane == 0)", [&] {
+      for (auto [output, element] : llvm::zip_equal(perRow, statistics))
+        x.store(output, element, statistic);
+    });
+  }
+
+  static std::string typeOf(lm::ReduceOp op) { return computeType(lm::elementOf(op.getX())); }
+  static std::string combiner(lm::ReduceOp op) {
+    return op.getKind() == "sum" ? "lmc::Sum" : "lmc::Max";
+  }
+
+  Expression &x;
+  SmallVector<SmallVector<lm::ReduceOp>> levels;
+  lm::Shape space;
+  SmallVector<std::string, 4> row;
+  bool isShort;
+  unsigned threads;
+};
+
+} // namespace
+
+Launch emitRow(Expression &x) {
+  return RowEmitter(x).emit();
+}
+
+} // namespace lmc::cuda
