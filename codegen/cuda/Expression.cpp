@@ -148,6 +148,12 @@ Extent Expression::product(ArrayRef<lm::Dim> shape) const {
   return result;
 }
 
+std::string Expression::dim(const std::string &symbol) {
+  if (!llvm::is_contained(used, symbol))
+    used.push_back(symbol);
+  return "dim_" + symbol;
+}
+
 std::string Expression::text(const Extent &extent) {
   std::string result = std::to_string(extent.factor);
   for (const std::string &symbol : extent.symbols)
@@ -322,9 +328,8 @@ std::string Expression::pointwise(Operation *op, const Index &index) {
       operands.push_back(names.at(operand));
     std::string text = printScalar(&step, operands);
     Value made = step.getResult(0);
-    names[made] = step.hasTrait<OpTrait::ConstantLike>()
-                      ? text
-                      : name(computeType(made.getType()), text);
+    names[made] =
+        step.hasTrait<OpTrait::ConstantLike>() ? text : name(computeType(made.getType()), text);
   }
   return names.at(result);
 }
@@ -337,8 +342,9 @@ std::string Expression::concat(lm::ConcatOp op, const Index &index) {
   for (auto [i, x] : llvm::enumerate(op.getXs())) {
     int64_t end = start + lm::shapeOf(x)[dim].size;
     bool last = i + 1 == op.getXs().size();
-    std::string condition = last ? std::string("else")
-                                 : fmt::format("{}if ({} < {})", i ? "else " : "", index.at[dim], end);
+    std::string condition =
+        last ? std::string("else")
+             : fmt::format("{}if ({} < {})", i ? "else " : "", index.at[dim], end);
     braces(condition, [&, x = x] {
       Index inner = index;
       inner.at[dim] = add(index.at[dim], std::to_string(-start));
@@ -406,13 +412,15 @@ Kernel Expression::finish(StringRef comment, std::vector<GridFactor> grid, unsig
   std::string dims;
   for (const std::string &symbol : symbols) {
     parameters.push_back(fmt::format("const long long extent_{}", symbol));
-    dims += fmt::format("  const index_t {} = static_cast<index_t>(extent_{});\n", dim(symbol),
-                        symbol);
+    if (llvm::is_contained(used, symbol))
+      dims += fmt::format("  const index_t {} = static_cast<index_t>(extent_{});\n", dim(symbol),
+                          symbol);
   }
-  kernel.text = fmt::format("// {}\n{}extern \"C\" __global__ void __launch_bounds__({})\n{}({}) {{\n"
-                            "  using index_t = {};\n{}{}}}\n",
-                            comment.str(), tables, block, kernelName,
-                            llvm::join(parameters, ", "), indexType, dims, statements);
+  kernel.text =
+      fmt::format("// {}\n{}extern \"C\" __global__ void __launch_bounds__({})\n{}({}) {{\n"
+                  "  using index_t = {};\n{}{}}}\n",
+                  comment.str(), tables, block, kernelName, llvm::join(parameters, ", "), indexType,
+                  dims, statements);
   return kernel;
 }
 

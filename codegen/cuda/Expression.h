@@ -85,13 +85,14 @@ private:
   std::string gather(lm::GatherOp op, const Index &index);
   std::string pointwise(mlir::Operation *op, const Index &index);
   std::optional<Index> viewIndex(mlir::Operation *op, const Index &index);
-  std::string dim(const std::string &symbol) const { return "dim_" + symbol; }
+  std::string dim(const std::string &symbol);
 
   void remember(const std::string &key, const std::string &name);
 
   const Ranges &ranges;
   std::string kernelName;
   std::vector<std::string> symbols; ///< in the order of the kernel's parameters
+  std::vector<std::string> used;    ///< symbols whose extents the text needs
   std::string tables, statements, indexType;
   unsigned indent = 1, nextName = 0, nextTable = 0;
   std::map<std::string, std::string> known; ///< expression or (value, index) -> name

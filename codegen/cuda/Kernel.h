@@ -27,10 +27,10 @@ struct GridFactor {
 /// 64-bit integer for each of `symbols`: its extent.
 struct Kernel {
   std::string name, family;
-  std::string text;                 ///< without the device library
+  std::string text; ///< without the device library
   std::vector<std::string> symbols;
-  std::vector<GridFactor> grid;     ///< blocks: the product
-  unsigned block = 0;               ///< threads
+  std::vector<GridFactor> grid; ///< blocks: the product
+  unsigned block = 0;           ///< threads
 
   /// Blocks at given extents.
   int64_t blocks(const llvm::StringMap<int64_t> &extents) const;

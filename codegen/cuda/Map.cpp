@@ -51,8 +51,8 @@ Launch emitFlat(Expression &x, const lm::Shape &space, const std::string &thread
   for (BlockArgument argument : x.body.getArguments())
     if (lm::shapeOf(argument) == space) {
       std::string name = x.input(argument.getArgNumber());
-      x.line(fmt::format("const auto {0}_at = lmc::loadVector<{1}>({0}, first, end);", name,
-                         kVector));
+      x.line(
+          fmt::format("const auto {0}_at = lmc::loadVector<{1}>({0}, first, end);", name, kVector));
       inputs.emplace_back(argument, name + "_at.at[k]");
     }
   for (unsigned i = 0; i < x.numOutputs(); ++i) {

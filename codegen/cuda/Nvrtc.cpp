@@ -27,8 +27,8 @@ struct Nvrtc::Functions {
   Functions() {
     void *library = nullptr;
     std::string tried;
-    for (const char *name : {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so",
-                             "/usr/local/cuda/lib64/libnvrtc.so"}) {
+    for (const char *name :
+         {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so", "/usr/local/cuda/lib64/libnvrtc.so"}) {
       if ((library = dlopen(name, RTLD_NOW | RTLD_LOCAL)))
         break;
       tried += (tried.empty() ? "" : ", ") + std::string(name);

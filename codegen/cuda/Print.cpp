@@ -14,7 +14,8 @@ std::string launchOf(const Kernel &kernel) {
     std::string product = factor.symbol.empty() ? std::to_string(factor.mul)
                           : factor.mul == 1     ? factor.symbol
                                                 : fmt::format("{} * {}", factor.mul, factor.symbol);
-    std::string blocks = factor.div == 1 ? product : fmt::format("ceil({} / {})", product, factor.div);
+    std::string blocks =
+        factor.div == 1 ? product : fmt::format("ceil({} / {})", product, factor.div);
     grid += (grid.empty() ? "" : " * ") + blocks;
   }
   return fmt::format("// launch: grid {}, block {}\n", grid, kernel.block);

@@ -96,8 +96,8 @@ private:
   /// The threads of a row take its elements in turns.
   void loop(llvm::function_ref<void(const Index &)> inside) {
     unsigned stride = isShort ? kWarp : kThreadsOfLongRow;
-    x.braces(fmt::format("for (index_t c = lane; c < {}; c += {})",
-                         x.text(x.product(space.back())), stride),
+    x.braces(fmt::format("for (index_t c = lane; c < {}; c += {})", x.text(x.product(space.back())),
+                         stride),
              [&] { inside(along("c")); });
   }
 

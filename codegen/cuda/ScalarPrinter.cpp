@@ -36,23 +36,35 @@ std::string substitute(StringRef pattern, ArrayRef<std::string> operands, Type r
 
 StringRef comparison(arith::CmpFPredicate predicate) {
   switch (predicate) {
-  case arith::CmpFPredicate::OEQ: return "%0 == %1";
-  case arith::CmpFPredicate::OLT: return "%0 < %1";
-  case arith::CmpFPredicate::OLE: return "%0 <= %1";
-  case arith::CmpFPredicate::OGT: return "%0 > %1";
-  case arith::CmpFPredicate::OGE: return "%0 >= %1";
-  default: return "";
+  case arith::CmpFPredicate::OEQ:
+    return "%0 == %1";
+  case arith::CmpFPredicate::OLT:
+    return "%0 < %1";
+  case arith::CmpFPredicate::OLE:
+    return "%0 <= %1";
+  case arith::CmpFPredicate::OGT:
+    return "%0 > %1";
+  case arith::CmpFPredicate::OGE:
+    return "%0 >= %1";
+  default:
+    return "";
   }
 }
 
 StringRef comparison(arith::CmpIPredicate predicate) {
   switch (predicate) {
-  case arith::CmpIPredicate::eq: return "%0 == %1";
-  case arith::CmpIPredicate::slt: return "%0 < %1";
-  case arith::CmpIPredicate::sle: return "%0 <= %1";
-  case arith::CmpIPredicate::sgt: return "%0 > %1";
-  case arith::CmpIPredicate::sge: return "%0 >= %1";
-  default: return "";
+  case arith::CmpIPredicate::eq:
+    return "%0 == %1";
+  case arith::CmpIPredicate::slt:
+    return "%0 < %1";
+  case arith::CmpIPredicate::sle:
+    return "%0 <= %1";
+  case arith::CmpIPredicate::sgt:
+    return "%0 > %1";
+  case arith::CmpIPredicate::sge:
+    return "%0 >= %1";
+  default:
+    return "";
   }
 }
 
@@ -60,29 +72,30 @@ StringRef patternOf(Operation *op) {
 #define LMC_PATTERN(Op, pattern) .Case<Op>([](auto) -> StringRef { return pattern; })
   return llvm::TypeSwitch<Operation *, StringRef>(op)
       .Case<arith::CmpFOp, arith::CmpIOp>([](auto o) { return comparison(o.getPredicate()); })
-      LMC_PATTERN(arith::AddFOp, "%0 + %1") LMC_PATTERN(arith::SubFOp, "%0 - %1")
-      LMC_PATTERN(arith::MulFOp, "%0 * %1") LMC_PATTERN(arith::DivFOp, "%0 / %1")
-      LMC_PATTERN(arith::NegFOp, "-(%0)") LMC_PATTERN(math::FmaOp, "fma%f(%0, %1, %2)")
-      LMC_PATTERN(arith::AddIOp, "%0 + %1") LMC_PATTERN(arith::SubIOp, "%0 - %1")
-      LMC_PATTERN(arith::MulIOp, "%0 * %1") LMC_PATTERN(arith::DivSIOp, "%0 / %1")
-      LMC_PATTERN(arith::MaximumFOp, "lmc::maximum(%0, %1)")
-      LMC_PATTERN(arith::MinimumFOp, "lmc::minimum(%0, %1)")
-      LMC_PATTERN(arith::MaxSIOp, "lmc::maximum(%0, %1)")
-      LMC_PATTERN(arith::MinSIOp, "lmc::minimum(%0, %1)")
-      LMC_PATTERN(arith::SelectOp, "%0 ? %1 : %2")
-      LMC_PATTERN(arith::ExtFOp, "static_cast<%t>(%0)")
-      LMC_PATTERN(arith::TruncFOp, "static_cast<%t>(%0)")
-      LMC_PATTERN(arith::ExtSIOp, "static_cast<%t>(%0)")
-      LMC_PATTERN(arith::ExtUIOp, "static_cast<%t>(%0)") // from i1 alone, a bool
+          LMC_PATTERN(arith::AddFOp, "%0 + %1") LMC_PATTERN(arith::SubFOp, "%0 - %1") LMC_PATTERN(
+              arith::MulFOp, "%0 * %1") LMC_PATTERN(arith::DivFOp, "%0 / %1")
+              LMC_PATTERN(arith::NegFOp, "-(%0)") LMC_PATTERN(math::FmaOp, "fma%f(%0, %1, %2)")
+                  LMC_PATTERN(arith::AddIOp, "%0 + %1") LMC_PATTERN(arith::SubIOp, "%0 - %1")
+                      LMC_PATTERN(arith::MulIOp, "%0 * %1") LMC_PATTERN(arith::DivSIOp, "%0 / %1")
+                          LMC_PATTERN(arith::MaximumFOp, "lmc::maximum(%0, %1)")
+                              LMC_PATTERN(arith::MinimumFOp, "lmc::minimum(%0, %1)") LMC_PATTERN(
+                                  arith::MaxSIOp, "lmc::maximum(%0, %1)")
+                                  LMC_PATTERN(arith::MinSIOp, "lmc::minimum(%0, %1)") LMC_PATTERN(
+                                      arith::SelectOp, "%0 ? %1 : %2")
+                                      LMC_PATTERN(arith::ExtFOp, "static_cast<%t>(%0)") LMC_PATTERN(
+                                          arith::TruncFOp, "static_cast<%t>(%0)")
+                                          LMC_PATTERN(arith::ExtSIOp, "static_cast<%t>(%0)")
+                                              LMC_PATTERN(
+                                                  arith::ExtUIOp,
+                                                  "static_cast<%t>(%0)") // from i1 alone, a bool
       LMC_PATTERN(arith::TruncIOp, "static_cast<%t>(%0)")
-      LMC_PATTERN(arith::SIToFPOp, "static_cast<%t>(%0)")
-      LMC_PATTERN(arith::UIToFPOp, "static_cast<%t>(%0)") // from i1 alone
-      LMC_PATTERN(arith::FPToSIOp, "static_cast<%t>(%0)")
-      LMC_PATTERN(math::AbsFOp, "fabs%f(%0)") LMC_PATTERN(math::ExpOp, "exp%f(%0)")
-      LMC_PATTERN(math::ExpM1Op, "expm1%f(%0)") LMC_PATTERN(math::LogOp, "log%f(%0)")
-      LMC_PATTERN(math::TanhOp, "tanh%f(%0)") LMC_PATTERN(math::ErfOp, "erf%f(%0)")
-      LMC_PATTERN(math::SqrtOp, "sqrt%f(%0)") LMC_PATTERN(math::SinOp, "sin%f(%0)")
-      LMC_PATTERN(math::CosOp, "cos%f(%0)")
+          LMC_PATTERN(arith::SIToFPOp, "static_cast<%t>(%0)")
+              LMC_PATTERN(arith::UIToFPOp, "static_cast<%t>(%0)") // from i1 alone
+      LMC_PATTERN(arith::FPToSIOp, "static_cast<%t>(%0)") LMC_PATTERN(math::AbsFOp, "fabs%f(%0)")
+          LMC_PATTERN(math::ExpOp, "exp%f(%0)") LMC_PATTERN(math::ExpM1Op, "expm1%f(%0)")
+              LMC_PATTERN(math::LogOp, "log%f(%0)") LMC_PATTERN(math::TanhOp, "tanh%f(%0)")
+                  LMC_PATTERN(math::ErfOp, "erf%f(%0)") LMC_PATTERN(math::SqrtOp, "sqrt%f(%0)")
+                      LMC_PATTERN(math::SinOp, "sin%f(%0)") LMC_PATTERN(math::CosOp, "cos%f(%0)")
       .Default([](Operation *) -> StringRef { return ""; });
 #undef LMC_PATTERN
 }
@@ -122,13 +135,14 @@ std::string literal(Type element, double value) {
   bool isDouble = element.isF64();
   // NVRTC knows no INFINITY.
   if (!std::isfinite(value)) {
-    uint64_t bits = std::isnan(value) ? 0x7ff8000000000000 : value > 0 ? 0x7ff0000000000000
-                                                                       : 0xfff0000000000000;
+    uint64_t bits = std::isnan(value) ? 0x7ff8000000000000
+                    : value > 0       ? 0x7ff0000000000000
+                                      : 0xfff0000000000000;
     std::string text = fmt::format("__longlong_as_double({:#x}ll)", bits);
     return isDouble ? text : fmt::format("static_cast<float>({})", text);
   }
-  std::string text = isDouble ? fmt::format("{:.17g}", value)
-                              : fmt::format("{:.9g}", static_cast<float>(value));
+  std::string text =
+      isDouble ? fmt::format("{:.17g}", value) : fmt::format("{:.9g}", static_cast<float>(value));
   if (text.find_first_of(".e") == std::string::npos)
     text += ".0";
   return isDouble ? text : text + "f";

@@ -61,7 +61,9 @@ struct Launch {
 };
 inline Launch launch;
 
-inline unsigned linear() { return static_cast<unsigned>(launch.running - launch.threads.data()); }
+inline unsigned linear() {
+  return static_cast<unsigned>(launch.running - launch.threads.data());
+}
 
 /// Back to the scheduler until the state is Ready again.
 inline void wait(State state) {
@@ -202,7 +204,9 @@ template <typename T> T exchange(unsigned mask, T value, unsigned from, int rule
 #define blockDim (lmc::emulation::launch.blockDim)
 #define gridDim (lmc::emulation::launch.gridDim)
 
-inline void __syncthreads() { lmc::emulation::wait(lmc::emulation::State::AtBlockBarrier); }
+inline void __syncthreads() {
+  lmc::emulation::wait(lmc::emulation::State::AtBlockBarrier);
+}
 
 inline void __syncwarp() {
   lmc::emulation::launch.running->partnerRule = -1;
@@ -219,9 +223,15 @@ template <typename To, typename From> To lmcBitCast(From from) {
   std::memcpy(&to, &from, sizeof(to));
   return to;
 }
-inline unsigned __float_as_uint(float x) { return lmcBitCast<unsigned>(x); }
-inline float __uint_as_float(unsigned bits) { return lmcBitCast<float>(bits); }
-inline double __longlong_as_double(long long bits) { return lmcBitCast<double>(bits); }
+inline unsigned __float_as_uint(float x) {
+  return lmcBitCast<unsigned>(x);
+}
+inline float __uint_as_float(unsigned bits) {
+  return lmcBitCast<float>(bits);
+}
+inline double __longlong_as_double(long long bits) {
+  return lmcBitCast<double>(bits);
+}
 
 /// NAME_emulated(grid, block, seed, parameters), for a kernel of the text above it.
 #define LMC_EMULATE(NAME)                                                                          \

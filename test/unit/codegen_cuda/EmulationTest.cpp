@@ -1,0 +1,124 @@
+// CUDA kernels, run on the host: they agree with the reference evaluator (and with the op cases'
+// NumPy results) in every order of threads, and planted bugs are found.
+#include "Emulator.h"
+
+#include "codegen/cuda/Print.h"
+#include "runtime/Error.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <iostream>
+
+using namespace lmc;
+using namespace lmc::test;
+
+namespace {
+
+/// First thread first, last thread first, two random orders.
+constexpr unsigned kSeeds[] = {0, 1, 2, 3};
+
+std::vector<Program> listed(Context &context) {
+  std::vector<Program> programs;
+  for (const Source &source : sources())
+    programs.push_back(makeProgram(context, source, source.name));
+  return programs;
+}
+
+std::vector<const Program *> pointers(const std::vector<Program> &programs) {
+  std::vector<const Program *> list;
+  for (const Program &program : programs)
+    list.push_back(&program);
+  return list;
+}
+
+TEST(Emulation, ListedFunctionsAgreeWithTheEvaluatorInEveryOrder) {
+  Context context;
+  std::vector<Program> programs = listed(context);
+  for (const Program &program : programs)
+    ASSERT_TRUE(program.generated) << program.source.name;
+  Emulator emulator(pointers(programs), cuda::deviceLibrary());
+  for (const Program &program : programs) {
+    std::vector<lm::Tensor> first;
+    for (unsigned seed : kSeeds) {
+      std::string fault;
+      std::vector<lm::Tensor> results = emulator.run(program, seed, fault);
+      ASSERT_EQ(fault, "") << program.source.name;
+      EXPECT_EQ(difference(program, results), "");
+      if (first.empty())
+        first = results;
+      for (size_t i = 0; i < first.size(); ++i)
+        EXPECT_EQ(results[i].data, first[i].data) << program.source.name << ", seed " << seed;
+    }
+  }
+}
+
+TEST(Emulation, OpCasesAgreeWithTheirOracle) {
+  Context context;
+  std::vector<Program> programs;
+  size_t others = 0;
+  for (const OpCase &one : opCases()) {
+    Source source{one.name, one.mlir, {}, 1e-9};
+    std::string prefix = testName(one.name);
+    try {
+      Program program = makeProgram(context, source, prefix, one.args, one.results);
+      if (program.generated)
+        programs.push_back(std::move(program));
+      else
+        ++others;
+    } catch (const Error &) { // caches and gradients are no programs of their own
+      ++others;
+    }
+  }
+  std::cout << programs.size() << " op cases run as CUDA kernels, " << others
+            << " are no programs of generated families\n";
+  EXPECT_GE(programs.size(), 70u);
+  Emulator emulator(pointers(programs), cuda::deviceLibrary());
+  for (const Program &program : programs) {
+    std::string fault;
+    std::vector<lm::Tensor> results = emulator.run(program, 0, fault);
+    ASSERT_EQ(fault, "") << program.source.name;
+    EXPECT_EQ(difference(program, results), "");
+  }
+}
+
+/// The device library with one change.
+std::string planted(const std::string &good, const std::string &bad) {
+  std::string text = cuda::deviceLibrary();
+  size_t at = text.find(good);
+  EXPECT_NE(at, std::string::npos) << good;
+  return text.replace(at, good.size(), bad);
+}
+
+/// Does some order of threads show the bug in softmax of long rows?
+bool isFound(const std::string &library) {
+  Context context;
+  for (const Source &source : sources()) {
+    if (source.name != "softmax_long")
+      continue;
+    Program program = makeProgram(context, source, source.name);
+    Emulator emulator({&program}, library);
+    for (unsigned seed : kSeeds) {
+      std::string fault;
+      std::vector<lm::Tensor> results = emulator.run(program, seed, fault);
+      if (!fault.empty() || !difference(program, results).empty())
+        return true;
+    }
+  }
+  return false;
+}
+
+TEST(Emulation, FindsAMissingBarrier) {
+  EXPECT_TRUE(isFound(planted("__syncthreads();", "")));
+}
+
+TEST(Emulation, FindsAWrongShuffleOffset) {
+  EXPECT_TRUE(isFound(planted("int offset = kWarp / 2;", "int offset = kWarp / 4;")));
+}
+
+TEST(Emulation, FindsABarrierThatSomeThreadsMiss) {
+  EXPECT_TRUE(
+      isFound(planted("x = warpReduce<Op>(x);", "if (threadIdx.x % 32) x = warpReduce<Op>(x);")));
+}
+
+} // namespace

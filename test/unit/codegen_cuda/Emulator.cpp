@@ -1,0 +1,205 @@
+#include "Emulator.h"
+
+#include "ir/Dialect.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <dlfcn.h>
+#include <filesystem>
+#include <fstream>
+
+using namespace mlir;
+
+namespace lmc::test {
+namespace {
+
+size_t bytesOf(Type element) {
+  return std::max(8u, element.getIntOrFloatBitWidth()) / 8;
+}
+
+template <typename T> void put(char *to, const lm::Tensor &from) {
+  for (int64_t i = 0; i < from.size(); ++i) {
+    T element = static_cast<T>(from.data[i]);
+    std::memcpy(to + i * sizeof(T), &element, sizeof(T));
+  }
+}
+
+template <typename T> void get(const char *from, lm::Tensor &to) {
+  for (int64_t i = 0; i < to.size(); ++i) {
+    T element;
+    std::memcpy(&element, from + i * sizeof(T), sizeof(T));
+    to.data[i] = static_cast<double>(element);
+  }
+}
+
+void write(char *to, Type element, const lm::Tensor &from) {
+  if (element.isF64())
+    return put<double>(to, from);
+  if (element.isF32())
+    return put<float>(to, from);
+  if (element.isInteger(64))
+    return put<int64_t>(to, from);
+  if (element.isInteger(32))
+    return put<int32_t>(to, from);
+  if (element.isInteger(1))
+    return put<uint8_t>(to, from);
+  ASSERT_TRUE(element.isBF16());
+  for (int64_t i = 0; i < from.size(); ++i) { // inputs are exact in bf16
+    float wide = static_cast<float>(from.data[i]);
+    std::memcpy(to + 2 * i, reinterpret_cast<const char *>(&wide) + 2, 2);
+  }
+}
+
+void read(const char *from, Type element, lm::Tensor &to) {
+  if (element.isF64())
+    return get<double>(from, to);
+  if (element.isF32())
+    return get<float>(from, to);
+  if (element.isInteger(64))
+    return get<int64_t>(from, to);
+  if (element.isInteger(32))
+    return get<int32_t>(from, to);
+  if (element.isInteger(1))
+    return get<uint8_t>(from, to);
+  ASSERT_TRUE(element.isBF16());
+  for (int64_t i = 0; i < to.size(); ++i) {
+    uint32_t bits = 0;
+    std::memcpy(reinterpret_cast<char *>(&bits) + 2, from + 2 * i, 2);
+    float wide;
+    std::memcpy(&wide, &bits, sizeof(wide));
+    to.data[i] = wide;
+  }
+}
+
+/// The state region and the transient region of a program; both start as NaN.
+struct Memory {
+  Memory(const Program &program) {
+    plan::ProgramOp op = *program.plan.get().getOps<plan::ProgramOp>().begin();
+    transient.resize(op.getTransientBytes() + kAlign, static_cast<char>(0xff));
+    cuda::Ranges ranges = cuda::rangesOf(program.plan.get());
+    size_t end = 0;
+    for (auto tensor : program.plan.get().getOps<plan::TensorOp>()) {
+      auto type = cast<RankedTensorType>(tensor.getType());
+      size_t bytes = bytesOf(type.getElementType());
+      for (const lm::Dim &dim : lm::shapeOf(type))
+        bytes *= dim.isStatic() ? dim.size : ranges.at(dim.symbol);
+      end = std::max(end, tensor.getOffset() + bytes);
+    }
+    state.resize(end + kAlign, static_cast<char>(0xff));
+  }
+
+  char *at(const Program &program, Value buffer) {
+    if (auto use = buffer.getDefiningOp<plan::UseOp>())
+      return at(program, use.getTensor());
+    return aligned(transient) + buffer.getDefiningOp<plan::TemporaryOp>().getOffset();
+  }
+  char *at(const Program &program, StringRef tensor) {
+    return aligned(state) + program.plan.get().lookupSymbol<plan::TensorOp>(tensor).getOffset();
+  }
+
+  static constexpr size_t kAlign = 64;
+  static char *aligned(std::vector<char> &region) {
+    auto address = reinterpret_cast<uintptr_t>(region.data());
+    return region.data() + (kAlign - address % kAlign) % kAlign;
+  }
+  std::vector<char> state, transient;
+};
+
+Type elementOf(const Program &program, StringRef tensor) {
+  return cast<RankedTensorType>(program.plan.get().lookupSymbol<plan::TensorOp>(tensor).getType())
+      .getElementType();
+}
+
+} // namespace
+
+Emulator::Emulator(const std::vector<const Program *> &programs, const std::string &deviceLibrary) {
+  std::string pattern = (std::filesystem::temp_directory_path() / "lmc-emulation-XXXXXX").string();
+  if (!mkdtemp(pattern.data())) {
+    ADD_FAILURE() << "cannot make a folder like " << pattern;
+    return;
+  }
+  std::filesystem::path folder = pattern;
+  {
+    std::ofstream source(folder / "kernels.cpp");
+    source << "#include \"emulation.h\"\n" << deviceLibrary;
+    for (const Program *program : programs)
+      for (auto &[name, kernel] : program->kernels)
+        source << kernel.text << "LMC_EMULATE(" << kernel.name << ")\n";
+  }
+  std::string command = "'" LMC_HOST_CXX "' -std=c++17 -O1 -w -ffp-contract=off -shared -fPIC "
+                        "-I'" LMC_DEVICE_FOLDER "' '" +
+                        (folder / "kernels.cpp").string() + "' -o '" +
+                        (folder / "kernels.so").string() + "'";
+  int status = std::system(command.c_str());
+  if (status == 0)
+    library = dlopen((folder / "kernels.so").c_str(), RTLD_NOW | RTLD_LOCAL);
+  const char *error = library ? "" : dlerror();
+  EXPECT_TRUE(library) << command << "\n" << (error ? error : "");
+  std::filesystem::remove_all(folder);
+}
+
+Emulator::~Emulator() {
+  if (library)
+    dlclose(library);
+}
+
+std::vector<lm::Tensor> Emulator::run(const Program &program, unsigned seed,
+                                      std::string &fault) const {
+  Memory memory(program);
+  for (size_t i = 0; i < program.inputs.size(); ++i)
+    write(memory.at(program, program.inputNames[i]), elementOf(program, program.inputNames[i]),
+          program.inputs[i]);
+  plan::ProgramOp op = *program.plan.get().getOps<plan::ProgramOp>().begin();
+  for (auto launch : op.getBody().getOps<plan::LaunchOp>()) {
+    const cuda::Kernel &kernel = program.kernels.at(launch.getKernel().str());
+    std::vector<char *> buffers;
+    for (Value buffer : launch.getInputs())
+      buffers.push_back(memory.at(program, buffer));
+    for (Value buffer : launch.getOutputs())
+      buffers.push_back(memory.at(program, buffer));
+    std::vector<int64_t> extents;
+    for (const std::string &symbol : kernel.symbols)
+      extents.push_back(program.source.extents.at(symbol));
+    std::vector<void *> parameters;
+    for (char *&buffer : buffers)
+      parameters.push_back(&buffer);
+    for (int64_t &extent : extents)
+      parameters.push_back(&extent);
+    using Entry = const char *(*)(unsigned, unsigned, unsigned, void **);
+    auto entry = reinterpret_cast<Entry>(dlsym(library, (kernel.name + "_emulated").c_str()));
+    if (!entry) {
+      fault = "no kernel " + kernel.name;
+      return {};
+    }
+    if (const char *reason = entry(static_cast<unsigned>(kernel.blocks(program.source.extents)),
+                                   kernel.block, seed, parameters.data())) {
+      fault = reason;
+      return {};
+    }
+  }
+  std::vector<lm::Tensor> results;
+  for (size_t i = 0; i < program.expected.size(); ++i) {
+    results.emplace_back(program.expected[i].shape);
+    read(memory.at(program, program.resultNames[i]), elementOf(program, program.resultNames[i]),
+         results.back());
+  }
+  return results;
+}
+
+std::string difference(const Program &program, const std::vector<lm::Tensor> &results) {
+  for (size_t i = 0; i < program.expected.size(); ++i)
+    for (int64_t j = 0; j < program.expected[i].size(); ++j) {
+      double expected = program.expected[i].data[j], got = results[i].data[j];
+      bool same = got == expected || (std::isnan(got) && std::isnan(expected)) ||
+                  std::fabs(got - expected) <= program.source.tolerance * (1 + std::fabs(expected));
+      if (!same)
+        return program.source.name + ": result " + std::to_string(i) + ", element " +
+               std::to_string(j) + " is " + std::to_string(got) + ", expected " +
+               std::to_string(expected);
+    }
+  return "";
+}
+
+} // namespace lmc::test

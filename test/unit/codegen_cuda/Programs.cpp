@@ -1,0 +1,167 @@
+#include "Program.h"
+
+#include <algorithm>
+
+namespace lmc::test {
+namespace {
+
+/// layer_norm from primitives, which returns its statistics as well.
+std::string layerNorm(const std::string &rows, const std::string &dims, int columns,
+                      const std::string &encoding) {
+  std::string x = "tensor<" + rows + "x" + std::to_string(columns) + "xf32" + encoding + ">";
+  std::string row = "tensor<" + rows + "xf32" + encoding + ">";
+  std::string c = "tensor<" + std::to_string(columns) + "xf32>";
+  int rank = 1 + static_cast<int>(std::count(rows.begin(), rows.end(), 'x')) + 1;
+  std::string last = std::to_string(rank - 1);
+  std::string leading;
+  for (int i = 0; i + 1 < rank; ++i)
+    leading += (i ? ", " : ": ") + std::to_string(i);
+  std::string perRow = "{dims = array<i64" + leading + ">} : (" + row + ") -> " + x;
+  std::string reduce = "{dims = array<i64: " + last + ">, kind = \"sum\"} : (" + x + ") -> " + row;
+  auto binary = [](const std::string &type) {
+    return " : (" + type + ", " + type + ") -> " + type;
+  };
+  auto scalar = [&](const std::string &name, const std::string &value) {
+    return "%" + name + "_0 = lm.constant dense<" + value + "> : tensor<f32>\n%" + name +
+           " = lm.broadcast %" + name + "_0 {dims = array<i64>} : (tensor<f32>) -> " + row + "\n";
+  };
+  return "func.func @f(%x: " + x + ", %w: " + c + ", %b: " + c + ") -> (" + x + ", " + row + ", " +
+         row + ") " + dims + " {\n" + scalar("n", std::to_string(1.0 / columns)) +
+         scalar("eps", "1.0e-5") + "%sum = lm.reduce %x " + reduce + "\n%mean = lm.mul %sum, %n" +
+         binary(row) + "\n%m = lm.broadcast %mean " + perRow + "\n%d = lm.sub %x, %m" + binary(x) +
+         "\n%dd = lm.mul %d, %d" + binary(x) + "\n%ss = lm.reduce %dd " + reduce +
+         "\n%var = lm.mul %ss, %n" + binary(row) + "\n%e = lm.add %var, %eps" + binary(row) +
+         "\n%rstd = lm.rsqrt %e : (" + row + ") -> " + row + "\n%r = lm.broadcast %rstd " + perRow +
+         "\n%norm = lm.mul %d, %r" + binary(x) +
+         "\n%wb = lm.broadcast %w {dims = array<i64: " + last + ">} : (" + c + ") -> " + x +
+         "\n%bb = lm.broadcast %b {dims = array<i64: " + last + ">} : (" + c + ") -> " + x +
+         "\n%scaled = lm.mul %norm, %wb" + binary(x) + "\n%y = lm.add %scaled, %bb" + binary(x) +
+         "\nreturn %y, %mean, %rstd : " + x + ", " + row + ", " + row + "\n}\n";
+}
+
+} // namespace
+
+const std::vector<Source> &sources() {
+  static const std::vector<Source> list = {
+      {"gelu",
+       R"(
+func.func @f(%x: tensor<3x343xf32>) -> tensor<3x343xf32> {
+  %y = lm.gelu %x {approximate} : (tensor<3x343xf32>) -> tensor<3x343xf32>
+  return %y : tensor<3x343xf32>
+})",
+       {}},
+      {"gelu_exact_bf16",
+       R"(
+func.func @f(%x: tensor<7x19xbf16>) -> tensor<7x19xbf16> {
+  %y = lm.gelu %x : (tensor<7x19xbf16>) -> tensor<7x19xbf16>
+  return %y : tensor<7x19xbf16>
+})",
+       {},
+       4e-3}, // one rounding to 8 bits
+      {"adamw",
+       R"(
+!t = tensor<7x147xf32>
+!s = tensor<f32>
+func.func @f(%p: !t {lm.name = "p", lm.role = "parameter"}, %g: !t {lm.name = "g", lm.role = "input"},
+             %m: !t {lm.name = "m", lm.role = "moment"}, %v: !t {lm.name = "v", lm.role = "moment"},
+             %lr: !s {lm.name = "lr", lm.role = "input"}, %scale: !s {lm.name = "scale", lm.role = "input"},
+             %c1: !s {lm.name = "c1", lm.role = "input"}, %c2: !s {lm.name = "c2", lm.role = "input"},
+             %ok: tensor<i1> {lm.name = "ok", lm.role = "input"})
+    -> (!t {lm.updates = 0 : i64}, !t {lm.updates = 2 : i64}, !t {lm.updates = 3 : i64}) {
+  %y:3 = lm.adamw %p, %g, %m, %v, %lr, %scale, %c1, %c2, %ok
+      {beta1 = 0.9 : f64, beta2 = 0.95 : f64, eps = 1.0e-8 : f64, decay = 0.1 : f64}
+      : (!t, !t, !t, !t, !s, !s, !s, !s, tensor<i1>) -> (!t, !t, !t)
+  return %y#0, %y#1, %y#2 : !t, !t, !t
+})",
+       {}},
+      {"residual",
+       R"(
+!t = tensor<2x?x33xf32, #lm.dims<"T">>
+func.func @f(%x: !t, %y: !t, %bias: tensor<33xf32>) -> !t attributes {lm.ranges = {T = array<i64: 1, 64>}} {
+  %b = lm.broadcast %bias {dims = array<i64: 2>} : (tensor<33xf32>) -> !t
+  %a = lm.add %y, %b : (!t, !t) -> !t
+  %z = lm.add %x, %a : (!t, !t) -> !t
+  return %z : !t
+})",
+       {{"T", 5}}},
+      {"flat_symbolic",
+       R"(
+!t = tensor<?x?xf32, #lm.dims<"B", "T">>
+func.func @f(%x: !t, %y: !t) -> !t attributes {lm.ranges = {B = array<i64: 1, 64>, T = array<i64: 1, 512>}} {
+  %z = lm.mul %x, %y : (!t, !t) -> !t
+  return %z : !t
+})",
+       {{"B", 9}, {"T", 131}}},
+      {"rope",
+       R"(
+!x = tensor<2x?x3x10xf32, #lm.dims<"T">>
+!p = tensor<?xf32, #lm.dims<"T">>
+func.func @f(%x: !x, %freq: tensor<5xf32>) -> !x attributes {lm.ranges = {T = array<i64: 1, 64>}} {
+  %p = lm.iota {dim = 0 : i64} : () -> !p
+  %y = lm.rope %x, %p, %freq : (!x, !p, tensor<5xf32>) -> !x
+  return %y : !x
+})",
+       {{"T", 7}}},
+      {"views",
+       R"(
+func.func @f(%x: tensor<5x7x6xf32>, %id: tensor<3xi32>) -> (tensor<6x5x9xf32>, tensor<3x6xf32>) {
+  %s = lm.slice %x {dim = 1 : i64, start = 2 : i64, size = 4 : i64} : (tensor<5x7x6xf32>) -> tensor<5x4x6xf32>
+  %t = lm.transpose %s {permutation = array<i64: 2, 0, 1>} : (tensor<5x4x6xf32>) -> tensor<6x5x4xf32>
+  %c = lm.constant dense<[1.5, -2.0, 0.25, 3.0, 0.1]> : tensor<5xf32>
+  %b = lm.broadcast %c {dims = array<i64: 2>} : (tensor<5xf32>) -> tensor<6x5x5xf32>
+  %y = lm.concat %t, %b {dim = 2 : i64} : (tensor<6x5x4xf32>, tensor<6x5x5xf32>) -> tensor<6x5x9xf32>
+  %r = lm.slice %x {dim = 1 : i64, start = 0 : i64, size = 1 : i64} : (tensor<5x7x6xf32>) -> tensor<5x1x6xf32>
+  %table = lm.reshape %r : (tensor<5x1x6xf32>) -> tensor<5x6xf32>
+  %g = lm.gather %table, %id : (tensor<5x6xf32>, tensor<3xi32>) -> tensor<3x6xf32>
+  return %y, %g : tensor<6x5x9xf32>, tensor<3x6xf32>
+})",
+       {}},
+      {"softmax_short",
+       R"(
+func.func @f(%x: tensor<7x77xf32>) -> tensor<7x77xf32> {
+  %y = lm.softmax %x : (tensor<7x77xf32>) -> tensor<7x77xf32>
+  return %y : tensor<7x77xf32>
+})",
+       {}},
+      {"softmax_long",
+       R"(
+func.func @f(%x: tensor<3x1111xf32>) -> tensor<3x1111xf32> {
+  %y = lm.softmax %x : (tensor<3x1111xf32>) -> tensor<3x1111xf32>
+  return %y : tensor<3x1111xf32>
+})",
+       {}},
+      {"softmax_symbolic",
+       R"(
+!t = tensor<?x?xf32, #lm.dims<"B", "N">>
+func.func @f(%x: !t) -> !t attributes {lm.ranges = {B = array<i64: 1, 8>, N = array<i64: 1, 4096>}} {
+  %y = lm.softmax %x : (!t) -> !t
+  return %y : !t
+})",
+       {{"B", 3}, {"N", 65}}},
+      {"layer_norm_short",
+       layerNorm("3x?", "attributes {lm.ranges = {T = array<i64: 1, 64>}}", 65,
+                 ", #lm.dims<\"T\">"),
+       {{"T", 5}}},
+      {"layer_norm_long", layerNorm("2x3", "", 768, ""), {}},
+      {"rms_norm",
+       R"(
+func.func @f(%x: tensor<5x130xf32>, %w: tensor<130xf32>) -> tensor<5x130xf32> {
+  %y = lm.rms_norm %x, %w {eps = 1.0e-5 : f64} : (tensor<5x130xf32>, tensor<130xf32>) -> tensor<5x130xf32>
+  return %y : tensor<5x130xf32>
+})",
+       {}},
+      {"cross_entropy",
+       R"(
+!x = tensor<2x?x1237xf32, #lm.dims<"T">>
+!i = tensor<2x?xi32, #lm.dims<"T">>
+!l = tensor<2x?xf32, #lm.dims<"T">>
+func.func @f(%x: !x, %t: !i) -> !l attributes {lm.ranges = {T = array<i64: 1, 64>}} {
+  %y = lm.cross_entropy %x, %t : (!x, !i) -> !l
+  return %y : !l
+})",
+       {{"T", 3}}},
+  };
+  return list;
+}
+
+} // namespace lmc::test
