@@ -1,0 +1,102 @@
+"""The server as a process: starts, answers over HTTP, counts, drains at SIGTERM."""
+import http.client
+import json
+import re
+import select
+import signal
+import subprocess
+
+import endtoend
+from endtoend import LMC, SHARED
+
+
+@endtoend.needs_shared
+class Serve(endtoend.Test):
+    def setUp(self):
+        super().setUp()
+        self.server = subprocess.Popen(
+            [LMC, "serve", str(SHARED / "models/stories260k"), "--http", "127.0.0.1:0", "--grpc",
+             f"unix:{self.folder}/socket", "--metrics", "127.0.0.1:0"],
+            cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.addCleanup(self.server.stdout.close)
+        self.addCleanup(self.server.wait)
+        self.addCleanup(self.server.kill)
+        said = ""
+        while not re.search(r"HTTP.*?:(\d+)", said):
+            self.assertTrue(select.select([self.server.stdout], [], [], 120)[0], f"no answer: {said}")
+            line = self.server.stdout.readline().decode()
+            self.assertTrue(line, f"the server ended: {said}")
+            said += line
+        self.port = int(re.search(r"HTTP.*?:(\d+)", said).group(1))
+
+    def call(self, path, body=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        self.addCleanup(connection.close)
+        if body is None:
+            connection.request("GET", path)
+        else:
+            raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+            connection.request("POST", path, raw, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+    def complete(self, **request):
+        status, text = self.call("/v1/completions", dict({"max_tokens": 16, "temperature": 0}, **request))
+        self.assertEqual(status, 200, text)
+        return json.loads(text)
+
+    def test_answers_and_drains(self):
+        self.assertEqual(self.call("/healthz")[0], 200)
+        self.assertEqual(self.call("/readyz")[0], 200)
+        self.assertTrue(json.loads(self.call("/v1/models")[1])["data"])
+        self.assertTrue((self.folder / "socket").is_socket())
+
+        plain = self.complete(prompt="Once upon a time")
+        self.assertEqual(plain["usage"]["completion_tokens"], 16)
+        text = plain["choices"][0]["text"]
+        offline = self.json("generate", SHARED / "models/stories260k", "--prompt", "Once upon a time",
+                            "--temperature", 0, "--max-tokens", 16)
+        self.assertEqual(text, offline["text"])
+
+        status, events = self.call("/v1/completions", {"prompt": "Once upon a time", "max_tokens": 16,
+                                                       "temperature": 0, "stream": True})
+        self.assertEqual(status, 200)
+        data = [line[6:] for line in events.splitlines() if line.startswith("data: ")]
+        self.assertEqual(data[-1], "[DONE]")
+        pieces = [json.loads(event)["choices"] for event in data[:-1]]
+        self.assertGreater(len(pieces), 2)
+        self.assertEqual("".join(choices[0]["text"] for choices in pieces if choices), text)
+
+        for bad, wanted in ((b"{", 400), ({"prompt": 3}, 400), ({"prompt": "a", "max_tokens": 0}, 400),
+                            ({"prompt": "a", "max_tokens": 100000}, 400),
+                            ({"prompt": "a", "temperature": -1}, 400),
+                            ({"prompt": "a " * 4000, "max_tokens": 1}, 400)):
+            status, text = self.call("/v1/completions", bad)
+            self.assertEqual(status, wanted, text)
+            self.assertTrue(json.loads(text)["error"]["message"])
+
+        status, metrics = self.call("/metrics")
+        self.assertEqual(status, 200)
+        self.assertRegex(metrics, r'lmc_requests_total\{[^}]*code="(200|OK)"[^}]*\} [1-9]')
+        self.assertRegex(metrics, r'lmc_request_failures_total\{reason="invalid_argument"\} [1-9]')
+        self.assertRegex(metrics, r"lmc_generated_tokens_total 32")
+
+        self.server.send_signal(signal.SIGTERM)
+        self.assertEqual(self.server.wait(timeout=30), 0)
+        self.assertFalse((self.folder / "socket").exists())
+
+    def test_stops_in_the_middle_of_an_answer(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        self.addCleanup(connection.close)
+        connection.request("POST", "/v1/completions",
+                           json.dumps({"prompt": "Once", "max_tokens": 200, "stream": True}),
+                           {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        self.assertTrue(answer.readline())
+        self.server.send_signal(signal.SIGTERM)
+        self.assertIn("data: [DONE]", answer.read().decode())
+        self.assertEqual(self.server.wait(timeout=60), 0)
+
+
+if __name__ == "__main__":
+    endtoend.main()

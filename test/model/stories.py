@@ -1,0 +1,69 @@
+"""A trained Llama (stories260k): exact greedy text, logits, the way through .lmx, tokens, eval."""
+import endtoend
+from endtoend import SHARED, read_npy
+
+MODEL = SHARED / "models/stories260k"
+BEGINNING = ("Once upon a time, there was a little girl named Lily. She loved to play outside in the "
+             "park. One day, she saw a big, red ball. ")
+TOKENS = ",".join(str(token) for token in [1, 403, 407, 261, 378, 432, 317, 299, 500, 421, 33, 97])
+
+
+@endtoend.needs_shared
+class Stories(endtoend.Test):
+    def generate(self, model, *more, tokens=64):
+        return self.json("generate", model, "--temperature", 0, "--max-tokens", tokens, *more)
+
+    def largest_difference(self, first, second):
+        a, b = read_npy(self.folder / first), read_npy(self.folder / second)
+        self.assertEqual([len(row) for row in a], [len(row) for row in b])
+        return max(abs(x - y) for r, s in zip(a, b) for x, y in zip(r, s))
+
+    def test_greedy_text_is_exact(self):
+        answer = self.generate(MODEL)
+        self.assertEqual(answer["text"].strip()[:len(BEGINNING.strip())], BEGINNING.strip())
+        self.assertEqual(answer["completion_tokens"], 64)
+        self.assertEqual(self.generate(MODEL, "--threads", 1)["token_ids"],
+                         self.generate(MODEL, "--threads", 3)["token_ids"])
+
+    def test_executable_answers_like_the_folder(self):
+        self.ok("compile", MODEL, "-o", "stories.lmx")
+        self.assertEqual(self.generate("stories.lmx")["token_ids"], self.generate(MODEL)["token_ids"])
+        prompt = ("--prompt", "Tom and his dog went")
+        self.assertEqual(self.generate("stories.lmx", *prompt)["text"],
+                         self.generate(MODEL, *prompt)["text"])
+
+    def test_logits_agree_with_the_reference(self):
+        self.ok("run", MODEL, "--tokens", TOKENS, "--output", "fast.npy")
+        self.ok("run", MODEL, "--tokens", TOKENS, "--output", "reference.npy", "--reference")
+        self.assertLess(self.largest_difference("fast.npy", "reference.npy"), 1e-4)
+        self.ok("compile", MODEL, "-o", "stories.lmx")
+        self.ok("run", "stories.lmx", "--tokens", TOKENS, "--output", "lmx.npy")
+        self.assertEqual(self.largest_difference("fast.npy", "lmx.npy"), 0)
+
+    def test_second_start_compiles_nothing(self):
+        self.ok("run", MODEL, "--tokens", "1,2,3")
+        done = self.lmc("run", MODEL, "--tokens", "1,2,3", "--time-passes")
+        self.assertIn(", 0 compiled", (done.stdout + done.stderr).decode())
+
+    def test_tokens_round_trip(self):
+        for text in (b"One day, a girl saw a red ball.", "naïve café – 東京 🙂\n\ttabs".encode(), b"", b"  "):
+            with self.subTest(text):
+                ids = self.ok("tokenize", MODEL, stdin=text)
+                self.assertEqual(self.ok("tokenize", MODEL, "--decode", stdin=ids), text)
+                ids = self.ok("tokenize", "byte", stdin=text)
+                self.assertEqual(self.ok("tokenize", "byte", "--decode", stdin=ids), text)
+                self.assertEqual([int(id) for id in ids.split()], list(text))
+
+    def test_eval_prefers_the_models_own_text(self):
+        own = self.generate(MODEL, tokens=200)["text"]
+        self.write("own.txt", own)
+        self.write("other.txt", "".join(reversed(own)))
+        likely = self.json("eval", MODEL, "--data", "own.txt", "--length", 32)
+        unlikely = self.json("eval", MODEL, "--data", "other.txt", "--length", 32)
+        self.assertLess(likely["loss"], 1.5)
+        self.assertGreater(unlikely["loss"], 3)
+        self.assertAlmostEqual(likely["perplexity"], 2.718281828459045 ** likely["loss"], places=4)
+
+
+if __name__ == "__main__":
+    endtoend.main()
