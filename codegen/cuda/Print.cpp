@@ -1,7 +1,11 @@
 #include "codegen/cuda/Print.h"
 
+#include "codegen/cuda/Nvrtc.h"
 #include "ir/Dialect.h"
 #include "runtime/Error.h"
+
+#include <algorithm>
+#include <regex>
 
 using namespace mlir;
 
@@ -56,6 +60,23 @@ std::string printCuda(ModuleOp plan) {
   if (!missing.empty())
     text += "// not generated for this target yet:\n" + missing;
   return text;
+}
+
+bool isCudaTarget(const std::string &target) {
+  return target == "cuda" || target.rfind("cuda:", 0) == 0;
+}
+
+std::string printPtx(ModuleOp plan, const std::string &target) {
+  static const std::regex architectures("sm_[0-9]+[af]?");
+  std::string architecture =
+      target == "cuda" ? "sm_90a" : target.substr(std::min<size_t>(5, target.size()));
+  if (!isCudaTarget(target) || !std::regex_match(architecture, architectures))
+    fail("target '{}' has no PTX; use --target cuda or, for example, cuda:sm_80", target);
+  std::string why;
+  const Nvrtc *compiler = Nvrtc::open(&why);
+  if (!compiler)
+    fail("--emit=ptx needs NVIDIA's compiler: {}; --emit=cuda works without it", why);
+  return compiler->ptx(printCuda(plan), architecture);
 }
 
 void requireGenerated(ModuleOp plan) {

@@ -15,6 +15,13 @@ std::string translationUnit(llvm::ArrayRef<Kernel> kernels);
 /// are named in comments. Needs no toolkit. Throws Error.
 std::string printCuda(mlir::ModuleOp plan);
 
+/// The same kernels as PTX for a target, "cuda" (sm_90a) or "cuda:sm_80". Throws Error where NVRTC
+/// is not found.
+std::string printPtx(mlir::ModuleOp plan, const std::string &target);
+
+/// "cuda" or "cuda:ARCHITECTURE"?
+bool isCudaTarget(const std::string &target);
+
 /// Throws Error that names the first kernels of a planned module that this target does not
 /// generate.
 void requireGenerated(mlir::ModuleOp plan);

@@ -3,9 +3,8 @@
 #include "runtime/Error.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/BuiltinTypes.h"
-#include "llvm/ADT/TypeSwitch.h"
+#include "llvm/ADT/StringSwitch.h"
 
 #include <cmath>
 
@@ -34,70 +33,62 @@ std::string substitute(StringRef pattern, ArrayRef<std::string> operands, Type r
   return text;
 }
 
-StringRef comparison(arith::CmpFPredicate predicate) {
-  switch (predicate) {
-  case arith::CmpFPredicate::OEQ:
-    return "%0 == %1";
-  case arith::CmpFPredicate::OLT:
-    return "%0 < %1";
-  case arith::CmpFPredicate::OLE:
-    return "%0 <= %1";
-  case arith::CmpFPredicate::OGT:
-    return "%0 > %1";
-  case arith::CmpFPredicate::OGE:
-    return "%0 >= %1";
-  default:
-    return "";
-  }
+/// The operator of a comparison; the orders in which NaN counts as true do not occur.
+StringRef comparison(StringRef predicate) {
+  return llvm::StringSwitch<StringRef>(predicate)
+      .Cases("oeq", "eq", "%0 == %1")
+      .Cases("olt", "slt", "%0 < %1")
+      .Cases("ole", "sle", "%0 <= %1")
+      .Cases("ogt", "sgt", "%0 > %1")
+      .Cases("oge", "sge", "%0 >= %1")
+      .Default("");
 }
 
-StringRef comparison(arith::CmpIPredicate predicate) {
-  switch (predicate) {
-  case arith::CmpIPredicate::eq:
-    return "%0 == %1";
-  case arith::CmpIPredicate::slt:
-    return "%0 < %1";
-  case arith::CmpIPredicate::sle:
-    return "%0 <= %1";
-  case arith::CmpIPredicate::sgt:
-    return "%0 > %1";
-  case arith::CmpIPredicate::sge:
-    return "%0 >= %1";
-  default:
-    return "";
-  }
-}
+/// Sign extension of i1 does not occur: masks extend without sign.
+constexpr std::pair<StringLiteral, StringLiteral> kPatterns[] = {
+    {"arith.addf", "%0 + %1"},
+    {"arith.subf", "%0 - %1"},
+    {"arith.mulf", "%0 * %1"},
+    {"arith.divf", "%0 / %1"},
+    {"arith.negf", "-(%0)"},
+    {"arith.addi", "%0 + %1"},
+    {"arith.subi", "%0 - %1"},
+    {"arith.muli", "%0 * %1"},
+    {"arith.divsi", "%0 / %1"},
+    {"arith.maximumf", "lmc::maximum(%0, %1)"},
+    {"arith.minimumf", "lmc::minimum(%0, %1)"},
+    {"arith.maxsi", "lmc::maximum(%0, %1)"},
+    {"arith.minsi", "lmc::minimum(%0, %1)"},
+    {"arith.select", "%0 ? %1 : %2"},
+    {"arith.extf", "static_cast<%t>(%0)"},
+    {"arith.truncf", "static_cast<%t>(%0)"},
+    {"arith.extsi", "static_cast<%t>(%0)"},
+    {"arith.extui", "static_cast<%t>(%0)"},
+    {"arith.trunci", "static_cast<%t>(%0)"},
+    {"arith.sitofp", "static_cast<%t>(%0)"},
+    {"arith.uitofp", "static_cast<%t>(%0)"},
+    {"arith.fptosi", "static_cast<%t>(%0)"},
+    {"math.fma", "fma%f(%0, %1, %2)"},
+    {"math.absf", "fabs%f(%0)"},
+    {"math.exp", "exp%f(%0)"},
+    {"math.expm1", "expm1%f(%0)"},
+    {"math.log", "log%f(%0)"},
+    {"math.tanh", "tanh%f(%0)"},
+    {"math.erf", "erf%f(%0)"},
+    {"math.sqrt", "sqrt%f(%0)"},
+    {"math.sin", "sin%f(%0)"},
+    {"math.cos", "cos%f(%0)"},
+};
 
 StringRef patternOf(Operation *op) {
-#define LMC_PATTERN(Op, pattern) .Case<Op>([](auto) -> StringRef { return pattern; })
-  return llvm::TypeSwitch<Operation *, StringRef>(op)
-      .Case<arith::CmpFOp, arith::CmpIOp>([](auto o) { return comparison(o.getPredicate()); })
-          LMC_PATTERN(arith::AddFOp, "%0 + %1") LMC_PATTERN(arith::SubFOp, "%0 - %1") LMC_PATTERN(
-              arith::MulFOp, "%0 * %1") LMC_PATTERN(arith::DivFOp, "%0 / %1")
-              LMC_PATTERN(arith::NegFOp, "-(%0)") LMC_PATTERN(math::FmaOp, "fma%f(%0, %1, %2)")
-                  LMC_PATTERN(arith::AddIOp, "%0 + %1") LMC_PATTERN(arith::SubIOp, "%0 - %1")
-                      LMC_PATTERN(arith::MulIOp, "%0 * %1") LMC_PATTERN(arith::DivSIOp, "%0 / %1")
-                          LMC_PATTERN(arith::MaximumFOp, "lmc::maximum(%0, %1)")
-                              LMC_PATTERN(arith::MinimumFOp, "lmc::minimum(%0, %1)") LMC_PATTERN(
-                                  arith::MaxSIOp, "lmc::maximum(%0, %1)")
-                                  LMC_PATTERN(arith::MinSIOp, "lmc::minimum(%0, %1)") LMC_PATTERN(
-                                      arith::SelectOp, "%0 ? %1 : %2")
-                                      LMC_PATTERN(arith::ExtFOp, "static_cast<%t>(%0)") LMC_PATTERN(
-                                          arith::TruncFOp, "static_cast<%t>(%0)")
-                                          LMC_PATTERN(arith::ExtSIOp, "static_cast<%t>(%0)")
-                                              LMC_PATTERN(
-                                                  arith::ExtUIOp,
-                                                  "static_cast<%t>(%0)") // from i1 alone, a bool
-      LMC_PATTERN(arith::TruncIOp, "static_cast<%t>(%0)")
-          LMC_PATTERN(arith::SIToFPOp, "static_cast<%t>(%0)")
-              LMC_PATTERN(arith::UIToFPOp, "static_cast<%t>(%0)") // from i1 alone
-      LMC_PATTERN(arith::FPToSIOp, "static_cast<%t>(%0)") LMC_PATTERN(math::AbsFOp, "fabs%f(%0)")
-          LMC_PATTERN(math::ExpOp, "exp%f(%0)") LMC_PATTERN(math::ExpM1Op, "expm1%f(%0)")
-              LMC_PATTERN(math::LogOp, "log%f(%0)") LMC_PATTERN(math::TanhOp, "tanh%f(%0)")
-                  LMC_PATTERN(math::ErfOp, "erf%f(%0)") LMC_PATTERN(math::SqrtOp, "sqrt%f(%0)")
-                      LMC_PATTERN(math::SinOp, "sin%f(%0)") LMC_PATTERN(math::CosOp, "cos%f(%0)")
-      .Default([](Operation *) -> StringRef { return ""; });
-#undef LMC_PATTERN
+  if (auto compare = dyn_cast<arith::CmpFOp>(op))
+    return comparison(stringifyEnum(compare.getPredicate()));
+  if (auto compare = dyn_cast<arith::CmpIOp>(op))
+    return comparison(stringifyEnum(compare.getPredicate()));
+  for (const auto &[name, pattern] : kPatterns)
+    if (op->getName().getStringRef() == name)
+      return pattern;
+  return "";
 }
 
 } // namespace

@@ -44,6 +44,14 @@ TEST(Print, ShowsKernelsWithTheirLaunchesAndNamesTheOthers) {
   }
 }
 
+TEST(Print, PtxNeedsACudaTarget) {
+  Context context;
+  auto module = context.parse(kColumn);
+  runPipeline(*module, PipelineOptions());
+  for (const char *target : {"cpu", "cuda:", "cuda:sm_90a --x", "cuda:90"})
+    EXPECT_THROW(cuda::printPtx(*module, target), Error) << target;
+}
+
 TEST(Print, GridsFollowTheSymbols) {
   Context context;
   for (const Source &source : sources()) {
