@@ -39,3 +39,16 @@ function(lmc_unit_test name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/test)
   add_test(NAME unit.${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 endfunction()
+
+# lmc_protobuf(result folder/Name): C++ for folder/Name.proto, included as "folder/Name.pb.h".
+function(lmc_protobuf result name)
+  set(generated ${PROJECT_BINARY_DIR}/${name}.pb.cc ${PROJECT_BINARY_DIR}/${name}.pb.h)
+  add_custom_command(
+    OUTPUT ${generated}
+    COMMAND protobuf::protoc -I${PROJECT_SOURCE_DIR} --cpp_out=${PROJECT_BINARY_DIR} ${name}.proto
+    DEPENDS ${PROJECT_SOURCE_DIR}/${name}.proto
+    WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
+    COMMENT "protoc ${name}.proto"
+    VERBATIM)
+  set(${result} ${generated} PARENT_SCOPE)
+endfunction()

@@ -3,6 +3,7 @@
 #include "runtime/Error.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace lmc {
 
@@ -29,7 +30,11 @@ public:
       run("decode", tokens.first(1));
     if (tokens.size() > 1) // a chunk length of 1
       return append(tokens.subspan(1));
-    return engine.session.f32("logits").first(engine.model.vocab);
+    std::span<float> logits = engine.session.f32("logits").first(engine.model.vocab);
+    if (engine.tokenizerVocab < engine.model.vocab)
+      std::ranges::fill(logits.subspan(engine.tokenizerVocab),
+                        -std::numeric_limits<float>::infinity());
+    return logits;
   }
 
   int64_t length() const override { return past; }
@@ -55,10 +60,10 @@ private:
   int64_t past = 0;
 };
 
-SessionEngine::SessionEngine(std::shared_ptr<const Executable> code, ModelInfo info, int threads,
-                             int slots)
+SessionEngine::SessionEngine(std::shared_ptr<const Executable> code, ModelInfo info,
+                             int64_t tokenizerVocab, int threads, int slots)
     : executable(std::move(code)), model(std::move(info)), session(executable, {threads, slots}),
-      taken(slots, false) {
+      taken(slots, false), tokenizerVocab(tokenizerVocab) {
   const auto &message = executable->message();
   for (int i = 0; i < message.dims_size(); ++i)
     if (message.dims(i).name() == "chunk") {

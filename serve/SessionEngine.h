@@ -9,9 +9,10 @@ namespace lmc {
 
 class SessionEngine : public Engine {
 public:
-  /// Throws Error where the executable has no prefill and decode.
-  SessionEngine(std::shared_ptr<const Executable> executable, ModelInfo info, int threads,
-                int slots);
+  /// tokenizerVocab: ids that the tokenizer knows; a model's vocabulary may be padded beyond them, and
+  /// what lies there is never sampled. Throws Error where the executable has no prefill and decode.
+  SessionEngine(std::shared_ptr<const Executable> executable, ModelInfo info,
+                int64_t tokenizerVocab, int threads, int slots);
 
   const ModelInfo &info() const override { return model; }
   std::unique_ptr<Sequence> start() override;
@@ -26,6 +27,7 @@ private:
   ModelInfo model;
   Session session;
   std::vector<bool> taken;
+  int64_t tokenizerVocab;
   int chunkDim = -1;
   int64_t chunk = 1;
 };

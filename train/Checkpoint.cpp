@@ -99,6 +99,7 @@ fs::path saveCheckpoint(CheckpointStore &store, TrainableModel &model, const Tra
     writeTensors(folder, optimizerFile, model);
     writeText(folder / "config.json", texts.configJson);
     writeText(folder / "tokenizer.json", texts.tokenizerJson);
+    writeText(folder / "tokenizer_config.json", texts.tokenizerConfigJson);
     writeText(folder / "train.yaml", texts.trainYaml);
   };
   return store.save(state.step, writeFiles, std::move(description));

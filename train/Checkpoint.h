@@ -2,7 +2,8 @@
 //
 //   model.safetensors      parameters by their names, f32, for others to load
 //   optimizer.safetensors  adamw.m.<name>, adamw.v.<name>
-//   config.json            the model's; tokenizer.json: the tokenizer's (where there is one)
+//   config.json            the model's; tokenizer.json and tokenizer_config.json: the tokenizer's
+//                          (where there is one)
 //   train.yaml             the config with every default, for reading and for --resume
 //   state.json             the rest; see CheckpointStore.h
 #pragma once
@@ -34,7 +35,7 @@ struct TrainState {
 
 /// Texts that a checkpoint carries; an empty one is left out.
 struct CheckpointTexts {
-  std::string configJson, tokenizerJson, trainYaml;
+  std::string configJson, tokenizerJson, tokenizerConfigJson, trainYaml;
   std::filesystem::path sourcePath;
 };
 

@@ -187,7 +187,8 @@ void TrainingRun::save() {
   state.dataPosition = inputs.data.position();
   result.checkpoint = saveCheckpoint(
       store, inputs.model, state,
-      {inputs.configJson, inputs.tokenizerJson, resolvedYaml(config), config.sourcePath});
+      {inputs.configJson, inputs.tokenizerJson, inputs.tokenizerConfigJson, resolvedYaml(config),
+       config.sourcePath});
   savedStep = state.step;
 }
 

@@ -20,6 +20,7 @@ struct TrainInputs {
   const BatchSource *validation = nullptr; ///< of config.validationBatches(); null: no evaluation
   std::string configJson;                  ///< for the checkpoint
   std::string tokenizerJson;               ///< for the checkpoint; may be empty
+  std::string tokenizerConfigJson;         ///< BOS and EOS, as tokenizer_config.json says them
 };
 
 struct TrainHooks {

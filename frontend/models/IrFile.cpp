@@ -1,7 +1,7 @@
 #include "frontend/models/IrFile.h"
 
 #include "ir/Dialect.h"
-#include "passes/Passes.h"
+#include "ir/ProgramAttributes.h"
 #include "runtime/Error.h"
 
 #include "mlir/Parser/Parser.h"

@@ -1,5 +1,5 @@
 #include "frontend/models/Blocks.h"
-#include "passes/Passes.h"
+#include "ir/ProgramAttributes.h"
 
 using namespace mlir;
 

@@ -2,7 +2,7 @@
 
 #include "frontend/models/Blocks.h"
 #include "frontend/models/IrFile.h"
-#include "passes/Passes.h"
+#include "ir/ProgramAttributes.h"
 #include "runtime/Error.h"
 
 #include "mlir/IR/Verifier.h"
@@ -149,7 +149,7 @@ std::vector<ParameterSpec> parametersOf(ModuleOp module) {
   for (auto function : module.getOps<func::FuncOp>()) {
     std::vector<ParameterSpec> own;
     for (unsigned i = 0; i < function.getNumArguments(); ++i) {
-      if (function.getArgAttrOfType<StringAttr>(i, kRole) != "parameter")
+      if (!hasRole(function, i, "parameter"))
         continue;
       auto name = function.getArgAttrOfType<StringAttr>(i, kName);
       auto type = dyn_cast<RankedTensorType>(function.getArgumentTypes()[i]);

@@ -1,5 +1,6 @@
 #include "tools/lmc/Commands.h"
 
+#include "codegen/cuda/Print.h"
 #include "runtime/Error.h"
 #include "runtime/Session.h"
 #include "runtime/Team.h"
@@ -49,9 +50,10 @@ void explainExecutable(const Executable &executable, const std::string &what, in
 }
 
 int run(Options &o, const CommonOptions &common) {
-  if (o.target != "cpu" && o.target.rfind("cpu:", 0) != 0)
-    fail("target '{}' is not available in this build; use cpu or cpu:NAME", o.target);
-  if (o.target.size() > 4)
+  bool cuda = cuda::isCudaTarget(o.target);
+  if (!cuda && o.target != "cpu" && o.target.rfind("cpu:", 0) != 0)
+    fail("target '{}' is not available in this build; use cpu, cpu:NAME, cuda or cuda:sm_90a", o.target);
+  if (!cuda && o.target.size() > 4)
     o.settings.codegen.cpu = o.target.substr(4);
   ModelSource source = findModel(o.spec);
   if (source.isExecutable)
@@ -85,7 +87,13 @@ int run(Options &o, const CommonOptions &common) {
     o.settings.pipeline.stopAfter = "fuse";
   mlir::OwningOpRef<mlir::ModuleOp> module = planModel(context, config, o.settings);
   if (!o.emit.empty()) {
-    if (o.emit == "llvm" || o.emit == "asm")
+    if (o.emit == "cuda")
+      fmt::print("{}", cuda::printCuda(*module));
+    else if (o.emit == "ptx")
+      fmt::print("{}", cuda::printPtx(*module, cuda ? o.target : "cuda"));
+    else if (cuda && (o.emit == "llvm" || o.emit == "asm"))
+      fail("--emit={} shows code for the CPU; use --emit=cuda or ptx with --target {}", o.emit, o.target);
+    else if (o.emit == "llvm" || o.emit == "asm")
       fmt::print("{}", printCode(*module, o.settings.codegen, o.emit == "asm"));
     else
       print(*module);
@@ -93,6 +101,10 @@ int run(Options &o, const CommonOptions &common) {
   }
   if (o.explain == "fusion")
     return 0;
+  if (cuda) {
+    cuda::requireGenerated(*module);
+    fail("executables for --target {} cannot be written yet; --emit=cuda shows the kernels", o.target);
+  }
 
   std::unique_ptr<Weights> weights;
   std::shared_ptr<const Tokenizer> tokenizer;
@@ -122,9 +134,9 @@ Command addCompile(CLI::App &app, CommonOptions &common) {
   app.add_option("-o,--output", o->output, "Where to write the executable (.lmx)");
   app.add_option("--mode", o->mode, "train: a training step; infer: forward, prefill and decode")
       ->check(CLI::IsMember({"train", "infer"}));
-  app.add_option("--target", o->target, "cpu, or cpu:NAME for another processor (x86-64-v3, znver3, aarch64)");
-  app.add_option("--emit", o->emit, "Print a stage: lm, grad, primitives, kernels, plan, llvm, asm")
-      ->check(CLI::IsMember({"lm", "grad", "primitives", "kernels", "plan", "llvm", "asm"}));
+  app.add_option("--target", o->target, "cpu, cpu:NAME for another processor (x86-64-v3, znver3, aarch64), or, with --emit, cuda:sm_90a");
+  app.add_option("--emit", o->emit, "Print a stage: lm, grad, primitives, kernels, plan, llvm, asm, cuda, ptx")
+      ->check(CLI::IsMember({"lm", "grad", "primitives", "kernels", "plan", "llvm", "asm", "cuda", "ptx"}));
   app.add_option("--explain", o->explain, "fusion: what was fused and why not; dispatch: kernels; memory: offsets")
       ->check(CLI::IsMember({"fusion", "dispatch", "memory"}));
   app.add_flag("--plan", o->plan, "Print the memory ledger");

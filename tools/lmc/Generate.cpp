@@ -28,7 +28,7 @@ int run(Options &o, const CommonOptions &common) {
   o.settings.programs.training = false;
   LoadedModel model = loadModel(o.model, o.settings);
   const Tokenizer &tokenizer = requireTokenizer(model);
-  SessionEngine engine(model.executable, model.info, common.threads, 1);
+  SessionEngine engine(model.executable, model.info, tokenizer.vocabSize(), common.threads, 1);
 
   ClientRequest request;
   // An empty prompt starts from the beginning of a text.

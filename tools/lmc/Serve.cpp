@@ -26,8 +26,9 @@ int run(Options &o, const CommonOptions &common) {
     printLedger(memoryLedger(*model.executable, resolveThreads(common.threads), o.slots), common.json);
     return 0;
   }
-  requireTokenizer(model);
-  auto engine = std::make_shared<SessionEngine>(model.executable, model.info, common.threads, o.slots);
+  const Tokenizer &tokenizer = requireTokenizer(model);
+  auto engine = std::make_shared<SessionEngine>(model.executable, model.info, tokenizer.vocabSize(),
+                                                common.threads, o.slots);
   return serve(engine, model.tokenizer, o.serve);
 }
 

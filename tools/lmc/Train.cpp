@@ -157,7 +157,8 @@ int run(Options &o, const CommonOptions &common) {
   if (!common.json)
     hooks.progress = ProgressOutput::of(std::cout, STDOUT_FILENO);
   TrainInputs inputs{model, data, validation ? &*validation : nullptr, huggingFaceConfig(modelConfig),
-                     tokenizer ? tokenizer->serialize() : std::string()};
+                     tokenizer ? tokenizer->serialize() : std::string(),
+                     tokenizer ? tokenizer->serializeConfig() : std::string()};
   TrainResult result = train(config, inputs, hooks);
   if (common.json) {
     nlohmann::ordered_json json = {{"step", result.step}, {"tokens", result.tokens}, {"seconds", result.seconds}};
@@ -166,6 +167,8 @@ int run(Options &o, const CommonOptions &common) {
     if (result.valLoss)
       json["val_loss"] = *result.valLoss;
     json["checkpoint"] = result.checkpoint.string();
+    json["arena_bytes"] = model.runtime().arenaBytes();
+    json["arena_peak_bytes"] = model.runtime().arenaPeakBytes();
     json["source_path"] = config.sourcePath.string();
     fmt::print("{}\n", json.dump());
   }

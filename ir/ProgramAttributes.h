@@ -1,0 +1,23 @@
+// How programs (functions of an lm module) name what goes in and out. Attributes on arguments and results:
+//   lm.name     checkpoint name, input or output name
+//   lm.role     parameter | gradient | moment | cache | input | output | state
+//   lm.updates  on a result: index of the argument whose buffer it takes over (donation)
+// and on the function: lm.ranges = {T = array<i64: 1, 128>}.
+#pragma once
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/StringRef.h"
+
+namespace lmc {
+
+inline constexpr llvm::StringLiteral kName = "lm.name";
+inline constexpr llvm::StringLiteral kRole = "lm.role";
+inline constexpr llvm::StringLiteral kUpdates = "lm.updates";
+
+/// Has argument `index` this lm.role?
+inline bool hasRole(mlir::func::FuncOp function, unsigned index, llvm::StringRef role) {
+  auto own = function.getArgAttrOfType<mlir::StringAttr>(index, kRole);
+  return own && own.getValue() == role;
+}
+
+} // namespace lmc
