@@ -14,7 +14,7 @@ RULES = {
     "ir": ["mlir"],
     "passes": ["ir", "runtime/Error.h", "mlir"],
     "codegen": ["passes", "ir", "runtime", "mlir"],
-    "frontend": ["ir", "passes", "runtime", "mlir"],
+    "frontend": ["ir", "runtime", "mlir"],
     "frontend/tokenizer": ["runtime/Error.h"],
     "frontend/checkpoint": ["runtime"],
     "frontend/data": ["frontend/tokenizer", "frontend/checkpoint", "runtime"],
