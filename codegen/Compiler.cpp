@@ -24,8 +24,11 @@ namespace {
 
 namespace proto = lmc::executable;
 
-/// Changes with everything in code generation that the kernel's text does not show.
-constexpr const char *kCompilerVersion = "lmc 0.1.0 codegen 1 llvm " LLVM_VERSION_STRING;
+/// Changes with everything in code generation that the kernel's text does not show: the build puts the
+/// hash of the emitters' sources here.
+constexpr const char *kCompilerVersion = "lmc 0.1.0 llvm " LLVM_VERSION_STRING " emitters "
+#include "codegen/EmitterHash.inc"
+    ;
 
 double secondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

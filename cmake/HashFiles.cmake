@@ -1,0 +1,10 @@
+# cmake -DFILES="a|b" -DOUTPUT=header -P HashFiles.cmake: the files' common hash as a C string.
+string(REPLACE "|" ";" FILES "${FILES}")
+set(all "")
+foreach(file IN LISTS FILES)
+  file(SHA256 ${file} hash)
+  string(APPEND all ${hash})
+endforeach()
+string(SHA256 hash "${all}")
+string(SUBSTRING ${hash} 0 16 hash)
+file(WRITE ${OUTPUT} "\"${hash}\"\n")
