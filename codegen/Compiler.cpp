@@ -1,20 +1,16 @@
 #include "codegen/Compiler.h"
 
-#include "codegen/KernelCache.h"
-#include "codegen/cpu/Kernels.h"
+#include "codegen/KernelCompiler.h"
 #include "codegen/cpu/Lowering.h"
 #include "ir/plan/Plan.h"
 #include "passes/MemoryPlan.h"
 #include "runtime/Error.h"
-#include "runtime/Knobs.h"
 
-#include "mlir/IR/AsmState.h"
 #include "llvm/ADT/StringSwitch.h"
-#include "llvm/Config/llvm-config.h"
-#include "llvm/Support/raw_ostream.h"
 
 #include <chrono>
 #include <cstring>
+#include <set>
 #include <xxhash.h>
 
 using namespace mlir;
@@ -23,12 +19,6 @@ namespace lmc {
 namespace {
 
 namespace proto = lmc::executable;
-
-/// Changes with everything in code generation that the kernel's text does not show: the build puts the
-/// hash of the emitters' sources here.
-constexpr const char *kCompilerVersion = "lmc 0.1.0 llvm " LLVM_VERSION_STRING " emitters "
-#include "codegen/EmitterHash.inc"
-    ;
 
 double secondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -110,63 +100,6 @@ private:
   std::map<std::string, std::pair<int64_t, int64_t>> ranges;
 };
 
-/// The kernel's region without names and places, and what else its code depends on.
-std::string kernelText(plan::KernelOp kernel, const Dimensions &dimensions,
-                       const cpu::Target &target) {
-  std::string text;
-  llvm::raw_string_ostream stream(text);
-  stream << kCompilerVersion << "\n" << target.canonical() << "\n" << kernel.getFamily() << "\n";
-  for (const auto &symbol : dimensions.symbols)
-    stream << symbol.getKey() << "=" << symbol.second.dim << "/" << symbol.second.max << " ";
-  OpPrintingFlags flags;
-  flags.useLocalScope().enableDebugInfo(false);
-  for (BlockArgument argument : kernel.getBody().front().getArguments())
-    stream << argument.getType() << ",";
-  for (Operation &op : kernel.getBody().front()) {
-    stream << "\n";
-    op.print(stream, flags);
-    for (Value operand : op.getOperands()) { // printed op by op, names alone would not say which
-      if (auto argument = dyn_cast<BlockArgument>(operand))
-        stream << " a" << argument.getArgNumber();
-      else
-        stream << " r" << std::distance(operand.getParentBlock()->begin(), operand.getDefiningOp()->getIterator())
-               << "." << cast<OpResult>(operand).getResultNumber();
-    }
-  }
-  return text;
-}
-
-OwningOpRef<ModuleOp> emptyModule(MLIRContext *context) {
-  return ModuleOp::create(UnknownLoc::get(context));
-}
-
-codegen::CachedKernel compileKernel(plan::KernelOp kernel, const Dimensions &dimensions,
-                                    const cpu::Target &target, const std::string &symbol,
-                                    CompileReport &report) {
-  auto start = std::chrono::steady_clock::now();
-  OwningOpRef<ModuleOp> module = emptyModule(kernel.getContext());
-  cpu::Emit emit(*module, target);
-  cpu::Schedule schedule = cpu::emitKernel(emit, kernel, dimensions.symbols, symbol);
-  report.emitSeconds += secondsSince(start);
-  start = std::chrono::steady_clock::now();
-  cpu::Bytes object = cpu::compileObject(*module, target);
-  report.compileSeconds += secondsSince(start);
-
-  codegen::CachedKernel result;
-  for (const cpu::ItemFactor &item : schedule.items) {
-    auto *factor = result.add_items();
-    factor->set_dim(item.dim);
-    factor->set_mul(item.mul);
-    factor->set_div(item.div);
-  }
-  result.set_grain(schedule.grain);
-  result.set_scratch_bytes(schedule.scratchBytes);
-  result.set_flops(schedule.flops);
-  result.set_object(object.data(), object.size());
-  result.set_checksum(XXH3_64bits(object.data(), object.size()));
-  return result;
-}
-
 /// The data section under construction; every piece starts at a multiple of 64.
 struct DataSection {
   std::vector<std::byte> bytes;
@@ -197,7 +130,7 @@ public:
     dimensions.write(message);
     for (auto tensor : module.getOps<plan::TensorOp>())
       addTensor(tensor, parameters);
-    compileKernels(report);
+    addCode(report);
     for (auto program : module.getOps<plan::ProgramOp>())
       addProgram(program);
     return std::make_shared<Executable>(std::move(message), std::move(data.bytes));
@@ -246,33 +179,24 @@ private:
     message.set_slot_bytes(slotBytes);
   }
 
-  void compileKernels(CompileReport &report) {
-    KernelCache cache(options.useCache ? knobs::cacheFolder() : std::nullopt);
+  void addCode(CompileReport &report) {
     std::vector<cpu::Bytes> objects;
+    std::set<std::string> linked;
     int64_t scratch = 0;
+    kernels = compileKernels(module, dimensions.symbols, target, options, report);
+    size_t next = 0;
     for (auto kernel : module.getOps<plan::KernelOp>()) {
-      std::string hash = contentHash(kernelText(kernel, dimensions, target));
-      std::string symbol = "lmc_" + kernel.getFamily().str() + "_" + hash;
-      std::optional<codegen::CachedKernel> code = cache.find(hash);
-      report.kernels++;
-      if (code) {
-        report.cached++;
-      } else {
-        code = compileKernel(kernel, dimensions, target, symbol, report);
-        cache.keep(hash, *code);
-        report.compiled++;
-      }
+      const CompiledKernel &compiled = kernels[next];
+      kernelIndex[kernel.getSymName()] = next++;
       auto *entry = message.add_kernels();
-      entry->set_symbol(symbol);
+      entry->set_symbol(compiled.symbol);
       entry->set_family(kernel.getFamily().str());
-      entry->set_scratch_bytes(alignedBytes(code->scratch_bytes()));
-      entry->set_flops(code->flops());
-      scratch = std::max(scratch, alignedBytes(code->scratch_bytes()));
-      kernelIndex[kernel.getSymName()] = message.kernels_size() - 1;
-      const auto *begin = reinterpret_cast<const std::byte *>(code->object().data());
-      if (symbols.insert({symbol, true}).second)
-        objects.emplace_back(begin, begin + code->object().size());
-      codes.push_back(std::move(*code));
+      entry->set_scratch_bytes(alignedBytes(compiled.code.scratch_bytes()));
+      entry->set_flops(compiled.code.flops());
+      scratch = std::max(scratch, alignedBytes(compiled.code.scratch_bytes()));
+      const auto *begin = reinterpret_cast<const std::byte *>(compiled.code.object().data());
+      if (linked.insert(compiled.symbol).second)
+        objects.emplace_back(begin, begin + compiled.code.object().size());
     }
     auto start = std::chrono::steady_clock::now();
     cpu::Bytes shared = cpu::linkShared(objects);
@@ -331,7 +255,7 @@ private:
                  const llvm::DenseMap<Value, unsigned> &bufferIndex) {
     auto *launch = program.add_launches();
     unsigned kernel = kernelIndex.lookup(op.getKernel());
-    const codegen::CachedKernel &code = codes[kernel];
+    const codegen::CachedKernel &code = kernels[kernel].code;
     launch->set_kernel(kernel);
     for (Value input : op.getInputs())
       launch->add_buffers(bufferIndex.at(input));
@@ -361,8 +285,7 @@ private:
   uint64_t stateBytes = 0, slotBytes = 0;
   std::map<std::string, unsigned> tensorIndex;
   llvm::StringMap<unsigned> kernelIndex;
-  llvm::StringMap<bool> symbols;
-  std::vector<codegen::CachedKernel> codes;
+  std::vector<CompiledKernel> kernels;
 };
 
 } // namespace
@@ -380,7 +303,7 @@ std::string printCode(ModuleOp plan, const CodegenOptions &options, bool assembl
   cpu::loadCodegenDialects(*plan.getContext());
   cpu::Target target = cpu::Target::named(options.cpu);
   Dimensions dimensions(plan);
-  OwningOpRef<ModuleOp> module = emptyModule(plan.getContext());
+  OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(plan.getContext()));
   cpu::Emit emit(*module, target);
   for (auto kernel : plan.getOps<plan::KernelOp>())
     cpu::emitKernel(emit, kernel, dimensions.symbols, kernel.getSymName());

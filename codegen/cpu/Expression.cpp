@@ -3,6 +3,9 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "llvm/ADT/TypeSwitch.h"
 
+#include <set>
+#include <tuple>
+
 using namespace mlir;
 
 namespace lmc::cpu {
@@ -269,10 +272,11 @@ void Expression::store(unsigned output, Value elements, const Index &index) {
 
 void Expression::collectSegments(Value value, int64_t extent, SmallVectorImpl<int64_t> &bounds) {
   // Follows the last dimension down through views and pointwise ops; `shift` is what slices added.
-  llvm::DenseSet<Value> seen;
+  // A value may be read at several places, as in concat(x, neg(x)).
+  std::set<std::tuple<void *, int64_t, int64_t>> seen;
   std::function<void(Value, int64_t, int64_t)> visit = [&](Value v, int64_t dim, int64_t shift) {
     Operation *op = v.getDefiningOp();
-    if (!op || dim < 0 || !seen.insert(v).second)
+    if (!op || dim < 0 || !seen.insert({v.getAsOpaquePointer(), dim, shift}).second)
       return;
     if (auto slice = dyn_cast<lm::SliceOp>(op)) {
       int64_t start = static_cast<int64_t>(slice.getDim()) == dim ? slice.getStart() : 0;

@@ -1,0 +1,173 @@
+#include "codegen/KernelCompiler.h"
+
+#include "codegen/KernelCache.h"
+#include "codegen/cpu/Lowering.h"
+#include "runtime/Error.h"
+#include "runtime/Knobs.h"
+#include "runtime/Team.h"
+
+#include "mlir/IR/AsmState.h"
+#include "mlir/Parser/Parser.h"
+#include "llvm/Config/llvm-config.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <atomic>
+#include <chrono>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <xxhash.h>
+
+using namespace mlir;
+
+namespace lmc {
+
+const char *const kCompilerVersion = "lmc 0.1.0 llvm " LLVM_VERSION_STRING " emitters "
+#include "codegen/EmitterHash.inc"
+    ;
+
+namespace {
+
+double secondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+/// The kernel's region without names and places, and what else its code depends on.
+std::string kernelText(plan::KernelOp kernel, const cpu::Symbols &symbols,
+                       const cpu::Target &target) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  stream << kCompilerVersion << "\n" << target.canonical() << "\n" << kernel.getFamily() << "\n";
+  for (const auto &symbol : symbols)
+    stream << symbol.getKey() << "=" << symbol.second.dim << "/" << symbol.second.max << " ";
+  OpPrintingFlags flags;
+  flags.useLocalScope().enableDebugInfo(false);
+  for (BlockArgument argument : kernel.getBody().front().getArguments())
+    stream << argument.getType() << ",";
+  llvm::DenseMap<Operation *, unsigned> number;
+  for (Operation &op : kernel.getBody().front()) {
+    number[&op] = number.size();
+    stream << "\n";
+    op.print(stream, flags);
+    for (Value operand : op.getOperands()) { // printed op by op, names alone would not say which
+      if (auto argument = dyn_cast<BlockArgument>(operand))
+        stream << " a" << argument.getArgNumber();
+      else
+        stream << " r" << number.at(operand.getDefiningOp()) << "."
+               << cast<OpResult>(operand).getResultNumber();
+    }
+  }
+  return text;
+}
+
+/// A kernel that is not in the cache, emitted; its module as text, because each thread that compiles
+/// has an MLIRContext of its own.
+struct Emitted {
+  std::string hash, module;
+  cpu::Schedule schedule;
+};
+
+Emitted emit(plan::KernelOp kernel, const cpu::Symbols &symbols, const cpu::Target &target,
+             const std::string &hash, const std::string &symbol) {
+  Emitted result{hash, {}, {}};
+  OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(kernel.getContext()));
+  cpu::Emit emitter(*module, target);
+  result.schedule = cpu::emitKernel(emitter, kernel, symbols, symbol);
+  llvm::raw_string_ostream stream(result.module);
+  module->print(stream, OpPrintingFlags().printGenericOpForm().enableDebugInfo(false));
+  return result;
+}
+
+codegen::CachedKernel compile(const Emitted &kernel, MLIRContext &context,
+                              const cpu::Target &target) {
+  auto module = parseSourceString<ModuleOp>(kernel.module, ParserConfig(&context));
+  assert(module && "what was printed parses");
+  cpu::Bytes object = cpu::compileObject(*module, target);
+  codegen::CachedKernel result;
+  for (const cpu::ItemFactor &item : kernel.schedule.items) {
+    auto *factor = result.add_items();
+    factor->set_dim(item.dim);
+    factor->set_mul(item.mul);
+    factor->set_div(item.div);
+  }
+  result.set_grain(kernel.schedule.grain);
+  result.set_scratch_bytes(kernel.schedule.scratchBytes);
+  result.set_flops(kernel.schedule.flops);
+  result.set_object(object.data(), object.size());
+  result.set_checksum(XXH3_64bits(object.data(), object.size()));
+  return result;
+}
+
+/// Compiles all, in any order; the first error of the list is thrown.
+std::vector<codegen::CachedKernel> compileAll(const std::vector<Emitted> &kernels,
+                                              const cpu::Target &target, int jobs) {
+  std::vector<codegen::CachedKernel> results(kernels.size());
+  std::vector<std::exception_ptr> errors(kernels.size());
+  std::atomic<size_t> next = 0;
+  auto work = [&] {
+    MLIRContext context(MLIRContext::Threading::DISABLED);
+    cpu::loadCodegenDialects(context);
+    for (size_t i = next++; i < kernels.size(); i = next++) {
+      try {
+        results[i] = compile(kernels[i], context, target);
+      } catch (...) {
+        errors[i] = std::current_exception();
+      }
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int i = 1; i < std::min<int>(jobs, static_cast<int>(kernels.size())); ++i)
+    threads.emplace_back(work);
+  work();
+  for (std::thread &thread : threads)
+    thread.join();
+  for (const std::exception_ptr &error : errors)
+    if (error)
+      std::rethrow_exception(error);
+  return results;
+}
+
+} // namespace
+
+std::vector<CompiledKernel> compileKernels(ModuleOp plan, const cpu::Symbols &symbols,
+                                           const cpu::Target &target, const CodegenOptions &options,
+                                           CompileReport &report) {
+  KernelCache cache(options.useCache ? knobs::cacheFolder() : std::nullopt);
+  std::vector<CompiledKernel> result;
+  std::vector<Emitted> missing;
+  std::vector<size_t> missingAt; // for each kernel: index in `missing`, or npos
+  std::map<std::string, size_t> missingByHash;
+  constexpr size_t npos = -1;
+  auto start = std::chrono::steady_clock::now();
+  for (auto kernel : plan.getOps<plan::KernelOp>()) {
+    std::string hash = contentHash(kernelText(kernel, symbols, target));
+    CompiledKernel entry{"lmc_" + kernel.getFamily().str() + "_" + hash, {}};
+    size_t at = npos;
+    if (auto code = cache.find(hash)) {
+      entry.code = std::move(*code);
+      report.cached++;
+    } else {
+      auto [known, isNew] = missingByHash.try_emplace(hash, missing.size());
+      if (isNew)
+        missing.push_back(emit(kernel, symbols, target, hash, entry.symbol));
+      at = known->second;
+    }
+    report.kernels++;
+    missingAt.push_back(at);
+    result.push_back(std::move(entry));
+  }
+  report.emitSeconds += secondsSince(start);
+  start = std::chrono::steady_clock::now();
+  std::vector<codegen::CachedKernel> made = compileAll(missing, target, resolveThreads(options.jobs));
+  for (size_t i = 0; i < made.size(); ++i)
+    cache.keep(missing[i].hash, made[i]);
+  report.compiled += made.size();
+  report.compileSeconds += secondsSince(start);
+  for (size_t i = 0; i < result.size(); ++i)
+    if (missingAt[i] != npos)
+      result[i].code = made[missingAt[i]];
+  return result;
+}
+
+} // namespace lmc

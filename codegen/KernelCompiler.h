@@ -1,0 +1,26 @@
+// The kernels of a plan to object code: from the cache, or compiled on several threads.
+#pragma once
+
+#include "codegen/CachedKernel.pb.h"
+#include "codegen/Compiler.h"
+#include "codegen/cpu/Kernels.h"
+
+#include <string>
+#include <vector>
+
+namespace lmc {
+
+/// LLVM's version and the hash of the emitters' sources, as the build found them.
+extern const char *const kCompilerVersion;
+
+struct CompiledKernel {
+  std::string symbol; ///< in the object; the same for kernels with the same text
+  codegen::CachedKernel code;
+};
+
+/// One entry for each kernel of the plan, in order. Throws Error where a kernel cannot be lowered.
+std::vector<CompiledKernel> compileKernels(mlir::ModuleOp plan, const cpu::Symbols &symbols,
+                                           const cpu::Target &target, const CodegenOptions &options,
+                                           CompileReport &report);
+
+} // namespace lmc
