@@ -203,7 +203,8 @@ Value Expression::concat(lm::ConcatOp op, const Index &index) {
     for (size_t i = 0; i <= last; ++i)
       if (index.low >= starts[i] && index.high <= starts[i + 1])
         return operandAt(i);
-    llvm_unreachable("loops are split where a concat changes its operand");
+    if (index.lanes.width > 1)
+      return concatLaneByLane(op, starts, index);
   }
   // One operand for all lanes, known when the kernel runs.
   std::function<Value(size_t)> pick = [&](size_t i) -> Value {
@@ -220,6 +221,36 @@ Value Expression::concat(lm::ConcatOp op, const Index &index) {
         [&] { return Emit::Values{pick(i + 1)}; })[0];
   };
   return pick(0);
+}
+
+/// Where loops are not split at an operand's end: every operand is read under a mask.
+Value Expression::concatLaneByLane(lm::ConcatOp op, ArrayRef<int64_t> starts, const Index &index) {
+  OpBuilder &b = emit.builder();
+  unsigned width = index.lanes.width;
+  Value position = index.at[index.lane], elements;
+  auto before = [&](int64_t bound) {
+    return emit.firstLanes(emit.sub(emit.i64(bound), position), width);
+  };
+  for (auto [i, x] : llvm::enumerate(op.getXs())) {
+    if (index.high <= starts[i] || index.low >= starts[i + 1])
+      continue;
+    Value inside = before(starts[i + 1]);
+    Value none = b.create<arith::ConstantOp>(
+        emit.loc(), DenseElementsAttr::get(cast<VectorType>(inside.getType()), false));
+    inside = emit.select(before(starts[i]), none, inside);
+    if (index.lanes.mask)
+      inside = emit.select(index.lanes.mask, inside, none);
+    Scope masked(*this); // other readers need other lanes
+    Index inner = index;
+    inner.at[index.lane] = emit.sub(position, emit.i64(starts[i]));
+    inner.low -= starts[i];
+    if (inner.high != INT64_MAX)
+      inner.high -= starts[i];
+    inner.lanes.mask = inside;
+    Value own = evaluateLanes(x, inner);
+    elements = elements ? emit.select(inside, own, elements) : own;
+  }
+  return elements;
 }
 
 Value Expression::gather(lm::GatherOp op, const Index &index) {

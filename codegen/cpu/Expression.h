@@ -20,7 +20,7 @@ using Symbols = llvm::StringMap<Symbol>;
 
 /// One index for each dimension of a value. Lanes run along dimension `lane`, where `at` is the
 /// first lane's; -1: one scalar. [low, high) bounds the lane dimension's index where known, so that
-/// concat can choose its operand at compile time.
+/// concat can choose its operand at compile time (it reads lane by lane otherwise).
 struct Index {
   llvm::SmallVector<mlir::Value, 4> at;
   int lane = -1;
@@ -89,6 +89,7 @@ private:
   mlir::Value iota(lm::IotaOp op, const Index &index);
   mlir::Value pointwise(mlir::Operation *op, const Index &index);
   mlir::Value concat(lm::ConcatOp op, const Index &index);
+  mlir::Value concatLaneByLane(lm::ConcatOp op, llvm::ArrayRef<int64_t> starts, const Index &index);
   mlir::Value gather(lm::GatherOp op, const Index &index);
   static std::optional<Index> viewIndex(mlir::Operation *op, const Index &index, Emit &emit);
 
