@@ -172,6 +172,7 @@ const char *run(void (*kernel)(Args...), unsigned grid, unsigned block, unsigned
     if (!runBlock(seed))
       return launch.fault.data();
   }
+  launch.threads.clear();
   return nullptr;
 }
 

@@ -1,8 +1,10 @@
 // CUDA kernels, run on the host: they agree with the reference evaluator (and with the op cases'
 // NumPy results) in every order of threads, and planted bugs are found.
+#include "../passes/Graphs.h"
 #include "Emulator.h"
 
 #include "codegen/cuda/Print.h"
+#include "passes/Passes.h"
 #include "runtime/Error.h"
 
 #include <gtest/gtest.h>
@@ -77,6 +79,36 @@ TEST(Emulation, OpCasesAgreeWithTheirOracle) {
   for (const Program &program : programs) {
     std::string fault;
     std::vector<lm::Tensor> results = emulator.run(program, 0, fault);
+    ASSERT_EQ(fault, "") << program.source.name;
+    EXPECT_EQ(difference(program, results), "");
+  }
+}
+
+/// A whole training step: forward, gradients, clipping and AdamW in place. Products and attention
+/// are evaluated, everything between them runs as CUDA kernels in the plan's memory.
+TEST(Emulation, TrainingStepsAgreeWithTheEvaluator) {
+  Context context;
+  std::vector<Program> programs;
+  for (bool llama : {false, true}) {
+    auto module =
+        llama ? llamaBlock(context.context, {2, 5, 4, 2, 2, 7, 11}) : gptBlock(context.context);
+    OptimizerUpdateOptions update;
+    update.gradClip = 0.5;
+    ASSERT_TRUE(context.run(*module, createInferShapes()) &&
+                context.run(*module, createDifferentiate()) &&
+                context.run(*module, createOptimizerUpdate(update)))
+        << context.errors;
+    std::string text;
+    llvm::raw_string_ostream stream(text);
+    module->print(stream);
+    std::string name = llama ? "llama_step" : "gpt_step";
+    programs.push_back(makeProgram(context, {name, text, {}, 1e-9}, name));
+    EXPECT_GE(programs.back().kernels.size(), 10u);
+  }
+  Emulator emulator(pointers(programs), cuda::deviceLibrary());
+  for (const Program &program : programs) {
+    std::string fault;
+    std::vector<lm::Tensor> results = emulator.run(program, 2, fault);
     ASSERT_EQ(fault, "") << program.source.name;
     EXPECT_EQ(difference(program, results), "");
   }

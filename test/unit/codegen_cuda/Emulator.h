@@ -13,8 +13,9 @@ public:
   ~Emulator();
   Emulator(const Emulator &) = delete;
 
-  /// Runs a program's launches in the plan's memory. Empty results and a reason in `fault` where a
-  /// kernel breaks the rules of barriers.
+  /// Runs a program's launches in the plan's memory; kernels of families without CUDA text, of
+  /// static shapes, are evaluated. Empty results and a reason in `fault` where a kernel breaks the
+  /// rules of barriers.
   std::vector<lm::Tensor> run(const Program &program, unsigned seed, std::string &fault) const;
 
 private:
