@@ -1,5 +1,4 @@
 """Bad input: an error in plain words, exit code 1 (2 for wrong usage), nothing written or lost."""
-import pathlib
 import resource
 import shutil
 import struct
@@ -154,6 +153,35 @@ class BadInput(endtoend.Test):
                 self.fails("train", "train.yaml", "--resume", "--steps", 12, says=name)
             (latest / name).write_bytes(data)
         self.ok("train", "train.yaml", "--resume", "--steps", 12)
+
+    def test_damaged_weights_of_a_checkpoint_are_not_used(self):
+        self.ok("train", "train.yaml", "--steps", 3)
+        before = self.ok("run", "run", "--tokens", "1,2,3")
+        weights = self.folder / "run/step-00000003/model.safetensors"
+        data = bytearray(weights.read_bytes())
+        data[-5] ^= 4
+        weights.write_bytes(data)
+        self.fails("run", "run", "--tokens", "1,2,3", says=["model.safetensors", "checksum"])
+        data[-5] ^= 4
+        weights.write_bytes(data)
+        self.assertEqual(self.ok("run", "run", "--tokens", "1,2,3"), before)
+
+    def test_damaged_kernel_cache_is_compiled_again(self):
+        cache = self.folder / "cache"
+        environment = {"LMC_CACHE_DIR": str(cache)}
+        before = self.hashes(self.train_once("a", environment), ("model.safetensors",))
+        files = [path for path in sorted(cache.rglob("*")) if path.is_file()]
+        self.assertGreater(len(files), 5)
+        for number, path in enumerate(files):
+            data = bytearray(path.read_bytes())
+            data[len(data) // 2] ^= 1
+            path.write_bytes((bytes(data), bytes(data[:len(data) // 2]), b"")[number % 3])
+        self.assertEqual(self.hashes(self.train_once("b", environment), ("model.safetensors",)), before)
+
+    def train_once(self, name, environment):
+        self.ok("train", "train.yaml", "--steps", 2, "--set", f"checkpoint.dir={name}", "--set",
+                f"log.jsonl={name}/metrics.jsonl", environment=environment)
+        return self.folder / name
 
     def test_checkpoint_of_another_model(self):
         self.ok("train", "train.yaml", "--steps", 3)
