@@ -121,7 +121,7 @@ public:
   std::shared_ptr<const Executable> write(const std::map<std::string, std::string> &metadata,
                                           const ParameterData &parameters, CompileReport &report) {
     message.set_format_version(1);
-    message.set_target("cpu:" + target.canonical());
+    message.set_target(target.canonical());
     message.set_compiler(kCompilerVersion);
     message.set_mode(options.mode);
     message.set_options_hash(XXH3_64bits(message.target().data(), message.target().size()));
