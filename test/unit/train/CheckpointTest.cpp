@@ -45,7 +45,11 @@ TEST(Checkpoint, RestoresEveryBit) {
   CheckpointStore store(folder.root, 3);
   ToyModel model = filled(infos), other(infos);
   fs::path checkpoint = saveCheckpoint(store, model, someState,
-                                       {"{}", "{\"tok\": 1}", "steps: 7\n", "/x/train.yaml"});
+                                       {.configJson = "{}",
+                                        .tokenizerJson = "{\"tok\": 1}",
+                                        .tokenizerConfigJson = "{\"bos_token\": \"<s>\"}",
+                                        .trainYaml = "steps: 7\n",
+                                        .sourcePath = "/x/train.yaml"});
   TrainState state = restoreCheckpoint(store, checkpoint, other);
   EXPECT_EQ(other.step(), 7);
   EXPECT_EQ(state.step, 7);
@@ -62,6 +66,7 @@ TEST(Checkpoint, RestoresEveryBit) {
     }
   EXPECT_EQ(readFile(checkpoint / "config.json"), "{}");
   EXPECT_EQ(readFile(checkpoint / "tokenizer.json"), "{\"tok\": 1}");
+  EXPECT_EQ(readFile(checkpoint / "tokenizer_config.json"), "{\"bos_token\": \"<s>\"}");
   EXPECT_EQ(readFile(checkpoint / "train.yaml"), "steps: 7\n");
 }
 
@@ -129,7 +134,7 @@ TEST(Checkpoint, DamageInAnyFileStopsTheRestore) {
       CheckpointStore store(folder.root, 3);
       ToyModel model = filled(infos), other(infos);
       fs::path checkpoint =
-          saveCheckpoint(store, model, someState, {"{\"a\": 1}", "{\"b\": 2}", "steps: 7\n", "/x"});
+          saveCheckpoint(store, model, someState, {"{\"a\": 1}", "{\"b\": 2}", "{}", "steps: 7\n", "/x"});
       fs::path file = checkpoint / name;
       std::string bytes = readFile(file);
       if (damage == std::string("remove")) {
