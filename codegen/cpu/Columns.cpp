@@ -44,8 +44,6 @@ Schedule emitColumn(Expression &x) {
   schedule.items = itemsOf(items);
   schedule.flops = x.body.getOperations().size() * x.product(space).max;
 
-  bool isSum = ops.front().getKind() == "sum";
-  (void)isSum;
   auto neutral = [&](lm::ReduceOp op) {
     double value = op.getKind() == "sum" ? 0 : -std::numeric_limits<double>::infinity();
     return e.constant(Emit::computeType(lm::elementOf(op.getX())), value, width);

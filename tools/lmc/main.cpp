@@ -51,12 +51,10 @@ int main(int argc, char **argv) {
   CLI::App app("lmc compiles, trains and serves language models", "lmc");
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("lmc 0.1.0"));
-  bool helpEnv = false;
   app.add_flag_callback("--help-env", [&] {
     fmt::print("{}", knobs::table());
     throw CLI::Success();
   }, "Print the environment variables that lmc reads");
-  (void)helpEnv;
   CommonOptions common;
   std::vector<std::pair<CLI::App *, Command>> commands;
   auto add = [&](const char *name, const char *what, Command (*make)(CLI::App &, CommonOptions &)) {
