@@ -49,7 +49,8 @@ proto::Role roleOf(StringRef role) {
       .Default(proto::STATE);
 }
 
-/// The symbolic dimensions of all programs, numbered. Programs that use one name agree on its range.
+/// The symbolic dimensions of all programs, numbered. Programs that use one name agree on its
+/// range.
 class Dimensions {
 public:
   explicit Dimensions(ModuleOp module) {
@@ -211,7 +212,8 @@ private:
     auto *program = message.add_programs();
     program->set_name(op.getSymName().str());
     program->set_transient_bytes(op.getTransientBytes());
-    message.set_transient_bytes(std::max<uint64_t>(message.transient_bytes(), op.getTransientBytes()));
+    message.set_transient_bytes(
+        std::max<uint64_t>(message.transient_bytes(), op.getTransientBytes()));
     llvm::DenseMap<Value, unsigned> bufferIndex;
     llvm::DenseSet<unsigned> inputs, outputs;
     for (Operation &inner : op.getBody().front()) {
@@ -290,10 +292,10 @@ private:
 
 } // namespace
 
-std::shared_ptr<const Executable> buildExecutable(ModuleOp plan, const CodegenOptions &options,
-                                                  const std::map<std::string, std::string> &metadata,
-                                                  const ParameterData &parameters,
-                                                  CompileReport *report) {
+std::shared_ptr<const Executable>
+buildExecutable(ModuleOp plan, const CodegenOptions &options,
+                const std::map<std::string, std::string> &metadata, const ParameterData &parameters,
+                CompileReport *report) {
   CompileReport unused;
   cpu::loadCodegenDialects(*plan.getContext());
   return ExecutableWriter(plan, options).write(metadata, parameters, report ? *report : unused);

@@ -16,31 +16,33 @@
 
 namespace lmc {
 
-/// Everything that decides what code comes out. Its hash, with the compiler's version, names the result.
+/// Everything that decides what code comes out. Its hash, with the compiler's version, names the
+/// result.
 struct CodegenOptions {
-  std::string cpu = "host";      ///< cpu::Target::named
-  std::string mode = "infer";    ///< train | infer, recorded in the executable
-  int jobs = 0;                  ///< threads that compile; 0: as many as cores
-  bool useCache = true;          ///< kernels from and to the cache folder (LMC_CACHE_DIR)
+  std::string cpu = "host";   ///< cpu::Target::named
+  std::string mode = "infer"; ///< train | infer, recorded in the executable
+  int jobs = 0;               ///< threads that compile; 0: as many as cores
+  bool useCache = true;       ///< kernels from and to the cache folder (LMC_CACHE_DIR)
 };
 
 /// Bytes of a parameter to store in the executable, or nothing to leave it to the driver.
-using ParameterData = std::function<std::optional<std::span<const std::byte>>(const std::string &name)>;
+using ParameterData =
+    std::function<std::optional<std::span<const std::byte>>(const std::string &name)>;
 
 struct CompileReport {
-  unsigned kernels = 0;   ///< different ones
-  unsigned compiled = 0;  ///< made now
-  unsigned cached = 0;    ///< found in the cache
+  unsigned kernels = 0;  ///< different ones
+  unsigned compiled = 0; ///< made now
+  unsigned cached = 0;   ///< found in the cache
   double emitSeconds = 0, compileSeconds = 0, linkSeconds = 0;
 };
 
-/// Compiles the kernels of a planned module for the CPU and packs programs, tensors and code. Stored
-/// parameters are used where the file is mapped; others live in the state region.
-/// Throws Error.
-std::shared_ptr<const Executable> buildExecutable(mlir::ModuleOp plan, const CodegenOptions &options,
-                                                  const std::map<std::string, std::string> &metadata,
-                                                  const ParameterData &parameters,
-                                                  CompileReport *report = nullptr);
+/// Compiles the kernels of a planned module for the CPU and packs programs, tensors and code.
+/// Stored parameters are used where the file is mapped; others live in the state region. Throws
+/// Error.
+std::shared_ptr<const Executable>
+buildExecutable(mlir::ModuleOp plan, const CodegenOptions &options,
+                const std::map<std::string, std::string> &metadata, const ParameterData &parameters,
+                CompileReport *report = nullptr);
 
 /// All kernels as text, for --emit=llvm and --emit=asm.
 std::string printCode(mlir::ModuleOp plan, const CodegenOptions &options, bool assembly);

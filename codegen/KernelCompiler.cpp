@@ -61,8 +61,8 @@ std::string kernelText(plan::KernelOp kernel, const cpu::Symbols &symbols,
   return text;
 }
 
-/// A kernel that is not in the cache, emitted; its module as text, because each thread that compiles
-/// has an MLIRContext of its own.
+/// A kernel that is not in the cache, emitted; its module as text, because each thread that
+/// compiles has an MLIRContext of its own.
 struct Emitted {
   std::string hash, module;
   cpu::Schedule schedule;
@@ -159,7 +159,8 @@ std::vector<CompiledKernel> compileKernels(ModuleOp plan, const cpu::Symbols &sy
   }
   report.emitSeconds += secondsSince(start);
   start = std::chrono::steady_clock::now();
-  std::vector<codegen::CachedKernel> made = compileAll(missing, target, resolveThreads(options.jobs));
+  std::vector<codegen::CachedKernel> made =
+      compileAll(missing, target, resolveThreads(options.jobs));
   for (size_t i = 0; i < made.size(); ++i)
     cache.keep(missing[i].hash, made[i]);
   report.compiled += made.size();

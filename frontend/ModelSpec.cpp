@@ -21,9 +21,7 @@ constexpr std::array<std::string_view, 4> activationNames = {"gelu", "gelu_tanh"
 constexpr std::array<std::string_view, 7> layerNames = {
     "linear", "layer_norm", "rms_norm", "gelu", "gelu_tanh", "silu", "relu"};
 
-int lineOf(const YAML::Node &node) {
-  return node.Mark().line >= 0 ? node.Mark().line + 1 : 0;
-}
+int lineOf(const YAML::Node &node) { return node.Mark().line >= 0 ? node.Mark().line + 1 : 0; }
 
 SpecFields::Value valueOf(const YAML::Node &key, const YAML::Node &node) {
   using FieldKind = SpecFields::Value::Kind;

@@ -1,4 +1,5 @@
-// Short spellings for building lm graphs: adjoints, decompositions and model builders read as formulas.
+// Short spellings for building lm graphs: adjoints, decompositions and model builders read as
+// formulas.
 #pragma once
 
 #include "ir/Shape.h"
@@ -19,9 +20,9 @@ public:
 
   // Constants.
   mlir::Value scalar(double value, mlir::Type element);
-  mlir::Value full(double value, mlir::Type type);                 ///< every element of a tensor type
+  mlir::Value full(double value, mlir::Type type); ///< every element of a tensor type
   mlir::Value fullLike(double value, mlir::Value like) { return full(value, like.getType()); }
-  mlir::Value vector(llvm::ArrayRef<float> values);                ///< f32 [n]
+  mlir::Value vector(llvm::ArrayRef<float> values); ///< f32 [n]
   mlir::Value iota(mlir::RankedTensorType type, int64_t dim);
 
   // Pointwise. Binary operands of different shape are broadcast as NumPy does.
@@ -69,7 +70,8 @@ public:
   /// Sums the leading dimensions away until `x` has the rank of a [C] vector.
   mlir::Value sumLeading(mlir::Value x);
 
-  mlir::Value matmul(mlir::Value a, mlir::Value b, bool transposeA = false, bool transposeB = false);
+  mlir::Value matmul(mlir::Value a, mlir::Value b, bool transposeA = false,
+                     bool transposeB = false);
 
 private:
   std::pair<mlir::Value, mlir::Value> aligned(mlir::Value x, mlir::Value y);

@@ -1,4 +1,5 @@
-// MLIR's headers dominate compile time; every library on top of MLIR shares this precompiled header.
+// MLIR's headers dominate compile time; every library on top of MLIR shares this precompiled
+// header.
 #pragma once
 
 #include "mlir/Dialect/Arith/IR/Arith.h"

@@ -1,4 +1,5 @@
-// How programs (functions of an lm module) name what goes in and out. Attributes on arguments and results:
+// How programs (functions of an lm module) name what goes in and out. Attributes on arguments and
+// results:
 //   lm.name     checkpoint name, input or output name
 //   lm.role     parameter | gradient | moment | cache | input | output | state
 //   lm.updates  on a result: index of the argument whose buffer it takes over (donation)

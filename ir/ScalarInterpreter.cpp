@@ -31,49 +31,67 @@ using Function = double (*)(double, double, double);
 Function functionOf(Operation *op) {
   auto compareFloat = [](arith::CmpFOp cmp) -> Function {
     switch (cmp.getPredicate()) {
-    case arith::CmpFPredicate::OEQ: return [](double a, double b, double) -> double { return a == b; };
-    case arith::CmpFPredicate::OLT: return [](double a, double b, double) -> double { return a < b; };
-    case arith::CmpFPredicate::OLE: return [](double a, double b, double) -> double { return a <= b; };
-    case arith::CmpFPredicate::OGT: return [](double a, double b, double) -> double { return a > b; };
-    case arith::CmpFPredicate::OGE: return [](double a, double b, double) -> double { return a >= b; };
-    default: return nullptr;
+    case arith::CmpFPredicate::OEQ:
+      return [](double a, double b, double) -> double { return a == b; };
+    case arith::CmpFPredicate::OLT:
+      return [](double a, double b, double) -> double { return a < b; };
+    case arith::CmpFPredicate::OLE:
+      return [](double a, double b, double) -> double { return a <= b; };
+    case arith::CmpFPredicate::OGT:
+      return [](double a, double b, double) -> double { return a > b; };
+    case arith::CmpFPredicate::OGE:
+      return [](double a, double b, double) -> double { return a >= b; };
+    default:
+      return nullptr;
     }
   };
   auto compareInt = [](arith::CmpIOp cmp) -> Function {
     switch (cmp.getPredicate()) {
-    case arith::CmpIPredicate::eq: return [](double a, double b, double) -> double { return a == b; };
-    case arith::CmpIPredicate::slt: return [](double a, double b, double) -> double { return a < b; };
-    case arith::CmpIPredicate::sle: return [](double a, double b, double) -> double { return a <= b; };
-    case arith::CmpIPredicate::sgt: return [](double a, double b, double) -> double { return a > b; };
-    case arith::CmpIPredicate::sge: return [](double a, double b, double) -> double { return a >= b; };
-    default: return nullptr;
+    case arith::CmpIPredicate::eq:
+      return [](double a, double b, double) -> double { return a == b; };
+    case arith::CmpIPredicate::slt:
+      return [](double a, double b, double) -> double { return a < b; };
+    case arith::CmpIPredicate::sle:
+      return [](double a, double b, double) -> double { return a <= b; };
+    case arith::CmpIPredicate::sgt:
+      return [](double a, double b, double) -> double { return a > b; };
+    case arith::CmpIPredicate::sge:
+      return [](double a, double b, double) -> double { return a >= b; };
+    default:
+      return nullptr;
     }
   };
 #define LMC_STEP(Op, expression)                                                                   \
   .Case<Op>([](auto) -> Function {                                                                 \
-    return [](double a, double b, double c) -> double { (void)a, (void)b, (void)c; return expression; };                        \
+    return [](double a, double b, double c) -> double {                                            \
+      (void)a, (void)b, (void)c;                                                                   \
+      return expression;                                                                           \
+    };                                                                                             \
   })
   return llvm::TypeSwitch<Operation *, Function>(op)
       .Case<arith::CmpFOp>(compareFloat)
-      .Case<arith::CmpIOp>(compareInt)
-      LMC_STEP(arith::AddFOp, a + b) LMC_STEP(arith::SubFOp, a - b)
-      LMC_STEP(arith::MulFOp, a * b) LMC_STEP(arith::DivFOp, a / b)
-      LMC_STEP(arith::NegFOp, -a) LMC_STEP(math::FmaOp, std::fma(a, b, c))
-      LMC_STEP(arith::AddIOp, a + b) LMC_STEP(arith::SubIOp, a - b)
-      LMC_STEP(arith::MulIOp, a * b) LMC_STEP(arith::DivSIOp, std::trunc(a / b))
-      LMC_STEP(arith::MaximumFOp, std::isnan(a) || std::isnan(b) ? NAN : std::max(a, b))
-      LMC_STEP(arith::MinimumFOp, std::isnan(a) || std::isnan(b) ? NAN : std::min(a, b))
-      LMC_STEP(arith::MaxSIOp, std::max(a, b)) LMC_STEP(arith::MinSIOp, std::min(a, b))
-      LMC_STEP(arith::SelectOp, a != 0 ? b : c)
-      LMC_STEP(arith::ExtFOp, a) LMC_STEP(arith::TruncFOp, a)
-      LMC_STEP(arith::ExtSIOp, a) LMC_STEP(arith::ExtUIOp, a) LMC_STEP(arith::TruncIOp, a)
-      LMC_STEP(arith::SIToFPOp, a) LMC_STEP(arith::UIToFPOp, a)
-      LMC_STEP(arith::FPToSIOp, std::trunc(a))
-      LMC_STEP(math::AbsFOp, std::fabs(a)) LMC_STEP(math::ExpOp, std::exp(a))
-      LMC_STEP(math::ExpM1Op, std::expm1(a)) LMC_STEP(math::LogOp, std::log(a))
-      LMC_STEP(math::TanhOp, std::tanh(a)) LMC_STEP(math::ErfOp, std::erf(a))
-      LMC_STEP(math::SqrtOp, std::sqrt(a)) LMC_STEP(math::SinOp, std::sin(a))
-      LMC_STEP(math::CosOp, std::cos(a))
+      .Case<arith::CmpIOp>(compareInt) LMC_STEP(arith::AddFOp, a + b) LMC_STEP(
+          arith::SubFOp, a - b) LMC_STEP(arith::MulFOp, a * b) LMC_STEP(arith::DivFOp, a / b)
+          LMC_STEP(arith::NegFOp, -a) LMC_STEP(math::FmaOp, std::fma(a, b, c)) LMC_STEP(
+              arith::AddIOp, a + b) LMC_STEP(arith::SubIOp, a - b) LMC_STEP(arith::MulIOp, a * b)
+              LMC_STEP(arith::DivSIOp, std::trunc(a / b)) LMC_STEP(
+                  arith::MaximumFOp, std::isnan(a) || std::isnan(b) ? NAN : std::max(a, b))
+                  LMC_STEP(arith::MinimumFOp, std::isnan(a) || std::isnan(b) ? NAN : std::min(a, b))
+                      LMC_STEP(arith::MaxSIOp, std::max(a, b)) LMC_STEP(
+                          arith::MinSIOp, std::min(a, b)) LMC_STEP(arith::SelectOp, a != 0 ? b : c)
+                          LMC_STEP(arith::ExtFOp, a) LMC_STEP(arith::TruncFOp, a) LMC_STEP(
+                              arith::ExtSIOp, a) LMC_STEP(arith::ExtUIOp, a)
+                              LMC_STEP(arith::TruncIOp, a) LMC_STEP(arith::SIToFPOp,
+                                                                    a) LMC_STEP(arith::UIToFPOp, a)
+                                  LMC_STEP(arith::FPToSIOp, std::trunc(a)) LMC_STEP(
+                                      math::AbsFOp, std::fabs(a)) LMC_STEP(math::ExpOp, std::exp(a))
+                                      LMC_STEP(math::ExpM1Op, std::expm1(a))
+                                          LMC_STEP(math::LogOp, std::log(a))
+                                              LMC_STEP(math::TanhOp, std::tanh(a))
+                                                  LMC_STEP(math::ErfOp, std::erf(a))
+                                                      LMC_STEP(math::SqrtOp, std::sqrt(a))
+                                                          LMC_STEP(math::SinOp, std::sin(a))
+                                                              LMC_STEP(math::CosOp, std::cos(a))
       .Default([](Operation *) -> Function { return nullptr; });
 #undef LMC_STEP
 }

@@ -1,4 +1,5 @@
-// Evaluates scalar forms (arith and math on scalars) in float64: the evaluator's only pointwise code.
+// Evaluates scalar forms (arith and math on scalars) in float64: the evaluator's only pointwise
+// code.
 #pragma once
 
 #include "ir/Tensor.h"

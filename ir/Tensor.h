@@ -9,7 +9,8 @@
 
 namespace lmc::lm {
 
-/// A dense row-major tensor. Every element type is held as float64 (i1 as 0 or 1, integers exactly).
+/// A dense row-major tensor. Every element type is held as float64 (i1 as 0 or 1, integers
+/// exactly).
 struct Tensor {
   llvm::SmallVector<int64_t, 4> shape;
   std::vector<double> data;

@@ -44,7 +44,8 @@ struct SplitReduction : OpRewritePattern<lm::ReduceOp> {
     int64_t rank = shape.size();
     ArrayRef<int64_t> dims = op.getDims();
     bool row = dims.size() == 1 && dims[0] == rank - 1;
-    bool columns = static_cast<int64_t>(dims.size()) < rank && dims.back() == static_cast<int64_t>(dims.size()) - 1;
+    bool columns = static_cast<int64_t>(dims.size()) < rank &&
+                   dims.back() == static_cast<int64_t>(dims.size()) - 1;
     if (dims.empty() || row || columns)
       return rewriter.notifyMatchFailure(op, "already along rows or columns");
     lm::GraphBuilder g(rewriter, op.getLoc());

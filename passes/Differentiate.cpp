@@ -3,7 +3,8 @@
 // After:  func @loss(%w, %x) -> (%loss, %dw {lm.role = "gradient", lm.name = name of %w})
 // Needs:  static shapes, a scalar float first result. Leaves: composites and primitives.
 //         Numerics: exact (the adjoint rules of the ops; cotangents are added in program order).
-// Order:  before decomposition: adjoints of composites are shorter and sharper than those of their parts.
+// Order:  before decomposition: adjoints of composites are shorter and sharper than those of their
+// parts.
 #include "passes/Passes.h"
 
 #include "ir/Dialect.h"

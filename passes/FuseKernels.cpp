@@ -1,7 +1,7 @@
-// Why:    one launch for what one sweep over memory can compute; recomputed values never touch memory.
-// Before: %m = lm.matmul %x, %w   %b = lm.broadcast %bias   %h = lm.add %m, %b
-// After:  %h = lm.kernel "matmul"(%x, %w, %bias) { ... lm.yield %h }
-// Needs:  primitives. Leaves: lm.kernel, and lm.reshape as a view of what a kernel stored.
+// Why:    one launch for what one sweep over memory can compute; recomputed values never touch
+// memory. Before: %m = lm.matmul %x, %w   %b = lm.broadcast %bias   %h = lm.add %m, %b After:  %h =
+// lm.kernel "matmul"(%x, %w, %bias) { ... lm.yield %h } Needs:  primitives. Leaves: lm.kernel, and
+// lm.reshape as a view of what a kernel stored.
 //         Numerics: exact.
 // Order:  after flash attention, before memory planning. The rules stand in Fusion.h.
 #include "passes/Passes.h"
@@ -126,7 +126,8 @@ struct FuseKernels : impl::FuseKernelsBase<FuseKernels> {
         op.erase();
     Fusion fusion(function, [&](Operation *op, std::string text) {
       if (explain)
-        op->emitRemark() << "'" << lm::modelPath(op->getLoc()) << "' (" << op->getName() << ") " << text;
+        op->emitRemark() << "'" << lm::modelPath(op->getLoc()) << "' (" << op->getName() << ") "
+                         << text;
     });
     Block &body = function.getBody().front();
     Operation *terminator = body.getTerminator();
@@ -178,9 +179,9 @@ private:
   }
 
   static std::string describe(lm::KernelOp kernel) {
-    std::string text = "kernel '" + lm::modelPath(kernel.getLoc()) + "' (" + kernel.getFamily().str() +
-                       ") of " + std::to_string(kernel.getBody().front().getOperations().size() - 1) +
-                       " ops stores";
+    std::string text =
+        "kernel '" + lm::modelPath(kernel.getLoc()) + "' (" + kernel.getFamily().str() + ") of " +
+        std::to_string(kernel.getBody().front().getOperations().size() - 1) + " ops stores";
     for (Value result : kernel.getOutputs())
       text += " " + lm::toString(lm::shapeOf(result));
     return text;

@@ -29,8 +29,7 @@ Fusion::Kind Fusion::kindOf(Operation *op) {
   return Kind::Heavy;
 }
 
-Fusion::Fusion(func::FuncOp function,
-               llvm::function_ref<void(Operation *, std::string)> explain)
+Fusion::Fusion(func::FuncOp function, llvm::function_ref<void(Operation *, std::string)> explain)
     : function(function) {
   unsigned next = 0;
   for (Operation &op : function.getBody().front())
@@ -207,8 +206,9 @@ bool Fusion::reachesOutside(KernelGroup *from, Operation *to) const {
   return false;
 }
 
-/// Does the op read what the group makes only at its own index, or, where that has fewer dimensions, at
-/// the leading ones (row statistics)? Elements at other indices may not be finished, or be gone.
+/// Does the op read what the group makes only at its own index, or, where that has fewer
+/// dimensions, at the leading ones (row statistics)? Elements at other indices may not be finished,
+/// or be gone.
 bool Fusion::readsAligned(Operation *op, const KernelGroup &from) const {
   SmallVector<std::pair<Value, unsigned>> work; // value, is its index the op's own?
   llvm::DenseSet<std::pair<Value, unsigned>> seen;
@@ -362,7 +362,8 @@ void Fusion::merge(llvm::function_ref<void(Operation *, std::string)> explain) {
         producers.push_back(definition);
     llvm::sort(producers, [&](Operation *a, Operation *b) { return position[a] > position[b]; });
     for (Operation *producer : producers)
-      if (tryMerge(groupOf.lookup(producer), op) && groupOf.lookup(op)->family == KernelGroup::Matmul)
+      if (tryMerge(groupOf.lookup(producer), op) &&
+          groupOf.lookup(op)->family == KernelGroup::Matmul)
         break;
   }
   // Column reductions over the same rows read the same memory: side by side.
@@ -390,8 +391,8 @@ void Fusion::merge(llvm::function_ref<void(Operation *, std::string)> explain) {
 }
 
 void Fusion::sort() {
-  // Kahn's algorithm over groups and views; among those ready, the one that comes last in the program
-  // at the latest first, so that values die early.
+  // Kahn's algorithm over groups and views; among those ready, the one that comes last in the
+  // program at the latest first, so that values die early.
   struct Node {
     KernelGroup *group = nullptr;
     SmallVector<Operation *> ops;
@@ -413,7 +414,8 @@ void Fusion::sort() {
     nodes.push_back(node);
   }
   for (Operation &op : function.getBody().front())
-    if (!op.hasTrait<OpTrait::IsTerminator>() && kindOf(&op) == Kind::View && isStored(op.getResult(0))) {
+    if (!op.hasTrait<OpTrait::IsTerminator>() && kindOf(&op) == Kind::View &&
+        isStored(op.getResult(0))) {
       Node node;
       node.ops = {&op};
       nodes.push_back(node);

@@ -1,10 +1,11 @@
 // Which primitives one launch computes: the analysis behind lm-fuse-kernels.
 //
 // A value is *stored* when a kernel writes it to memory. Everything else is recomputed where it is
-// used: that costs a few instructions an element and saves a round trip to memory, and an activation
-// that would have to live until the backward pass. The rules:
+// used: that costs a few instructions an element and saves a round trip to memory, and an
+// activation that would have to live until the backward pass. The rules:
 //   - constants, iota, broadcasts, slices and transposes are never stored (index maps in kernels);
-//   - a pointwise value is recomputed by each user if it needs at most one stored value of its own size
+//   - a pointwise value is recomputed by each user if it needs at most one stored value of its own
+//   size
 //     (norms from x and row statistics, gelu from its input), and stored otherwise (residual sums);
 //   - what a product, attention, gather or reshape reads, and what the function returns, is stored;
 //   - results of reductions, products, attention, gather and scatter are stored.
@@ -24,16 +25,18 @@ namespace lmc {
 struct KernelGroup {
   enum Family { Map, Row, Column, Matmul, Attention, Gather, Scatter, CacheAppend };
   Family family;
-  lm::Shape space;                             ///< iteration space of map, row and column
-  llvm::SetVector<mlir::Operation *> anchors;  ///< ops whose results are stored, in program order
+  lm::Shape space;                            ///< iteration space of map, row and column
+  llvm::SetVector<mlir::Operation *> anchors; ///< ops whose results are stored, in program order
 };
 
 llvm::StringRef nameOf(KernelGroup::Family family);
 
 class Fusion {
 public:
-  /// Analyses a function of primitives. `explain` receives one line for each decision worth reading.
-  Fusion(mlir::func::FuncOp function, llvm::function_ref<void(mlir::Operation *, std::string)> explain);
+  /// Analyses a function of primitives. `explain` receives one line for each decision worth
+  /// reading.
+  Fusion(mlir::func::FuncOp function,
+         llvm::function_ref<void(mlir::Operation *, std::string)> explain);
 
   /// In an order in which they can run.
   llvm::ArrayRef<KernelGroup *> groups() const { return order; }
@@ -59,7 +62,8 @@ private:
   llvm::DenseSet<mlir::Value> stored;
   llvm::DenseMap<mlir::Operation *, unsigned> position;
   llvm::DenseMap<mlir::Operation *, llvm::SetVector<mlir::Value>> leaves; ///< of stored ops
-  llvm::DenseMap<mlir::Operation *, llvm::SmallVector<mlir::Operation *>> users; ///< stored by stored
+  llvm::DenseMap<mlir::Operation *, llvm::SmallVector<mlir::Operation *>>
+      users; ///< stored by stored
   llvm::DenseMap<mlir::Operation *, KernelGroup *> groupOf;
   std::vector<std::unique_ptr<KernelGroup>> owned;
   llvm::SmallVector<KernelGroup *> order;

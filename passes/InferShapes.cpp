@@ -1,7 +1,8 @@
 // Why:    kernels, plans and ledgers want numbers; what stays symbolic must be named and ranged.
 // Before: %y = lm.matmul %x, %w : (tensor<?x64xf32, #lm.dims<"T">>, ...) -> ...    bind=T=32
 // After:  %y = lm.matmul %x, %w : (tensor<32x64xf32>, ...) -> tensor<32x128xf32>
-// Needs:  argument types. Leaves: types that agree with inference; every remaining symbol has a range
+// Needs:  argument types. Leaves: types that agree with inference; every remaining symbol has a
+// range
 //         in the function's `lm.ranges`. Numerics: exact.
 // Order:  first: everything after it reads shapes.
 #include "passes/Passes.h"
@@ -94,8 +95,8 @@ private:
       return success();
     int64_t elements = 1;
     for (const lm::Dim &dim : lm::shapeOf(type)) {
-      auto range = dim.isStatic() ? nullptr
-                                  : dyn_cast_or_null<DenseI64ArrayAttr>(ranges.get(dim.symbol));
+      auto range =
+          dim.isStatic() ? nullptr : dyn_cast_or_null<DenseI64ArrayAttr>(ranges.get(dim.symbol));
       if (!dim.isStatic() && !range)
         return op->emitError() << "symbol '" << dim.symbol.getValue()
                                << "' has neither a number nor a range in lm.ranges";
@@ -113,8 +114,9 @@ private:
     for (NamedAttribute attribute : ranges) {
       auto range = dyn_cast<DenseI64ArrayAttr>(attribute.getValue());
       if (!range || range.size() != 2 || range[0] < 1 || range[1] < range[0])
-        return function.emitError() << "lm.ranges: " << attribute.getName().getValue()
-                                    << " must be array<i64: least, largest> with 1 <= least <= largest";
+        return function.emitError()
+               << "lm.ranges: " << attribute.getName().getValue()
+               << " must be array<i64: least, largest> with 1 <= least <= largest";
     }
     for (const auto &binding : bound)
       ranges.erase(binding.getKey());

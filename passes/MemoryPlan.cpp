@@ -75,7 +75,8 @@ unsigned MemoryPlan::lastRead(Value root) const {
 
 /// Can the kernel write its result straight into the argument's buffer?
 bool MemoryPlan::mayTakeOver(lm::KernelOp kernel, BlockArgument argument) const {
-  for (Operation &op : llvm::make_range(std::next(kernel->getIterator()), kernel->getBlock()->end()))
+  for (Operation &op :
+       llvm::make_range(std::next(kernel->getIterator()), kernel->getBlock()->end()))
     for (Value operand : op.getOperands())
       if (viewedValue(operand) == argument && !isa<lm::ReshapeOp>(op))
         return false;
@@ -87,7 +88,8 @@ bool MemoryPlan::mayTakeOver(lm::KernelOp kernel, BlockArgument argument) const 
 
 /// A kernel before the terminator that copies a value.
 static Value copyOf(OpBuilder &builder, Value value) {
-  auto copy = builder.create<lm::KernelOp>(value.getLoc(), TypeRange(value.getType()), value, "map");
+  auto copy =
+      builder.create<lm::KernelOp>(value.getLoc(), TypeRange(value.getType()), value, "map");
   Block &block = copy.getBody().emplaceBlock();
   Value inside = block.addArgument(value.getType(), value.getLoc());
   OpBuilder::atBlockEnd(&block).create<lm::YieldOp>(value.getLoc(), inside);
@@ -191,8 +193,8 @@ void MemoryPlan::assignStorage() {
   }
 }
 
-/// Largest first, each at the lowest offset that is free for its whole life. Within a few percent of
-/// the lower bound (bytes live at once) on training steps; the ledger prints both.
+/// Largest first, each at the lowest offset that is free for its whole life. Within a few percent
+/// of the lower bound (bytes live at once) on training steps; the ledger prints both.
 void MemoryPlan::placeTransients() {
   SmallVector<Storage *> waiting, placed;
   for (auto &piece : storage)

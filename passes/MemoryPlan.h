@@ -1,4 +1,5 @@
-// Where values live: storage, lifetimes and offsets of one program. The analysis behind lm-plan-memory.
+// Where values live: storage, lifetimes and offsets of one program. The analysis behind
+// lm-plan-memory.
 #pragma once
 
 #include "ir/Dialect.h"
@@ -22,24 +23,25 @@ inline int64_t alignedBytes(int64_t bytes) {
 /// Bytes of a tensor at the largest extents of its symbols; i1 takes a byte an element.
 int64_t largestBytes(mlir::Type type, mlir::DictionaryAttr ranges);
 
-/// May a kernel write an output over input `index`, element by element? True where the input is read
-/// only at the index that is being written, or in a reduction of the row that is finished before.
+/// May a kernel write an output over input `index`, element by element? True where the input is
+/// read only at the index that is being written, or in a reduction of the row that is finished
+/// before.
 bool readsInPlace(mlir::Block &kernel, unsigned index);
 
 /// One piece of memory and the values that take turns in it.
 struct Storage {
-  std::string tensor;       ///< name of the persistent tensor; empty: transient
+  std::string tensor; ///< name of the persistent tensor; empty: transient
   int64_t bytes = 0;
-  int64_t offset = 0;       ///< transient: in the transient region
-  unsigned first = 0;       ///< launch that first writes it (transient)
-  unsigned last = 0;        ///< launch that last reads it
+  int64_t offset = 0; ///< transient: in the transient region
+  unsigned first = 0; ///< launch that first writes it (transient)
+  unsigned last = 0;  ///< launch that last reads it
 };
 
 /// Storage for every value of a function of kernels and views.
 class MemoryPlan {
 public:
-  /// `copies` kernels are inserted where a result cannot be written where it must end up: an argument
-  /// that is returned, a donated buffer that is still read.
+  /// `copies` kernels are inserted where a result cannot be written where it must end up: an
+  /// argument that is returned, a donated buffer that is still read.
   explicit MemoryPlan(mlir::func::FuncOp function);
 
   const Storage &storageOf(mlir::Value value) const { return *storage[index.at(value)]; }

@@ -1,13 +1,17 @@
-// Why:    the optimizer, clipping and the schedule are graph too: one program is a whole training step,
+// Why:    the optimizer, clipping and the schedule are graph too: one program is a whole training
+// step,
 //         and the plan knows every byte of it.
 // Before: func @loss(params, inputs) -> (loss, gradients)
 // After:  accumulate = 1:
-//           func @train_step(params, inputs, moments, step) -> (loss, grad_norm, lr, params', moments', step')
+//           func @train_step(params, inputs, moments, step) -> (loss, grad_norm, lr, params',
+//           moments', step')
 //         accumulate = A > 1:
 //           func @accumulate(params, inputs, sums, loss_sum) -> (sums', loss_sum')
-//           func @apply(params, moments, sums, loss_sum, step) -> (loss, grad_norm, lr, params', ..., zeros)
+//           func @apply(params, moments, sums, loss_sum, step) -> (loss, grad_norm, lr, params',
+//           ..., zeros)
 //         Results marked lm.updates take over the buffer of that argument.
-// Needs:  differentiated @loss, its gradients seeded with 1 / A. Leaves: composites (adamw, global_norm).
+// Needs:  differentiated @loss, its gradients seeded with 1 / A. Leaves: composites (adamw,
+// global_norm).
 //         Numerics: exact. Where the loss or the norm is not finite, nothing is updated.
 //         Steps count from 1; schedules as in train/Schedule.h.
 // Order:  after differentiation, before decomposition.
@@ -41,9 +45,9 @@ public:
 
   Value argument(Type type, StringRef role, const Twine &name, Location loc) {
     unsigned index = function.getNumArguments();
-    auto attributes = builder.getDictionaryAttr(
-        {builder.getNamedAttr(kName, builder.getStringAttr(name)),
-         builder.getNamedAttr(kRole, builder.getStringAttr(role))});
+    auto attributes =
+        builder.getDictionaryAttr({builder.getNamedAttr(kName, builder.getStringAttr(name)),
+                                   builder.getNamedAttr(kRole, builder.getStringAttr(role))});
     function.insertArgument(index, type, attributes, loc);
     return function.getArgument(index);
   }
@@ -62,7 +66,8 @@ public:
   /// Puts the results collected so far in place of what the function returned.
   void finish() {
     function.getBody().front().getTerminator()->setOperands(results);
-    function.setType(builder.getFunctionType(function.getArgumentTypes(), ValueRange(results).getTypes()));
+    function.setType(
+        builder.getFunctionType(function.getArgumentTypes(), ValueRange(results).getTypes()));
     SmallVector<DictionaryAttr> dictionaries;
     for (auto &attributes : resultAttributes)
       dictionaries.push_back(builder.getDictionaryAttr(attributes));
@@ -134,7 +139,8 @@ private:
     for (BlockArgument argument : function.getArguments())
       if (hasRole(function, argument.getArgNumber(), "parameter")) {
         if (parameters.size() == gradients.size())
-          return function.emitError() << "there are more parameters than gradients; differentiate first";
+          return function.emitError()
+                 << "there are more parameters than gradients; differentiate first";
         auto name = function.getArgAttrOfType<StringAttr>(argument.getArgNumber(), kName);
         if (!name)
           return function.emitError() << "parameter " << parameters.size() << " has no lm.name";
@@ -148,7 +154,8 @@ private:
   /// Gradients and loss are added to sums that live between programs.
   SmallVector<Parameter> appendSums(Program &program, ArrayRef<Parameter> parameters, Value loss) {
     for (const Parameter &p : parameters) {
-      Value sum = program.argument(p.value.getType(), "gradient", "grad." + p.name, p.value.getLoc());
+      Value sum =
+          program.argument(p.value.getType(), "gradient", "grad." + p.name, p.value.getLoc());
       lm::GraphBuilder g(program.builder, p.value.getLoc());
       program.update(sum, g.add(sum, p.gradient));
     }
@@ -182,16 +189,19 @@ private:
     SmallVector<Value> gradients;
     for (const Parameter &p : parameters)
       gradients.push_back(p.gradient);
-    Value norm = g.at("optimizer.grad_norm").b.create<lm::GlobalNormOp>(
-        g.at("optimizer.grad_norm").loc, ValueRange(gradients));
+    Value norm =
+        g.at("optimizer.grad_norm")
+            .b.create<lm::GlobalNormOp>(g.at("optimizer.grad_norm").loc, ValueRange(gradients));
 
-    Value stepBefore = program.argument(lm::tensorType({}, g.b.getI32Type()), "state", "step", g.loc);
+    Value stepBefore =
+        program.argument(lm::tensorType({}, g.b.getI32Type()), "state", "step", g.loc);
     Value step = g.add(stepBefore, g.scalar(1, g.b.getI32Type()));
     Value s = g.convert(step, element);
     Value lr = learningRate(g.at("optimizer.schedule"), s, element);
     // min(1, clip / (norm + 1e-6))
     Value one = g.scalar(1, element);
-    Value scale = gradClip > 0 ? g.minimum(one, g.div(g.scalar(gradClip, element), g.add(norm, 1e-6))) : one;
+    Value scale =
+        gradClip > 0 ? g.minimum(one, g.div(g.scalar(gradClip, element), g.add(norm, 1e-6))) : one;
     auto correction = [&](double beta) { return g.neg(g.expm1(g.mul(s, std::log(beta)))); };
     Value c1 = correction(beta1), c2 = correction(beta2);
     Value apply = g.isFinite(g.add(norm, loss));
@@ -206,9 +216,9 @@ private:
       Value v = program.argument(type, "moment", "adamw.v." + p.name, loc);
       double decay = lm::shapeOf(type).size() >= 2 ? weightDecay.getValue() : 0.0;
       auto number = [&](double value) { return g.b.getF64FloatAttr(value); };
-      auto next = program.builder.create<lm::AdamWOp>(
-          loc, p.value, p.gradient, m, v, lr, scale, c1, c2, apply, number(beta1), number(beta2),
-          number(eps), number(decay));
+      auto next = program.builder.create<lm::AdamWOp>(loc, p.value, p.gradient, m, v, lr, scale, c1,
+                                                      c2, apply, number(beta1), number(beta2),
+                                                      number(eps), number(decay));
       program.update(p.value, next.getNewParam());
       program.update(m, next.getNewM());
       program.update(v, next.getNewV());
@@ -232,8 +242,8 @@ private:
     } else if (schedule == "linear") {
       rate = g.add(g.mul(progress(warmup, total - warmup), minLr - lr), lr);
     } else if (schedule == "wsd") {
-      double decay = decaySteps > 0 ? static_cast<double>(decaySteps)
-                                    : std::max(1.0, std::floor(total / 5));
+      double decay =
+          decaySteps > 0 ? static_cast<double>(decaySteps) : std::max(1.0, std::floor(total / 5));
       double stable = std::max(warmup, total - decay); // the last step at the full rate
       rate = g.add(g.mul(progress(stable, total - stable), minLr - lr), lr);
     }

@@ -93,7 +93,8 @@ void loadCompilerDialects(MLIRContext &context) {
 
 void runPipeline(ModuleOp module, const PipelineOptions &options) {
   if (!options.stopAfter.empty() && !llvm::is_contained(phaseNames(), options.stopAfter))
-    fail("unknown phase '{}': the phases are {}", options.stopAfter, llvm::join(phaseNames(), ", "));
+    fail("unknown phase '{}': the phases are {}", options.stopAfter,
+         llvm::join(phaseNames(), ", "));
   std::string errors;
   ScopedDiagnosticHandler handler(module.getContext(), [&](Diagnostic &diagnostic) {
     if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
@@ -114,8 +115,9 @@ void runPipeline(ModuleOp module, const PipelineOptions &options) {
     if (!options.dumpFolder.empty())
       dump(module, options.dumpFolder, number++, phase.name);
     if (options.onPhase)
-      options.onPhase(phase.name,
-                      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+      options.onPhase(
+          phase.name,
+          std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     if (phase.name == options.stopAfter)
       return;
   }

@@ -14,11 +14,11 @@
 namespace lmc {
 
 struct PipelineOptions {
-  std::vector<std::string> bindings;            ///< "T=64": symbols that become numbers
-  std::optional<OptimizerUpdateOptions> train;  ///< differentiate @loss and append the update
-  bool explainFusion = false;                   ///< remarks
-  std::string stopAfter;                        ///< name of the last phase to run; empty: all
-  std::filesystem::path dumpFolder;             ///< the module after each phase, numbered; empty: none
+  std::vector<std::string> bindings;           ///< "T=64": symbols that become numbers
+  std::optional<OptimizerUpdateOptions> train; ///< differentiate @loss and append the update
+  bool explainFusion = false;                  ///< remarks
+  std::string stopAfter;                       ///< name of the last phase to run; empty: all
+  std::filesystem::path dumpFolder; ///< the module after each phase, numbered; empty: none
   /// Called with each phase's name and seconds.
   std::function<void(const std::string &, double)> onPhase;
 };
@@ -29,7 +29,8 @@ std::vector<std::string> phaseNames();
 /// Loads the dialects that the phases need.
 void loadCompilerDialects(mlir::MLIRContext &context);
 
-/// Runs the phases on a module of programs. Throws Error with the diagnostics of the pass that failed.
+/// Runs the phases on a module of programs. Throws Error with the diagnostics of the pass that
+/// failed.
 void runPipeline(mlir::ModuleOp module, const PipelineOptions &options);
 
 } // namespace lmc

@@ -1,4 +1,5 @@
-// Why:    memory is known before the run: every value gets its place, parameters are updated in place,
+// Why:    memory is known before the run: every value gets its place, parameters are updated in
+// place,
 //         equal kernels are compiled once.
 // Before: func @train_step(%w) -> (%w' {lm.updates = 0}) { %w' = lm.kernel "map"(%w, ...) { ... } }
 // After:  plan.tensor @w "parameter" ... at 0
@@ -67,11 +68,14 @@ private:
     }
     // Programs share tensors by name; symbolic extents may differ in range.
     Tensor &known = tensors[at->second];
-    if (llvm::is_contained({"parameter", "gradient", "moment"}, role.getValue()) && known.type != type)
+    if (llvm::is_contained({"parameter", "gradient", "moment"}, role.getValue()) &&
+        known.type != type)
       return function.emitError() << "'" << name.getValue() << "' is " << type << " here and "
                                   << known.type << " in another program";
-    if (known.role != role.getValue() || known.type.getElementType() != cast<RankedTensorType>(type).getElementType())
-      return function.emitError() << "'" << name.getValue() << "' has another role or element type in another program";
+    if (known.role != role.getValue() ||
+        known.type.getElementType() != cast<RankedTensorType>(type).getElementType())
+      return function.emitError() << "'" << name.getValue()
+                                  << "' has another role or element type in another program";
     if (bytes > known.bytes) {
       known.bytes = bytes;
       known.type = cast<RankedTensorType>(type);
@@ -86,7 +90,8 @@ private:
     auto isFresh = [&](StringAttr name) {
       return !name || names.insert(name.getValue()).second
                  ? success()
-                 : function.emitError() << "two arguments or results are named '" << name.getValue() << "'";
+                 : function.emitError()
+                       << "two arguments or results are named '" << name.getValue() << "'";
     };
     for (unsigned i = 0; i < function.getNumArguments(); ++i)
       if (failed(isFresh(function.getArgAttrOfType<StringAttr>(i, kName))))
@@ -147,7 +152,7 @@ private:
     std::string text;
     llvm::raw_string_ostream stream(text);
     kernel->print(stream, OpPrintingFlags().useLocalScope().enableDebugInfo(false));
-    text = text.substr(text.find("lm.kernel"));       // without the names of results
+    text = text.substr(text.find("lm.kernel")); // without the names of results
     text = dropOperandNames(text);
     auto [at, isNew] = kernels.try_emplace(text);
     if (!isNew)
@@ -192,9 +197,9 @@ private:
       return failure();
     auto ranges = function->getAttrOfType<DictionaryAttr>("lm.ranges");
     OpBuilder builder = OpBuilder::atBlockEnd(getOperation().getBody());
-    auto program = builder.create<plan::ProgramOp>(
-        function.getLoc(), function.getName(), memory.transientBytes(),
-        ranges ? ranges : builder.getDictionaryAttr({}));
+    auto program = builder.create<plan::ProgramOp>(function.getLoc(), function.getName(),
+                                                   memory.transientBytes(),
+                                                   ranges ? ranges : builder.getDictionaryAttr({}));
     Block &body = program.getBody().emplaceBlock();
     OpBuilder inner = OpBuilder::atBlockEnd(&body);
 
@@ -221,11 +226,13 @@ private:
       SmallVector<Attribute> ops, paths;
       for (Value stored : kernel.getBody().front().getTerminator()->getOperands()) {
         Operation *definition = stored.getDefiningOp();
-        ops.push_back(builder.getStringAttr(definition ? definition->getName().getStringRef() : "copy"));
+        ops.push_back(
+            builder.getStringAttr(definition ? definition->getName().getStringRef() : "copy"));
         paths.push_back(builder.getStringAttr(lm::modelPath(stored.getLoc())));
       }
       plan::KernelOp outlined = outline(kernel);
-      auto launch = inner.create<plan::LaunchOp>(kernel.getLoc(), outlined.getSymName(), inputs, outputs);
+      auto launch =
+          inner.create<plan::LaunchOp>(kernel.getLoc(), outlined.getSymName(), inputs, outputs);
       launch->setAttr("ops", builder.getArrayAttr(ops));
       launch->setAttr("paths", builder.getArrayAttr(paths));
     }

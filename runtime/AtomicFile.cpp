@@ -17,9 +17,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string reason(int code) {
-  return std::generic_category().message(code);
-}
+std::string reason(int code) { return std::generic_category().message(code); }
 
 fs::path folderOf(const fs::path &file) {
   return file.has_parent_path() ? file.parent_path() : fs::path(".");

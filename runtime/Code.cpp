@@ -120,9 +120,7 @@ Code::Code(const Executable &executable) {
   }
 }
 
-Code::~Code() {
-  release();
-}
+Code::~Code() { release(); }
 
 void Code::release() {
   if (library)

@@ -31,9 +31,7 @@ constexpr uint64_t kPage = 4096;
 constexpr uint64_t kPrefixBytes = sizeof kMagic + sizeof(uint64_t);
 constexpr uint64_t kMostHeaderBytes = uint64_t(1) << 28; // bounds what a bad file makes us parse
 
-std::string reason(int code) {
-  return std::generic_category().message(code);
-}
+std::string reason(int code) { return std::generic_category().message(code); }
 
 uint64_t wordAt(const std::byte *bytes) {
   uint64_t word;

@@ -267,13 +267,9 @@ Session::Session(std::shared_ptr<const Executable> executable, SessionOptions op
 
 Session::~Session() = default;
 
-const Executable &Session::executable() const {
-  return *impl->executable;
-}
+const Executable &Session::executable() const { return *impl->executable; }
 
-int Session::threads() const {
-  return impl->workers;
-}
+int Session::threads() const { return impl->workers; }
 
 std::span<std::byte> Session::bytes(std::string_view name, int slot) {
   const executable::Tensor &tensor = impl->message.tensors(impl->tensorIndex(name));
@@ -322,20 +318,12 @@ std::optional<NonFinite> Session::runChecked(std::string_view name, std::span<co
   return std::nullopt;
 }
 
-void Session::setProfiling(bool on) {
-  impl->profiling = on;
-}
+void Session::setProfiling(bool on) { impl->profiling = on; }
 
-std::span<const double> Session::launchSeconds() const {
-  return impl->seconds;
-}
+std::span<const double> Session::launchSeconds() const { return impl->seconds; }
 
-uint64_t Session::arenaBytes() const {
-  return impl->arena.size();
-}
+uint64_t Session::arenaBytes() const { return impl->arena.size(); }
 
-uint64_t Session::arenaPeakBytes() const {
-  return impl->peak;
-}
+uint64_t Session::arenaPeakBytes() const { return impl->peak; }
 
 } // namespace lmc

@@ -56,9 +56,7 @@ Team::Team(int threadCount)
   }
 }
 
-Team::~Team() {
-  stop();
-}
+Team::~Team() { stop(); }
 
 void Team::stop() {
   stopping = true;

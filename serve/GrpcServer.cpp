@@ -162,9 +162,7 @@ GrpcServer::~GrpcServer() {
     stop(std::chrono::milliseconds(0));
 }
 
-const Address &GrpcServer::address() const {
-  return impl->address;
-}
+const Address &GrpcServer::address() const { return impl->address; }
 
 void GrpcServer::announceStop() {
   auto *health = impl->server->GetHealthCheckService();

@@ -55,8 +55,6 @@ void Metrics::request(std::string_view method, std::string_view code) {
   requests.Add({{"method", std::string(method)}, {"code", std::string(code)}}).Increment();
 }
 
-std::string Metrics::text() const {
-  return TextSerializer().Serialize(registry.Collect());
-}
+std::string Metrics::text() const { return TextSerializer().Serialize(registry.Collect()); }
 
 } // namespace lmc

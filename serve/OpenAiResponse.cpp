@@ -168,8 +168,6 @@ std::string errorBody(const RequestFailure &failure) {
                    nameOf(failure.reason()));
 }
 
-std::string event(const std::string &json) {
-  return "data: " + json + "\n\n";
-}
+std::string event(const std::string &json) { return "data: " + json + "\n\n"; }
 
 } // namespace lmc

@@ -138,9 +138,7 @@ int Scheduler::active() const {
   return static_cast<int>(running.size());
 }
 
-void Scheduler::setQueueMetric() {
-  metrics.queueDepth(queue.size());
-}
+void Scheduler::setQueueMetric() { metrics.queueDepth(queue.size()); }
 
 /// Gives the job a slot of the engine; false while there is none.
 bool Scheduler::admit(const Ticket &job) {

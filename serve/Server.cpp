@@ -35,7 +35,7 @@ class SignalsTo {
 public:
   explicit SignalsTo(int descriptor) {
     signalEvent = descriptor;
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = onSignal;
     action.sa_flags = SA_RESTART;
     ::sigaction(SIGTERM, &action, &oldTerm);
@@ -48,8 +48,7 @@ public:
   }
 
 private:
-  struct sigaction oldTerm {
-  }, oldInt{};
+  struct sigaction oldTerm{}, oldInt{};
 };
 
 /// Waits until the eventfd is raised and takes its count; false if `limit` (negative: none) passes.

@@ -9,8 +9,9 @@ namespace lmc {
 
 class SessionEngine : public Engine {
 public:
-  /// tokenizerVocab: ids that the tokenizer knows; a model's vocabulary may be padded beyond them, and
-  /// what lies there is never sampled. Throws Error where the executable has no prefill and decode.
+  /// tokenizerVocab: ids that the tokenizer knows; a model's vocabulary may be padded beyond them,
+  /// and what lies there is never sampled. Throws Error where the executable has no prefill and
+  /// decode.
   SessionEngine(std::shared_ptr<const Executable> executable, ModelInfo info,
                 int64_t tokenizerVocab, int threads, int slots);
 

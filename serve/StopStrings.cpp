@@ -33,8 +33,6 @@ std::string StopStrings::push(std::string_view text) {
   return shown;
 }
 
-std::string StopStrings::flush() {
-  return std::exchange(held, {});
-}
+std::string StopStrings::flush() { return std::exchange(held, {}); }
 
 } // namespace lmc

@@ -26,9 +26,7 @@ constexpr std::string_view leftover = ".tmp-";
 constexpr const char *stateFile = "state.json";
 constexpr uintmax_t maxStateBytes = 256 << 20;
 
-std::string hex(XXH64_hash_t hash) {
-  return fmt::format("{:016x}", hash);
-}
+std::string hex(XXH64_hash_t hash) { return fmt::format("{:016x}", hash); }
 
 struct Fingerprint {
   uint64_t bytes = 0;
@@ -154,9 +152,7 @@ CheckpointStore::CheckpointStore(fs::path folder, int64_t count)
       fs::remove_all(entry.path(), code);
 }
 
-CheckpointStore::~CheckpointStore() {
-  close(lock);
-}
+CheckpointStore::~CheckpointStore() { close(lock); }
 
 fs::path CheckpointStore::folderOf(int64_t step) const {
   return directory / fmt::format("{}{:08}", prefix, step);

@@ -205,10 +205,7 @@ void readListen(TrainConfig &config, const ConfigValue &value) {
   config.metrics.listen = text;
 }
 
-#define MEMBER(member)                                                                             \
-  [](auto &c) -> auto & {                                                                          \
-    return c.member;                                                                               \
-  }
+#define MEMBER(member) [](auto &c) -> auto & { return c.member; }
 
 const std::vector<Field> &table() {
   auto listenNode = [](const TrainConfig &c) { return pathNode(c.metrics.listen); };

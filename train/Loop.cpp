@@ -185,10 +185,10 @@ void TrainingRun::evaluate() {
 
 void TrainingRun::save() {
   state.dataPosition = inputs.data.position();
-  result.checkpoint = saveCheckpoint(
-      store, inputs.model, state,
-      {inputs.configJson, inputs.tokenizerJson, inputs.tokenizerConfigJson, resolvedYaml(config),
-       config.sourcePath});
+  result.checkpoint =
+      saveCheckpoint(store, inputs.model, state,
+                     {inputs.configJson, inputs.tokenizerJson, inputs.tokenizerConfigJson,
+                      resolvedYaml(config), config.sourcePath});
   savedStep = state.step;
 }
 

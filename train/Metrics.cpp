@@ -69,8 +69,6 @@ void TrainingMetrics::update(const StepRecord &record) {
   impl->duration.Observe(record.seconds);
 }
 
-int TrainingMetrics::port() const {
-  return impl->exposer->GetListeningPorts().at(0);
-}
+int TrainingMetrics::port() const { return impl->exposer->GetListeningPorts().at(0); }
 
 } // namespace lmc

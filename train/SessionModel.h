@@ -1,5 +1,5 @@
-// A TrainableModel on a compiled training executable: programs train_step, or accumulate and apply, and
-// eval.
+// A TrainableModel on a compiled training executable: programs train_step, or accumulate and apply,
+// and eval.
 #pragma once
 
 #include "train/TrainableModel.h"

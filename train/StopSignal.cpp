@@ -18,7 +18,7 @@ void note(int signal) {
 
 StopSignal::StopSignal() {
   latest = 0;
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = note;
   action.sa_flags = SA_RESTART; // system calls go on
   sigaction(SIGTERM, &action, &olderTerminate);
@@ -30,8 +30,6 @@ StopSignal::~StopSignal() {
   sigaction(SIGINT, &olderInterrupt, nullptr);
 }
 
-int StopSignal::received() const {
-  return latest;
-}
+int StopSignal::received() const { return latest; }
 
 } // namespace lmc

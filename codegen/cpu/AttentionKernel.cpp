@@ -16,14 +16,22 @@ public:
 
   AttentionOperand input(Value value) const {
     OperandView view = operandView(x, value);
-    return {x.emit.buffer(view.buffer), view.offset.emit(x.emit), view.storage, view.strides[0],
-            view.strides[1], view.strides[2]};
+    return {x.emit.buffer(view.buffer),
+            view.offset.emit(x.emit),
+            view.storage,
+            view.strides[0],
+            view.strides[1],
+            view.strides[2]};
   }
   AttentionOperand output(unsigned number) const {
     Value value = op->getResult(number);
     SmallVector<Extent, 4> strides = x.strides(lm::shapeOf(value));
-    return {x.emit.buffer(x.body.getNumArguments() + number), {}, lm::elementOf(value), strides[0],
-            strides[1], strides[2]};
+    return {x.emit.buffer(x.body.getNumArguments() + number),
+            {},
+            lm::elementOf(value),
+            strides[0],
+            strides[1],
+            strides[2]};
   }
 
 private:
@@ -31,8 +39,7 @@ private:
   Operation *op;
 };
 
-template <typename Op>
-AttentionDescription describe(Expression &x, Op op) {
+template <typename Op> AttentionDescription describe(Expression &x, Op op) {
   lm::Shape q = lm::shapeOf(op.getQ()), k = lm::shapeOf(op.getK());
   AttentionDescription d;
   d.batch = x.extent(q[0]);

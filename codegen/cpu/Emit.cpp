@@ -131,9 +131,7 @@ Value Emit::i64(int64_t value) {
   return b.create<arith::ConstantOp>(where, b.getI64IntegerAttr(value));
 }
 
-Value Emit::i1(bool value) {
-  return b.create<arith::ConstantOp>(where, b.getBoolAttr(value));
-}
+Value Emit::i1(bool value) { return b.create<arith::ConstantOp>(where, b.getBoolAttr(value)); }
 
 Value Emit::constant(Type element, double value, unsigned width) {
   TypedAttr scalar = isa<FloatType>(element)
@@ -154,30 +152,14 @@ std::optional<int64_t> Emit::constantOf(Value value) {
 
 // --- i64 arithmetic
 
-Value Emit::add(Value x, Value y) {
-  return b.createOrFold<arith::AddIOp>(where, x, y);
-}
-Value Emit::sub(Value x, Value y) {
-  return b.createOrFold<arith::SubIOp>(where, x, y);
-}
-Value Emit::mul(Value x, Value y) {
-  return b.createOrFold<arith::MulIOp>(where, x, y);
-}
-Value Emit::div(Value x, Value y) {
-  return b.createOrFold<arith::DivUIOp>(where, x, y);
-}
-Value Emit::rem(Value x, Value y) {
-  return b.createOrFold<arith::RemUIOp>(where, x, y);
-}
-Value Emit::ceilDiv(Value x, Value y) {
-  return div(add(x, sub(y, i64(1))), y);
-}
-Value Emit::min(Value x, Value y) {
-  return b.createOrFold<arith::MinSIOp>(where, x, y);
-}
-Value Emit::max(Value x, Value y) {
-  return b.createOrFold<arith::MaxSIOp>(where, x, y);
-}
+Value Emit::add(Value x, Value y) { return b.createOrFold<arith::AddIOp>(where, x, y); }
+Value Emit::sub(Value x, Value y) { return b.createOrFold<arith::SubIOp>(where, x, y); }
+Value Emit::mul(Value x, Value y) { return b.createOrFold<arith::MulIOp>(where, x, y); }
+Value Emit::div(Value x, Value y) { return b.createOrFold<arith::DivUIOp>(where, x, y); }
+Value Emit::rem(Value x, Value y) { return b.createOrFold<arith::RemUIOp>(where, x, y); }
+Value Emit::ceilDiv(Value x, Value y) { return div(add(x, sub(y, i64(1))), y); }
+Value Emit::min(Value x, Value y) { return b.createOrFold<arith::MinSIOp>(where, x, y); }
+Value Emit::max(Value x, Value y) { return b.createOrFold<arith::MaxSIOp>(where, x, y); }
 Value Emit::less(Value x, Value y) {
   return b.createOrFold<arith::CmpIOp>(where, arith::CmpIPredicate::slt, x, y);
 }
@@ -187,24 +169,12 @@ Value Emit::equal(Value x, Value y) {
 
 // --- floating point
 
-Value Emit::addf(Value x, Value y) {
-  return b.create<arith::AddFOp>(where, x, y);
-}
-Value Emit::subf(Value x, Value y) {
-  return b.create<arith::SubFOp>(where, x, y);
-}
-Value Emit::mulf(Value x, Value y) {
-  return b.create<arith::MulFOp>(where, x, y);
-}
-Value Emit::divf(Value x, Value y) {
-  return b.create<arith::DivFOp>(where, x, y);
-}
-Value Emit::maxf(Value x, Value y) {
-  return b.create<arith::MaximumFOp>(where, x, y);
-}
-Value Emit::minf(Value x, Value y) {
-  return b.create<arith::MinimumFOp>(where, x, y);
-}
+Value Emit::addf(Value x, Value y) { return b.create<arith::AddFOp>(where, x, y); }
+Value Emit::subf(Value x, Value y) { return b.create<arith::SubFOp>(where, x, y); }
+Value Emit::mulf(Value x, Value y) { return b.create<arith::MulFOp>(where, x, y); }
+Value Emit::divf(Value x, Value y) { return b.create<arith::DivFOp>(where, x, y); }
+Value Emit::maxf(Value x, Value y) { return b.create<arith::MaximumFOp>(where, x, y); }
+Value Emit::minf(Value x, Value y) { return b.create<arith::MinimumFOp>(where, x, y); }
 
 Value Emit::fma(Value x, Value y, Value z) {
   // Without the instruction an exact fma would be a call into libm.
@@ -337,9 +307,7 @@ Value Emit::at(Type storage, Value pointer, Value index) {
   return b.create<LLVM::GEPOp>(where, pointer.getType(), element, pointer, ValueRange{index});
 }
 
-Value Emit::offset(Value pointer, Value bytes) {
-  return at(b.getI8Type(), pointer, bytes);
-}
+Value Emit::offset(Value pointer, Value bytes) { return at(b.getI8Type(), pointer, bytes); }
 
 Value Emit::load(Type storage, Value pointer, Value index, Lanes lanes) {
   Value address = at(storage, pointer, index);

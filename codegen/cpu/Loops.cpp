@@ -259,9 +259,7 @@ Schedule emitMap(Expression &x) {
   return schedule;
 }
 
-Schedule emitGather(Expression &x) {
-  return emitMap(x);
-}
+Schedule emitGather(Expression &x) { return emitMap(x); }
 
 Schedule emitRow(Expression &x) {
   Emit &e = x.emit;

@@ -10,12 +10,8 @@
 namespace lmc::cpu {
 namespace {
 
-int64_t roundUp(int64_t x, int64_t to) {
-  return (x + to - 1) / to * to;
-}
-int64_t divideUp(int64_t x, int64_t by) {
-  return (x + by - 1) / by;
-}
+int64_t roundUp(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
+int64_t divideUp(int64_t x, int64_t by) { return (x + by - 1) / by; }
 
 /// Columns of one register tile, then the rows that fill the remaining registers with sums.
 void chooseRegisterTile(MatmulPlan &plan, const MatmulDescription &d, const Target &target) {

@@ -28,9 +28,7 @@ std::string keyOf(Value value, const Index &index) {
   return key;
 }
 
-std::string everywhere(Value value) {
-  return fmt::format("{}@*", value.getAsOpaquePointer());
-}
+std::string everywhere(Value value) { return fmt::format("{}@*", value.getAsOpaquePointer()); }
 
 } // namespace
 
@@ -203,9 +201,7 @@ std::string Expression::stored(Type element, const std::string &computed) {
   return element.isBF16() ? fmt::format("lmc::narrow({})", computed) : computed;
 }
 
-void Expression::define(Value value, std::string name) {
-  remember(everywhere(value), name);
-}
+void Expression::define(Value value, std::string name) { remember(everywhere(value), name); }
 
 std::string Expression::evaluate(Value value, const Index &index) {
   if (auto at = known.find(everywhere(value)); at != known.end())

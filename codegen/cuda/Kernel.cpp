@@ -53,9 +53,7 @@ Ranges rangesOf(ModuleOp plan) {
   return ranges;
 }
 
-bool isGenerated(StringRef family) {
-  return emitterOf(family) != nullptr;
-}
+bool isGenerated(StringRef family) { return emitterOf(family) != nullptr; }
 
 Kernel emitKernel(plan::KernelOp kernel, const Ranges &ranges, StringRef name) {
   std::string path = lm::modelPath(kernel.getLoc());

@@ -179,8 +179,6 @@ private:
 
 } // namespace
 
-Launch emitRow(Expression &x) {
-  return RowEmitter(x).emit();
-}
+Launch emitRow(Expression &x) { return RowEmitter(x).emit(); }
 
 } // namespace lmc::cuda

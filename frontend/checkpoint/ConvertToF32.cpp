@@ -9,9 +9,7 @@ namespace lmc {
 
 static_assert(std::endian::native == std::endian::little, "files are read as they are");
 
-float bfloat16ToFloat(uint16_t bits) {
-  return std::bit_cast<float>(uint32_t(bits) << 16);
-}
+float bfloat16ToFloat(uint16_t bits) { return std::bit_cast<float>(uint32_t(bits) << 16); }
 
 float halfToFloat(uint16_t bits) {
   uint32_t sign = uint32_t(bits & 0x8000) << 16, exponent = bits >> 10 & 0x1F,

@@ -33,9 +33,7 @@ static Json parseStrictly(std::string_view text) {
 }
 
 /// A value for an error message, which must stay readable.
-static std::string brief(const Json &value) {
-  return value.dump().substr(0, 80);
-}
+static std::string brief(const Json &value) { return value.dump().substr(0, 80); }
 
 static uint64_t unsignedNumber(const Json &value, const std::string &tensor, const char *what) {
   if (!value.is_number_unsigned())
@@ -135,9 +133,7 @@ size_t findChecksum(std::string_view json) {
   return json.size() - found >= zeroChecksum.size() ? found : std::string_view::npos;
 }
 
-static XXH3_state_t *xxh3(const auto &state) {
-  return static_cast<XXH3_state_t *>(state.get());
-}
+static XXH3_state_t *xxh3(const auto &state) { return static_cast<XXH3_state_t *>(state.get()); }
 
 void Checksum::Free::operator()(void *state) const {
   XXH3_freeState(static_cast<XXH3_state_t *>(state));

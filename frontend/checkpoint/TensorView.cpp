@@ -33,12 +33,8 @@ static constexpr std::array<TypeFacts, 15> types{{
     {TensorType::F64, "F64", 8},
 }};
 
-size_t sizeBytes(TensorType type) {
-  return types[size_t(type)].size;
-}
-std::string_view nameOf(TensorType type) {
-  return types[size_t(type)].name;
-}
+size_t sizeBytes(TensorType type) { return types[size_t(type)].size; }
+std::string_view nameOf(TensorType type) { return types[size_t(type)].name; }
 
 std::optional<TensorType> tensorTypeNamed(std::string_view name) {
   for (const TypeFacts &facts : types)
@@ -47,9 +43,7 @@ std::optional<TensorType> tensorTypeNamed(std::string_view name) {
   return std::nullopt;
 }
 
-int64_t TensorView::numElements() const {
-  return int64_t(bytes.size() / sizeBytes(type));
-}
+int64_t TensorView::numElements() const { return int64_t(bytes.size() / sizeBytes(type)); }
 
 std::string shapeText(std::span<const int64_t> shape) {
   return fmt::format("[{}]", fmt::join(shape, ", "));

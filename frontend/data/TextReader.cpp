@@ -11,9 +11,7 @@
 
 namespace lmc {
 
-bool isJsonLines(const std::filesystem::path &path) {
-  return path.extension() == ".jsonl";
-}
+bool isJsonLines(const std::filesystem::path &path) { return path.extension() == ".jsonl"; }
 
 static std::string textOfLine(const std::string &line, const std::string &where) {
   nlohmann::json document;

@@ -64,9 +64,7 @@ Value hidden(ModelGraph &m, Value x) {
   return x;
 }
 
-Value logits(ModelGraph &, Value x) {
-  return x;
-}
+Value logits(ModelGraph &, Value x) { return x; }
 
 } // namespace
 

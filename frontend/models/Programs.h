@@ -42,8 +42,9 @@ struct ParameterSpec {
 ///   @prefill tokens [1, chunk], past [], last [1], cache.<layer>.k and .v [1, S, G, D];
 ///            chunk in [1, options.chunk] -> logits [1, V] of tokens[0, last], caches (lm.updates)
 ///   @decode  tokens [1, 1], past [], caches -> logits [1, V], caches (lm.updates)
-/// Each varying extent has a symbol of its own, since an executable has one range for each. Networks
-/// with Architecture::Layers take features [B, inputs] in place of tokens, and targets [B]; their
+/// Each varying extent has a symbol of its own, since an executable has one range for each.
+/// Networks with Architecture::Layers take features [B, inputs] in place of tokens, and targets
+/// [B]; their
 /// @forward maps features [B, inputs] to logits [B, classes] for B in [1, 1024]. Throws Error where
 /// sizes do not fit together, or (Architecture::Ir) the file does not parse or lacks a function.
 mlir::OwningOpRef<mlir::ModuleOp>

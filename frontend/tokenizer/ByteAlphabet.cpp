@@ -36,9 +36,7 @@ static const Tables &tables() {
   return result;
 }
 
-char32_t byteToCharacter(uint8_t byte) {
-  return tables().character[byte];
-}
+char32_t byteToCharacter(uint8_t byte) { return tables().character[byte]; }
 
 std::string spellBytes(std::string_view bytes) {
   std::string spelling;
@@ -62,8 +60,6 @@ std::optional<std::string> unspellBytes(std::string_view spelling) {
   return bytes;
 }
 
-const std::array<uint8_t, 256> &bytesInCharacterOrder() {
-  return tables().order;
-}
+const std::array<uint8_t, 256> &bytesInCharacterOrder() { return tables().order; }
 
 } // namespace lmc

@@ -61,8 +61,6 @@ public:
 };
 } // namespace
 
-std::unique_ptr<Tokenizer> makeByteTokenizer() {
-  return std::make_unique<ByteTokenizer>();
-}
+std::unique_ptr<Tokenizer> makeByteTokenizer() { return std::make_unique<ByteTokenizer>(); }
 
 } // namespace lmc

@@ -46,7 +46,8 @@ const Json &array(const Json &node, const char *name) {
 int32_t tokenId(const Json &value, std::string_view what) {
   // An id far above the number of tokens would make the tables huge.
   if (!value.is_number_integer() || value.get<int64_t>() < 0 || value.get<int64_t>() >= 1 << 22)
-    fail("id of {} must be an integer in [0, {}), got {}", what, 1 << 22, value.dump().substr(0, 80));
+    fail("id of {} must be an integer in [0, {}), got {}", what, 1 << 22,
+         value.dump().substr(0, 80));
   return value.get<int32_t>();
 }
 

@@ -20,9 +20,7 @@ const AddedToken *SpecialTokens::matchAt(std::string_view text) const {
   return nullptr;
 }
 
-static bool isSpace(char c) {
-  return c == ' ' || (c >= '\t' && c <= '\r');
-}
+static bool isSpace(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 std::vector<SpecialTokens::Segment> SpecialTokens::split(std::string_view text) const {
   std::vector<Segment> segments;

@@ -46,7 +46,8 @@ Value siluSlope(GraphBuilder &g, Value x) {
     return success();                                                                              \
   }
 #define LMC_EVALUATE(Op, f)                                                                        \
-  LogicalResult Op::evaluate(ArrayRef<const Tensor *> operands, SmallVectorImpl<Tensor> &results) { \
+  LogicalResult Op::evaluate(ArrayRef<const Tensor *> operands,                                    \
+                             SmallVectorImpl<Tensor> &results) {                                   \
     results.push_back(map(*operands[0], f));                                                       \
     return success();                                                                              \
   }

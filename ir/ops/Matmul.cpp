@@ -8,7 +8,8 @@ LogicalResult MatmulOp::infer(Adaptor op, std::optional<Location> loc,
                               SmallVectorImpl<Type> &types) {
   Shape a = shapeOf(op.getA()), b = shapeOf(op.getB());
   if (elementOf(op.getA()) != elementOf(op.getB()))
-    return emitOptionalError(loc, "matmul of ", elementOf(op.getA()), " and ", elementOf(op.getB()));
+    return emitOptionalError(loc, "matmul of ", elementOf(op.getA()), " and ",
+                             elementOf(op.getB()));
   if (a.size() < 2 || b.size() < 2 || (b.size() > 2 && a.size() != b.size()))
     return emitOptionalError(loc, "matmul of ", toString(a), " and ", toString(b),
                              ": ranks must be equal, or the right one 2");

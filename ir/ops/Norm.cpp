@@ -24,7 +24,8 @@ Centred centre(GraphBuilder &g, Value x, const APFloat &eps) {
   return {centred, inverseRms(g, centred, eps)};
 }
 
-/// Cotangent of x where xhat = (x - mean?) * inverse: inverse (dxhat - [mean(dxhat)] - xhat mean(dxhat xhat)).
+/// Cotangent of x where xhat = (x - mean?) * inverse: inverse (dxhat - [mean(dxhat)] - xhat
+/// mean(dxhat xhat)).
 Value normAdjoint(GraphBuilder &g, Value dxhat, Value xhat, Value inverse, bool centred) {
   Value inner = g.mul(xhat, g.perRow(g.meanLast(g.mul(dxhat, xhat)), xhat));
   Value dx = g.sub(dxhat, inner);
@@ -43,8 +44,7 @@ LogicalResult checkVector(std::optional<Location> loc, Value x, Value vector, St
 }
 
 /// Writes one row of y from one row of x.
-template <typename Row>
-Tensor forEachRow(const Tensor &x, Row row) {
+template <typename Row> Tensor forEachRow(const Tensor &x, Row row) {
   Tensor y(x.shape);
   int64_t n = x.lastDim();
   for (int64_t i = 0; i < x.size(); i += n)

@@ -1,4 +1,5 @@
-// Pointwise primitives. Evaluation interprets the scalar form, so that there is one definition of each.
+// Pointwise primitives. Evaluation interprets the scalar form, so that there is one definition of
+// each.
 #include "ir/Dialect.h"
 #include "ir/ScalarInterpreter.h"
 
@@ -34,8 +35,8 @@ Value wholeNumber(OpBuilder &b, Location loc, Type type, int64_t value) {
   return b.create<arith::ConstantOp>(loc, attr);
 }
 
-/// x / y truncated, without the processor's traps: x / 0 is x (also in the unused lanes of a vector's
-/// tail), and the quotient of the least integer by -1 wraps.
+/// x / y truncated, without the processor's traps: x / 0 is x (also in the unused lanes of a
+/// vector's tail), and the quotient of the least integer by -1 wraps.
 Value divideIntegers(OpBuilder &b, Location loc, Value x, Value y, Type type) {
   auto isEqual = [&](int64_t value) -> Value {
     return b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, y,
@@ -62,7 +63,8 @@ LogicalResult sameTypes(std::optional<Location> loc, ValueRange operands) {
 // ---- inference and evaluation shared by the family ---------------------------------------------
 
 #define LMC_POINTWISE_COMMON(Op)                                                                   \
-  LogicalResult Op::evaluate(ArrayRef<const Tensor *> operands, SmallVectorImpl<Tensor> &results) { \
+  LogicalResult Op::evaluate(ArrayRef<const Tensor *> operands,                                    \
+                             SmallVectorImpl<Tensor> &results) {                                   \
     results.push_back(interpretPointwise(getOperation(), operands));                               \
     return success();                                                                              \
   }
@@ -74,8 +76,7 @@ LogicalResult sameTypes(std::optional<Location> loc, ValueRange operands) {
     return sameTypes(loc, op.getOperands());                                                       \
   }
 
-#define LMC_SCALAR(Op)                                                                             \
-  Value Op::scalarForm(OpBuilder &b, Location loc, ValueRange a, Type type)
+#define LMC_SCALAR(Op) Value Op::scalarForm(OpBuilder &b, Location loc, ValueRange a, Type type)
 #define LMC_ADJOINT(Op)                                                                            \
   LogicalResult Op::adjoint(GraphBuilder &g, ValueRange dy, MutableArrayRef<Value> d)
 
@@ -143,8 +144,7 @@ LMC_ADJOINT(SqrtOp) {
 // One division after an exact square root: the same bits on every target.
 LMC_SAME_TYPE(RsqrtOp)
 LMC_SCALAR(RsqrtOp) {
-  return b.create<arith::DivFOp>(loc, number(b, loc, type, 1.0),
-                                 b.create<math::SqrtOp>(loc, a[0]));
+  return b.create<arith::DivFOp>(loc, number(b, loc, type, 1.0), b.create<math::SqrtOp>(loc, a[0]));
 }
 LMC_ADJOINT(RsqrtOp) {
   Value cube = g.mul(getY(), g.mul(getY(), getY()));
@@ -287,7 +287,8 @@ LogicalResult CompareOp::infer(Adaptor op, std::optional<Location> loc,
 }
 LogicalResult CompareOp::verify() {
   if (!llvm::is_contained({"eq", "lt", "le", "gt", "ge"}, getPredicate()))
-    return emitOpError() << "predicate must be eq, lt, le, gt or ge, got '" << getPredicate() << "'";
+    return emitOpError() << "predicate must be eq, lt, le, gt or ge, got '" << getPredicate()
+                         << "'";
   return success();
 }
 LMC_SCALAR(CompareOp) {

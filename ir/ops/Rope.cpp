@@ -13,7 +13,8 @@ LogicalResult RopeOp::infer(Adaptor op, std::optional<Location> loc, SmallVector
   if (x.size() != 4 || positions != Shape{x[1]} || !x[3].isStatic() || x[3].size % 2 ||
       frequencies != Shape{Dim(x[3].size / 2)} ||
       elementOf(op.getPositions()) != elementOf(op.getInvFreq()))
-    return emitOptionalError(loc, "rope needs x [B, T, H, D], positions [T] and inv_freq [D/2], got ",
+    return emitOptionalError(loc,
+                             "rope needs x [B, T, H, D], positions [T] and inv_freq [D/2], got ",
                              toString(x), ", ", toString(positions), ", ", toString(frequencies));
   return success();
 }
@@ -41,7 +42,8 @@ SmallVector<Value> RopeOp::decompose(GraphBuilder &g) {
   int64_t half = shape[3].size / 2;
   Shape table = {shape[1], Dim(half)};
   // [T, D/2], computed once a step for all layers after common subexpression elimination.
-  Value angle = g.mul(g.broadcast(getPositions(), table, {0}), g.broadcast(getInvFreq(), table, {1}));
+  Value angle =
+      g.mul(g.broadcast(getPositions(), table, {0}), g.broadcast(getInvFreq(), table, {1}));
   Shape part = shape;
   part[3] = half;
   auto spread = [&](Value x) { return g.broadcast(g.convert(x, elementOf(getX())), part, {1, 3}); };

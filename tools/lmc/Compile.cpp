@@ -31,7 +31,8 @@ void explainExecutable(const Executable &executable, const std::string &what, in
   const auto &message = executable.message();
   if (what == "memory") {
     for (const auto &program : message.programs()) {
-      fmt::print("program {}: transient region {} bytes\n", program.name(), program.transient_bytes());
+      fmt::print("program {}: transient region {} bytes\n", program.name(),
+                 program.transient_bytes());
       for (const auto &buffer : program.buffers())
         if (buffer.segment() == executable::Buffer::TRANSIENT)
           fmt::print("  [{:>12}, +{:>12})  {}\n", buffer.offset(), buffer.bytes(), buffer.path());
@@ -43,8 +44,8 @@ void explainExecutable(const Executable &executable, const std::string &what, in
     fmt::print("program {}: {} launches\n", program.name(), program.launches_size());
     for (const auto &launch : program.launches()) {
       const auto &kernel = message.kernels(static_cast<int>(launch.kernel()));
-      fmt::print("  {:<10} {}  flops {}  scratch {}\n", kernel.family(), launch.path(), kernel.flops(),
-                 kernel.scratch_bytes());
+      fmt::print("  {:<10} {}  flops {}  scratch {}\n", kernel.family(), launch.path(),
+                 kernel.flops(), kernel.scratch_bytes());
     }
   }
 }
@@ -52,7 +53,8 @@ void explainExecutable(const Executable &executable, const std::string &what, in
 int run(Options &o, const CommonOptions &common) {
   bool cuda = cuda::isCudaTarget(o.target);
   if (!cuda && o.target != "cpu" && o.target.rfind("cpu:", 0) != 0)
-    fail("target '{}' is not available in this build; use cpu, cpu:NAME, cuda or cuda:sm_90a", o.target);
+    fail("target '{}' is not available in this build; use cpu, cpu:NAME, cuda or cuda:sm_90a",
+         o.target);
   if (!cuda && o.target.size() > 4)
     o.settings.codegen.cpu = o.target.substr(4);
   ModelSource source = findModel(o.spec);
@@ -92,7 +94,8 @@ int run(Options &o, const CommonOptions &common) {
     else if (o.emit == "ptx")
       fmt::print("{}", cuda::printPtx(*module, cuda ? o.target : "cuda"));
     else if (cuda && (o.emit == "llvm" || o.emit == "asm"))
-      fail("--emit={} shows code for the CPU; use --emit=cuda or ptx with --target {}", o.emit, o.target);
+      fail("--emit={} shows code for the CPU; use --emit=cuda or ptx with --target {}", o.emit,
+           o.target);
     else if (o.emit == "llvm" || o.emit == "asm")
       fmt::print("{}", printCode(*module, o.settings.codegen, o.emit == "asm"));
     else
@@ -103,7 +106,8 @@ int run(Options &o, const CommonOptions &common) {
     return 0;
   if (cuda) {
     cuda::requireGenerated(*module);
-    fail("executables for --target {} cannot be written yet; --emit=cuda shows the kernels", o.target);
+    fail("executables for --target {} cannot be written yet; --emit=cuda shows the kernels",
+         o.target);
   }
 
   std::unique_ptr<Weights> weights;
@@ -113,8 +117,9 @@ int run(Options &o, const CommonOptions &common) {
     if (std::filesystem::exists(source.weights / "tokenizer.json"))
       tokenizer = loadTokenizer(source.weights.string());
   }
-  auto executable = generateCode(*module, o.settings, modelMetadata(config, source, tokenizer.get()),
-                                 weights ? weights->data() : ParameterData());
+  auto executable =
+      generateCode(*module, o.settings, modelMetadata(config, source, tokenizer.get()),
+                   weights ? weights->data() : ParameterData());
   if (!o.explain.empty())
     explainExecutable(*executable, o.explain, resolveThreads(common.threads));
   if (o.plan)
@@ -134,14 +139,20 @@ Command addCompile(CLI::App &app, CommonOptions &common) {
   app.add_option("-o,--output", o->output, "Where to write the executable (.lmx)");
   app.add_option("--mode", o->mode, "train: a training step; infer: forward, prefill and decode")
       ->check(CLI::IsMember({"train", "infer"}));
-  app.add_option("--target", o->target, "cpu, cpu:NAME for another processor (x86-64-v3, znver3, aarch64), or, with --emit, cuda:sm_90a");
-  app.add_option("--emit", o->emit, "Print a stage: lm, grad, primitives, kernels, plan, llvm, asm, cuda, ptx")
-      ->check(CLI::IsMember({"lm", "grad", "primitives", "kernels", "plan", "llvm", "asm", "cuda", "ptx"}));
-  app.add_option("--explain", o->explain, "fusion: what was fused and why not; dispatch: kernels; memory: offsets")
+  app.add_option("--target", o->target,
+                 "cpu, cpu:NAME for another processor (x86-64-v3, znver3, aarch64), or, with "
+                 "--emit, cuda:sm_90a");
+  app.add_option("--emit", o->emit,
+                 "Print a stage: lm, grad, primitives, kernels, plan, llvm, asm, cuda, ptx")
+      ->check(CLI::IsMember(
+          {"lm", "grad", "primitives", "kernels", "plan", "llvm", "asm", "cuda", "ptx"}));
+  app.add_option("--explain", o->explain,
+                 "fusion: what was fused and why not; dispatch: kernels; memory: offsets")
       ->check(CLI::IsMember({"fusion", "dispatch", "memory"}));
   app.add_flag("--plan", o->plan, "Print the memory ledger");
   app.add_option("--batch", o->batch, "Sequences of a training step");
-  app.add_option("--length", o->length, "Tokens of a training sequence (default: the model's context)");
+  app.add_option("--length", o->length,
+                 "Tokens of a training sequence (default: the model's context)");
   addCommon(app, common, true);
   addCompileFlags(app, o->settings);
   return [o, &common] { return run(*o, common); };

@@ -49,9 +49,13 @@ int run(Options &o, const CommonOptions &common) {
   double loss = sum / static_cast<double>(source.batchesPerEpoch());
   int64_t count = source.batchesPerEpoch() * batches.length;
   if (common.json)
-    fmt::print("{}\n", nlohmann::ordered_json{{"loss", loss}, {"perplexity", std::exp(loss)}, {"tokens", count}}.dump());
+    fmt::print(
+        "{}\n",
+        nlohmann::ordered_json{{"loss", loss}, {"perplexity", std::exp(loss)}, {"tokens", count}}
+            .dump());
   else
-    fmt::print("loss {:.5f} nats a token, perplexity {:.3f}, over {} tokens\n", loss, std::exp(loss), count);
+    fmt::print("loss {:.5f} nats a token, perplexity {:.3f}, over {} tokens\n", loss,
+               std::exp(loss), count);
   return 0;
 }
 

@@ -77,8 +77,10 @@ Command addGenerate(CLI::App &app, CommonOptions &common) {
   app.add_option("--prompt", o->prompt, "Text to continue (default: the beginning of a text)");
   app.add_option("--max-tokens", o->maxTokens, "Longest answer")->capture_default_str();
   app.add_option("--temperature", o->temperature, "0 is greedy")->capture_default_str();
-  app.add_option("--top-k", o->topK, "Keep this many most likely tokens; 0 keeps all")->capture_default_str();
-  app.add_option("--top-p", o->topP, "Keep the most likely tokens up to this probability")->capture_default_str();
+  app.add_option("--top-k", o->topK, "Keep this many most likely tokens; 0 keeps all")
+      ->capture_default_str();
+  app.add_option("--top-p", o->topP, "Keep the most likely tokens up to this probability")
+      ->capture_default_str();
   app.add_option("--seed", o->seed, "Of sampling")->capture_default_str();
   addCommon(app, common, true);
   addCompileFlags(app, o->settings);

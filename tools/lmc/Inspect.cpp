@@ -19,7 +19,10 @@ Json describeSafetensors(const std::filesystem::path &path) {
   for (const std::string &name : file.names()) {
     const TensorView *view = file.find(name);
     parameters += view->numElements();
-    result["tensors"].push_back({{"name", name}, {"type", std::string(nameOf(view->type))}, {"shape", view->shape}, {"bytes", view->bytes.size()}});
+    result["tensors"].push_back({{"name", name},
+                                 {"type", std::string(nameOf(view->type))},
+                                 {"shape", view->shape},
+                                 {"bytes", view->bytes.size()}});
   }
   result["parameters"] = parameters;
   return result;
@@ -28,13 +31,23 @@ Json describeSafetensors(const std::filesystem::path &path) {
 Json describeExecutable(const std::filesystem::path &path) {
   auto executable = Executable::load(path);
   const auto &message = executable->message();
-  Json result = {{"kind", "lmx"}, {"target", message.target()}, {"compiler", message.compiler()}, {"mode", message.mode()}};
+  Json result = {{"kind", "lmx"},
+                 {"target", message.target()},
+                 {"compiler", message.compiler()},
+                 {"mode", message.mode()}};
   for (const auto &dim : message.dims())
     result["dims"].push_back({{"name", dim.name()}, {"min", dim.min()}, {"max", dim.max()}});
   for (const auto &program : message.programs())
-    result["programs"].push_back({{"name", program.name()}, {"launches", program.launches_size()}, {"transient_bytes", program.transient_bytes()}});
+    result["programs"].push_back({{"name", program.name()},
+                                  {"launches", program.launches_size()},
+                                  {"transient_bytes", program.transient_bytes()}});
   for (const auto &tensor : message.tensors())
-    result["tensors"].push_back({{"name", tensor.name()}, {"role", executable::Role_Name(tensor.role())}, {"type", std::string(nameOf(tensor.dtype()))}, {"shape", std::vector<int64_t>(tensor.shape().begin(), tensor.shape().end())}, {"bytes", tensor.bytes()}});
+    result["tensors"].push_back(
+        {{"name", tensor.name()},
+         {"role", executable::Role_Name(tensor.role())},
+         {"type", std::string(nameOf(tensor.dtype()))},
+         {"shape", std::vector<int64_t>(tensor.shape().begin(), tensor.shape().end())},
+         {"bytes", tensor.bytes()}});
   result["kernels"] = message.kernels_size();
   result["code_bytes"] = message.code_bytes();
   for (const auto &[key, value] : message.metadata())
@@ -74,7 +87,8 @@ void print(const Json &value) {
     for (const auto &row : entry) {
       std::string line;
       for (const auto &[name, field] : row.items())
-        line += (line.empty() ? "  " : "  " + name + " ") + (field.is_string() ? field.get<std::string>() : field.dump());
+        line += (line.empty() ? "  " : "  " + name + " ") +
+                (field.is_string() ? field.get<std::string>() : field.dump());
       fmt::print("{}\n", line);
     }
   }

@@ -23,10 +23,18 @@ ModelInfo infoOf(const ModelConfig &config, const Tokenizer *tokenizer, std::str
   ModelInfo info;
   info.name = std::move(name);
   switch (config.architecture) {
-  case Architecture::Gpt2: info.architecture = "gpt2"; break;
-  case Architecture::Llama: info.architecture = "llama"; break;
-  case Architecture::Layers: info.architecture = "layers"; break;
-  case Architecture::Ir: info.architecture = "mlir"; break;
+  case Architecture::Gpt2:
+    info.architecture = "gpt2";
+    break;
+  case Architecture::Llama:
+    info.architecture = "llama";
+    break;
+  case Architecture::Layers:
+    info.architecture = "layers";
+    break;
+  case Architecture::Ir:
+    info.architecture = "mlir";
+    break;
   }
   info.vocab = config.vocab;
   info.context = config.context;
@@ -77,13 +85,15 @@ LoadedModel loadExecutable(const fs::path &path) {
   if (text("spec").empty())
     fail("'{}': holds no model spec; it was not written by lmc compile", path.string());
   if (!text("tokenizer.json").empty())
-    model.tokenizer = parseTokenizer(text("tokenizer.json"), text("tokenizer_config.json"), path.string());
+    model.tokenizer =
+        parseTokenizer(text("tokenizer.json"), text("tokenizer_config.json"), path.string());
   ModelConfig config = readModelSpec(YAML::Load(text("spec")), path.string());
-  model.info = infoOf(config, model.tokenizer.get(), nameOf(path), parameterCount(*model.executable));
+  model.info =
+      infoOf(config, model.tokenizer.get(), nameOf(path), parameterCount(*model.executable));
   for (const auto &tensor : model.executable->message().tensors())
     if (tensor.role() == executable::PARAMETER && tensor.data_offset() < 0)
-      fail("'{}': has no weights (parameter '{}'); compile it from a folder that has them", path.string(),
-           tensor.name());
+      fail("'{}': has no weights (parameter '{}'); compile it from a folder that has them",
+           path.string(), tensor.name());
   return model;
 }
 
@@ -93,7 +103,8 @@ ModelSource findModel(const fs::path &path) {
   ModelSource source;
   source.path = path;
   if (!fs::exists(path))
-    fail("'{}': no such file or folder; MODEL is an .lmx, a checkpoint folder, a run's checkpoint.dir or "
+    fail("'{}': no such file or folder; MODEL is an .lmx, a checkpoint folder, a run's "
+         "checkpoint.dir or "
          "a Hugging Face folder",
          path.string());
   if (fs::is_directory(path)) {
@@ -115,7 +126,8 @@ ModelSource findModel(const fs::path &path) {
     return source;
   }
   if (path.extension() == ".gguf")
-    fail("'{}': GGUF files cannot be read yet; convert it to a folder with config.json and safetensors",
+    fail("'{}': GGUF files cannot be read yet; convert it to a folder with config.json and "
+         "safetensors",
          path.string());
   source.config = path;
   return source;
@@ -127,9 +139,10 @@ std::shared_ptr<const Executable> generateCode(mlir::ModuleOp plan, const Compil
   CompileReport report;
   auto executable = buildExecutable(plan, settings.codegen, metadata, parameters, &report);
   if (settings.timePasses) {
-    fmt::print(stderr, "kernels        {:4} in all, {} compiled, {} from the cache\n", report.kernels,
-               report.compiled, report.cached);
-    fmt::print(stderr, "emit           {:8.1f} ms\ncompile        {:8.1f} ms\nlink           {:8.1f} ms\n",
+    fmt::print(stderr, "kernels        {:4} in all, {} compiled, {} from the cache\n",
+               report.kernels, report.compiled, report.cached);
+    fmt::print(stderr,
+               "emit           {:8.1f} ms\ncompile        {:8.1f} ms\nlink           {:8.1f} ms\n",
                report.emitSeconds * 1e3, report.compileSeconds * 1e3, report.linkSeconds * 1e3);
   }
   return executable;
@@ -169,14 +182,15 @@ LoadedModel loadModel(const fs::path &path, CompileSettings settings) {
   LoadedModel model;
   model.tokenizer = folderTokenizer(source.weights);
   Weights weights(config, source.weights);
-  model.executable = compileModel(config, settings, modelMetadata(config, source, model.tokenizer.get()),
-                                  weights.data());
-  model.info = infoOf(config, model.tokenizer.get(), nameOf(path), parameterCount(*model.executable));
+  model.executable = compileModel(
+      config, settings, modelMetadata(config, source, model.tokenizer.get()), weights.data());
+  model.info =
+      infoOf(config, model.tokenizer.get(), nameOf(path), parameterCount(*model.executable));
   return model;
 }
 
-std::map<std::string, std::string> modelMetadata(const ModelConfig &config, const ModelSource &source,
-                                                 const Tokenizer *tokenizer) {
+std::map<std::string, std::string>
+modelMetadata(const ModelConfig &config, const ModelSource &source, const Tokenizer *tokenizer) {
   std::map<std::string, std::string> metadata = {
       {"spec", canonicalSpec(config)},
       {"config.json", huggingFaceConfig(config)},

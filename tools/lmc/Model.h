@@ -29,10 +29,10 @@ struct CompileSettings {
 
 /// Where a model's parts lie.
 struct ModelSource {
-  std::filesystem::path path;   ///< as given
-  std::filesystem::path config; ///< config.json or the spec
+  std::filesystem::path path;    ///< as given
+  std::filesystem::path config;  ///< config.json or the spec
   std::filesystem::path weights; ///< folder or safetensors file; empty: none
-  bool isExecutable = false;    ///< an .lmx
+  bool isExecutable = false;     ///< an .lmx
 };
 /// Throws Error where the path is no model.
 ModelSource findModel(const std::filesystem::path &path);
@@ -67,8 +67,8 @@ private:
 };
 
 /// What an executable carries along: spec, config.json, tokenizer, where it came from.
-std::map<std::string, std::string> modelMetadata(const ModelConfig &config, const ModelSource &source,
-                                                 const Tokenizer *tokenizer);
+std::map<std::string, std::string>
+modelMetadata(const ModelConfig &config, const ModelSource &source, const Tokenizer *tokenizer);
 
 /// A model that is ready for inference.
 struct LoadedModel {

@@ -45,7 +45,8 @@ std::vector<float> runCompiled(const Options &o, const LoadedModel &model, int t
 std::vector<float> runReference(const Options &o, ModelInfo &info) {
   ModelSource source = findModel(o.model);
   if (source.isExecutable)
-    fail("'{}': --reference needs a model folder; an executable holds kernels, not the graph", o.model);
+    fail("'{}': --reference needs a model folder; an executable holds kernels, not the graph",
+         o.model);
   ModelConfig config = readModelConfig(source.config);
   info.vocab = config.vocab;
   info.context = config.context;
@@ -98,10 +99,15 @@ int run(Options &o, const CommonOptions &common) {
   auto last = std::span(logits).last(info.vocab);
   auto best = std::ranges::max_element(last) - last.begin();
   if (common.json)
-    fmt::print("{}\n", nlohmann::ordered_json{{"tokens", rows}, {"vocab", info.vocab}, {"argmax", best}, {"logit", last[best]}, {"output", o.output}}.dump());
+    fmt::print("{}\n", nlohmann::ordered_json{{"tokens", rows},
+                                              {"vocab", info.vocab},
+                                              {"argmax", best},
+                                              {"logit", last[best]},
+                                              {"output", o.output}}
+                           .dump());
   else
-    fmt::print("logits [{}, {}]{}; after the last token the most likely id is {} (logit {})\n", rows,
-               info.vocab, o.output.empty() ? "" : " -> " + o.output, best, last[best]);
+    fmt::print("logits [{}, {}]{}; after the last token the most likely id is {} (logit {})\n",
+               rows, info.vocab, o.output.empty() ? "" : " -> " + o.output, best, last[best]);
   return 0;
 }
 
@@ -110,9 +116,12 @@ int run(Options &o, const CommonOptions &common) {
 Command addRun(CLI::App &app, CommonOptions &common) {
   auto o = std::make_shared<Options>();
   app.add_option("MODEL", o->model, "Model folder, checkpoint or .lmx")->required();
-  app.add_option("--tokens", o->tokens, "Token ids, separated by commas")->required()->delimiter(',');
+  app.add_option("--tokens", o->tokens, "Token ids, separated by commas")
+      ->required()
+      ->delimiter(',');
   app.add_option("--output", o->output, "Write float32 logits [tokens, vocab] to this .npy file");
-  app.add_flag("--reference", o->reference, "Use the reference evaluator (float64, slow) instead of kernels");
+  app.add_flag("--reference", o->reference,
+               "Use the reference evaluator (float64, slow) instead of kernels");
   addCommon(app, common, true);
   addCompileFlags(app, o->settings);
   return [o, &common] { return run(*o, common); };

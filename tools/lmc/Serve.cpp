@@ -23,7 +23,8 @@ int run(Options &o, const CommonOptions &common) {
   o.settings.programs.training = false;
   LoadedModel model = loadModel(o.model, o.settings);
   if (o.plan) {
-    printLedger(memoryLedger(*model.executable, resolveThreads(common.threads), o.slots), common.json);
+    printLedger(memoryLedger(*model.executable, resolveThreads(common.threads), o.slots),
+                common.json);
     return 0;
   }
   const Tokenizer &tokenizer = requireTokenizer(model);
@@ -37,11 +38,18 @@ int run(Options &o, const CommonOptions &common) {
 Command addServe(CLI::App &app, CommonOptions &common) {
   auto o = std::make_shared<Options>();
   app.add_option("MODEL", o->model, "Model folder, checkpoint or .lmx")->required();
-  app.add_option("--grpc", o->serve.grpc, "host:port or unix:PATH (default 127.0.0.1:50051 where no address is given)");
-  app.add_option("--http", o->serve.http, "host:port (default 127.0.0.1:8080 where no address is given)");
+  app.add_option("--grpc", o->serve.grpc,
+                 "host:port or unix:PATH (default 127.0.0.1:50051 where no address is given)");
+  app.add_option("--http", o->serve.http,
+                 "host:port (default 127.0.0.1:8080 where no address is given)");
   app.add_option("--metrics", o->serve.metrics, "host:port for /metrics alone");
-  app.add_option("--slots", o->slots, "Sequences that are generated side by side")->check(CLI::Range(1, 1024))->capture_default_str();
-  app.add_option("--queue", o->serve.scheduler.queueBound, "Requests that may wait; one more is refused")->check(CLI::Range(0, 1000000))->capture_default_str();
+  app.add_option("--slots", o->slots, "Sequences that are generated side by side")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  app.add_option("--queue", o->serve.scheduler.queueBound,
+                 "Requests that may wait; one more is refused")
+      ->check(CLI::Range(0, 1000000))
+      ->capture_default_str();
   app.add_flag("--plan", o->plan, "Print the memory ledger and exit");
   addCommon(app, common, true);
   addCompileFlags(app, o->settings);

@@ -28,7 +28,8 @@ std::shared_ptr<const Tokenizer> tokenizerOf(const std::string &model) {
     const auto &metadata = executable->message().metadata();
     if (!metadata.contains("tokenizer.json"))
       fail("'{}' has no tokenizer", model);
-    std::string config = metadata.contains("tokenizer_config.json") ? metadata.at("tokenizer_config.json") : "";
+    std::string config =
+        metadata.contains("tokenizer_config.json") ? metadata.at("tokenizer_config.json") : "";
     return parseTokenizer(metadata.at("tokenizer.json"), config, model);
   }
   return loadTokenizer(source.weights.empty() ? model : source.weights.string());

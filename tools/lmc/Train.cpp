@@ -39,7 +39,8 @@ std::shared_ptr<const Tokenizer> savedTokenizer(const TrainConfig &config) {
   if (!std::getline(stream, name))
     return nullptr;
   std::filesystem::path folder = config.checkpoint.directory / name;
-  return std::filesystem::exists(folder / "tokenizer.json") ? loadTokenizer(folder.string()) : nullptr;
+  return std::filesystem::exists(folder / "tokenizer.json") ? loadTokenizer(folder.string())
+                                                            : nullptr;
 }
 
 std::shared_ptr<const Tokenizer> tokenizerOf(const TrainConfig &config, bool resume) {
@@ -58,7 +59,8 @@ std::shared_ptr<const Tokenizer> tokenizerOf(const TrainConfig &config, bool res
     if (resume)
       if (auto saved = savedTokenizer(config))
         return saved;
-    return trainBpe(readTexts(config.data.train), static_cast<int32_t>(config.tokenizer.trainVocab));
+    return trainBpe(readTexts(config.data.train),
+                    static_cast<int32_t>(config.tokenizer.trainVocab));
   }
   return nullptr;
 }
@@ -72,10 +74,18 @@ OptimizerUpdateOptions optimizerOf(const TrainConfig &config) {
   o.weightDecay = config.optimizer.weightDecay;
   o.gradClip = config.optimizer.gradClip;
   switch (config.schedule.kind) {
-  case ScheduleKind::Cosine: o.schedule = "cosine"; break;
-  case ScheduleKind::Linear: o.schedule = "linear"; break;
-  case ScheduleKind::Constant: o.schedule = "constant"; break;
-  case ScheduleKind::Wsd: o.schedule = "wsd"; break;
+  case ScheduleKind::Cosine:
+    o.schedule = "cosine";
+    break;
+  case ScheduleKind::Linear:
+    o.schedule = "linear";
+    break;
+  case ScheduleKind::Constant:
+    o.schedule = "constant";
+    break;
+  case ScheduleKind::Wsd:
+    o.schedule = "wsd";
+    break;
   }
   o.warmupSteps = config.schedule.warmupSteps;
   o.minLr = config.schedule.minimum;
@@ -91,7 +101,8 @@ void initialise(SessionModel &model, const TrainConfig &config, const ModelConfi
   ProgramOptions options;
   options.length = 1;
   options.inference = false;
-  std::vector<ParameterSpec> parameters = parametersOf(*buildPrograms(context, modelConfig, options));
+  std::vector<ParameterSpec> parameters =
+      parametersOf(*buildPrograms(context, modelConfig, options));
   if (config.initPath.empty()) {
     for (const ParameterSpec &parameter : parameters)
       initialiseParameter(parameter, config.seed, model.state(parameter.name));
@@ -117,7 +128,8 @@ int run(Options &o, const CommonOptions &common) {
     o.overrides.push_back(fmt::format("steps={}", o.steps));
   TrainConfig config = loadTrainConfig(o.config, o.overrides);
   if (config.target == TargetChoice::Cuda)
-    fail("{}: target: cuda is not available in this build; use cpu or auto", config.sourcePath.string());
+    fail("{}: target: cuda is not available in this build; use cpu or auto",
+         config.sourcePath.string());
   if (config.precision == Precision::Bf16)
     fail("{}: precision: bf16 is not available in this build; use f32", config.sourcePath.string());
   ModelConfig modelConfig = modelOf(config);
@@ -125,7 +137,8 @@ int run(Options &o, const CommonOptions &common) {
   if (!o.plan)
     tokenizer = tokenizerOf(config, o.resume);
   if (tokenizer && tokenizer->vocabSize() > modelConfig.vocab)
-    fail("{}: the tokenizer has {} tokens, the model's vocabulary {}; give the model at least as many",
+    fail("{}: the tokenizer has {} tokens, the model's vocabulary {}; give the model at least as "
+         "many",
          config.sourcePath.string(), tokenizer->vocabSize(), modelConfig.vocab);
 
   o.settings.codegen.mode = "train";
@@ -147,21 +160,27 @@ int run(Options &o, const CommonOptions &common) {
   DataFileOptions files;
   files.tokenizer = tokenizer.get();
   files.vocab = modelConfig.vocab;
-  BatchLoader data(BatchSource(openDataFile(config.data.train, files), config.trainBatches(modelConfig.vocab)));
+  BatchLoader data(
+      BatchSource(openDataFile(config.data.train, files), config.trainBatches(modelConfig.vocab)));
   std::optional<BatchSource> validation;
   if (!config.data.val.empty())
-    validation.emplace(openDataFile(config.data.val, files), config.validationBatches(modelConfig.vocab));
+    validation.emplace(openDataFile(config.data.val, files),
+                       config.validationBatches(modelConfig.vocab));
 
   TrainHooks hooks;
   hooks.resume = o.resume;
   if (!common.json)
     hooks.progress = ProgressOutput::of(std::cout, STDOUT_FILENO);
-  TrainInputs inputs{model, data, validation ? &*validation : nullptr, huggingFaceConfig(modelConfig),
+  TrainInputs inputs{model,
+                     data,
+                     validation ? &*validation : nullptr,
+                     huggingFaceConfig(modelConfig),
                      tokenizer ? tokenizer->serialize() : std::string(),
                      tokenizer ? tokenizer->serializeConfig() : std::string()};
   TrainResult result = train(config, inputs, hooks);
   if (common.json) {
-    nlohmann::ordered_json json = {{"step", result.step}, {"tokens", result.tokens}, {"seconds", result.seconds}};
+    nlohmann::ordered_json json = {
+        {"step", result.step}, {"tokens", result.tokens}, {"seconds", result.seconds}};
     if (result.loss)
       json["loss"] = *result.loss;
     if (result.valLoss)
@@ -180,8 +199,10 @@ int run(Options &o, const CommonOptions &common) {
 Command addTrain(CLI::App &app, CommonOptions &common) {
   auto o = std::make_shared<Options>();
   app.add_option("CONFIG", o->config, "Train config (YAML)");
-  app.add_option("--set", o->overrides, "key=value over the config, dotted: --set optimizer.lr=1e-3 (repeatable)");
-  app.add_option("--steps", o->steps, "Number of steps over the config's")->check(CLI::PositiveNumber);
+  app.add_option("--set", o->overrides,
+                 "key=value over the config, dotted: --set optimizer.lr=1e-3 (repeatable)");
+  app.add_option("--steps", o->steps, "Number of steps over the config's")
+      ->check(CLI::PositiveNumber);
   app.add_flag("--resume", o->resume, "Go on from the latest checkpoint, to the bit");
   app.add_flag("--plan", o->plan, "Print the memory ledger and exit");
   app.add_flag("--help-config", o->helpConfig, "Print every key of the config with its default");

@@ -12,16 +12,21 @@
 namespace lmc {
 
 void addCommon(CLI::App &command, CommonOptions &common, bool json) {
-  command.add_option("--threads", common.threads, "Worker threads; results do not depend on it (default: all cores)")
+  command
+      .add_option("--threads", common.threads,
+                  "Worker threads; results do not depend on it (default: all cores)")
       ->check(CLI::Range(1, 1024));
   if (json)
     command.add_flag("--json", common.json, "Print the result as JSON");
 }
 
 void addCompileFlags(CLI::App &command, CompileSettings &settings) {
-  command.add_flag("--time-passes", settings.timePasses, "Print the time of each phase and how many kernels were compiled");
-  command.add_option("--dump", settings.pipeline.dumpFolder, "Write the program after each phase into this folder");
-  command.add_flag("!--no-cache", settings.codegen.useCache, "Neither read nor write the kernel cache");
+  command.add_flag("--time-passes", settings.timePasses,
+                   "Print the time of each phase and how many kernels were compiled");
+  command.add_option("--dump", settings.pipeline.dumpFolder,
+                     "Write the program after each phase into this folder");
+  command.add_flag("!--no-cache", settings.codegen.useCache,
+                   "Neither read nor write the kernel cache");
 }
 
 void printLedger(const std::vector<LedgerRow> &rows, bool json) {
@@ -31,7 +36,8 @@ void printLedger(const std::vector<LedgerRow> &rows, bool json) {
   if (json) {
     nlohmann::ordered_json result;
     for (const LedgerRow &row : rows)
-      result["rows"].push_back({{"category", row.category}, {"bytes", row.bytes}, {"count", row.count}});
+      result["rows"].push_back(
+          {{"category", row.category}, {"bytes", row.bytes}, {"count", row.count}});
     result["arena_bytes"] = arena;
     result["mapped_bytes"] = mapped;
     fmt::print("{}\n", result.dump(2));
@@ -41,7 +47,8 @@ void printLedger(const std::vector<LedgerRow> &rows, bool json) {
   for (const LedgerRow &row : rows)
     if (row.bytes)
       fmt::print("{:<18} {:>10} {:>16}\n", row.category, row.count, row.bytes);
-  fmt::print("{:<18} {:>10} {:>16}  ({:.1f} MiB)\n", "arena", "", arena, static_cast<double>(arena) / (1 << 20));
+  fmt::print("{:<18} {:>10} {:>16}  ({:.1f} MiB)\n", "arena", "", arena,
+             static_cast<double>(arena) / (1 << 20));
 }
 
 } // namespace lmc
@@ -51,10 +58,13 @@ int main(int argc, char **argv) {
   CLI::App app("lmc compiles, trains and serves language models", "lmc");
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("lmc 0.1.0"));
-  app.add_flag_callback("--help-env", [&] {
-    fmt::print("{}", knobs::table());
-    throw CLI::Success();
-  }, "Print the environment variables that lmc reads");
+  app.add_flag_callback(
+      "--help-env",
+      [&] {
+        fmt::print("{}", knobs::table());
+        throw CLI::Success();
+      },
+      "Print the environment variables that lmc reads");
   CommonOptions common;
   std::vector<std::pair<CLI::App *, Command>> commands;
   auto add = [&](const char *name, const char *what, Command (*make)(CLI::App &, CommonOptions &)) {

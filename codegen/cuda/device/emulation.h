@@ -61,9 +61,7 @@ struct Launch {
 };
 inline Launch launch;
 
-inline unsigned linear() {
-  return static_cast<unsigned>(launch.running - launch.threads.data());
-}
+inline unsigned linear() { return static_cast<unsigned>(launch.running - launch.threads.data()); }
 
 /// Back to the scheduler until the state is Ready again.
 inline void wait(State state) {
@@ -205,9 +203,7 @@ template <typename T> T exchange(unsigned mask, T value, unsigned from, int rule
 #define blockDim (lmc::emulation::launch.blockDim)
 #define gridDim (lmc::emulation::launch.gridDim)
 
-inline void __syncthreads() {
-  lmc::emulation::wait(lmc::emulation::State::AtBlockBarrier);
-}
+inline void __syncthreads() { lmc::emulation::wait(lmc::emulation::State::AtBlockBarrier); }
 
 inline void __syncwarp() {
   lmc::emulation::launch.running->partnerRule = -1;
@@ -224,15 +220,9 @@ template <typename To, typename From> To lmcBitCast(From from) {
   std::memcpy(&to, &from, sizeof(to));
   return to;
 }
-inline unsigned __float_as_uint(float x) {
-  return lmcBitCast<unsigned>(x);
-}
-inline float __uint_as_float(unsigned bits) {
-  return lmcBitCast<float>(bits);
-}
-inline double __longlong_as_double(long long bits) {
-  return lmcBitCast<double>(bits);
-}
+inline unsigned __float_as_uint(float x) { return lmcBitCast<unsigned>(x); }
+inline float __uint_as_float(unsigned bits) { return lmcBitCast<float>(bits); }
+inline double __longlong_as_double(long long bits) { return lmcBitCast<double>(bits); }
 
 /// NAME_emulated(grid, block, seed, parameters), for a kernel of the text above it.
 #define LMC_EMULATE(NAME)                                                                          \

@@ -20,13 +20,9 @@ using Values = std::vector<Value>;
 using G = lm::GraphBuilder;
 using In = ArrayRef<Value>;
 
-lm::Shape likeShape(Value v) {
-  return lm::shapeOf(v);
-}
+lm::Shape likeShape(Value v) { return lm::shapeOf(v); }
 
-FloatAttr f64(G &g, double value) {
-  return g.b.getF64FloatAttr(value);
-}
+FloatAttr f64(G &g, double value) { return g.b.getF64FloatAttr(value); }
 
 void addMaps(std::vector<FamilyCase> &cases) {
   cases.push_back(
@@ -494,9 +490,7 @@ protected:
   }
 };
 
-TEST_P(Family, MatchesTheEvaluator) {
-  check(false, "host");
-}
+TEST_P(Family, MatchesTheEvaluator) { check(false, "host"); }
 
 TEST_P(Family, GradientsMatchTheEvaluator) {
   if (GetParam().gradients)

@@ -63,9 +63,7 @@ void checkStep(const ModelConfig &config) {
   checkKernels(context, *module, {{}}, {arguments}, {.tolerance = 2e-5});
 }
 
-TEST(ModelStep, Gpt2) {
-  checkStep(gpt2());
-}
+TEST(ModelStep, Gpt2) { checkStep(gpt2()); }
 
 TEST(ModelStep, Gpt2WithoutBiasesUntied) {
   ModelConfig config = gpt2();
@@ -75,9 +73,7 @@ TEST(ModelStep, Gpt2WithoutBiasesUntied) {
   checkStep(config);
 }
 
-TEST(ModelStep, Llama) {
-  checkStep(llama());
-}
+TEST(ModelStep, Llama) { checkStep(llama()); }
 
 TEST(ModelStep, LlamaTied) {
   ModelConfig config = llama();

@@ -310,17 +310,11 @@ void forEachCase(std::span<const Case> cases, void (*check)(const Case &, const 
         check(cases[i], all[machine]);
 }
 
-TEST(AttentionTest, Forward) {
-  forEachCase(together, checkForward);
-}
+TEST(AttentionTest, Forward) { forEachCase(together, checkForward); }
 
-TEST(AttentionTest, ForwardOverACache) {
-  forEachCase(overCache, checkForward);
-}
+TEST(AttentionTest, ForwardOverACache) { forEachCase(overCache, checkForward); }
 
-TEST(AttentionTest, Adjoints) {
-  forEachCase(std::span(together).subspan(3), checkAdjoints);
-}
+TEST(AttentionTest, Adjoints) { forEachCase(std::span(together).subspan(3), checkAdjoints); }
 
 // exp of these scores overflows without the running maximum.
 TEST(AttentionTest, LargeScores) {

@@ -28,9 +28,7 @@ struct Function {
   double largest = HUGE_VAL;
 };
 
-template <typename Op> Value makeOp(Emit &e, Value x) {
-  return e.builder().create<Op>(e.loc(), x);
-}
+template <typename Op> Value makeOp(Emit &e, Value x) { return e.builder().create<Op>(e.loc(), x); }
 
 const Function functions[] = {
     {"exp", std::exp, makeOp<mlir::math::ExpOp>, 1.2, 0x1p-126},
@@ -112,8 +110,7 @@ TEST(VectorMathTest, ErrorsAreWithinTheBoundsAndWidthsAgree) {
       std::vector<float> first(n), ys(n);
       for (unsigned width : {1, 8, 16}) {
         void *buffers[] = {xs.data(), (width == 1 ? first : ys).data()};
-        auto kernel =
-            reinterpret_cast<KernelFunction>(code.find(f.name + std::to_string(width)));
+        auto kernel = reinterpret_cast<KernelFunction>(code.find(f.name + std::to_string(width)));
         kernel(buffers, nullptr, 0, n, nullptr);
         if (width > 1) {
           for (int64_t i = 0; i < n; ++i)

@@ -140,9 +140,7 @@ bool isFound(const std::string &library) {
   return false;
 }
 
-TEST(Emulation, FindsAMissingBarrier) {
-  EXPECT_TRUE(isFound(planted("__syncthreads();", "")));
-}
+TEST(Emulation, FindsAMissingBarrier) { EXPECT_TRUE(isFound(planted("__syncthreads();", ""))); }
 
 TEST(Emulation, FindsAWrongShuffleOffset) {
   EXPECT_TRUE(isFound(planted("int offset = kWarp / 2;", "int offset = kWarp / 4;")));

@@ -15,9 +15,7 @@ using namespace mlir;
 namespace lmc::test {
 namespace {
 
-size_t bytesOf(Type element) {
-  return std::max(8u, element.getIntOrFloatBitWidth()) / 8;
-}
+size_t bytesOf(Type element) { return std::max(8u, element.getIntOrFloatBitWidth()) / 8; }
 
 template <typename T> void put(char *to, const lm::Tensor &from) {
   for (int64_t i = 0; i < from.size(); ++i) {

@@ -11,9 +11,7 @@
 
 namespace lmc {
 
-static Batch numbered(int64_t position) {
-  return {{int32_t(position)}, {}, position};
-}
+static Batch numbered(int64_t position) { return {{int32_t(position)}, {}, position}; }
 
 TEST(BatchLoader, givesWhatReadingGives) {
   DataFolder folder;

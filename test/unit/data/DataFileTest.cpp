@@ -11,9 +11,7 @@ namespace lmc {
 using Ids = std::vector<int32_t>;
 using testing::HasSubstr;
 
-static Ids ascii(const std::string &text) {
-  return Ids(text.begin(), text.end());
-}
+static Ids ascii(const std::string &text) { return Ids(text.begin(), text.end()); }
 
 /// Small BPE with an end-of-text token (id 0).
 static std::unique_ptr<Tokenizer> smallBpe() {

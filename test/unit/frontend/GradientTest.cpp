@@ -50,9 +50,7 @@ void compareLanguageModel(const ModelConfig &config) {
   compareGradients(model, {drawIds({2, 5}, 0, config.vocab), drawIds({2, 5}, 1, config.vocab)});
 }
 
-TEST(Gradient, Gpt2) {
-  compareLanguageModel(oddGpt2());
-}
+TEST(Gradient, Gpt2) { compareLanguageModel(oddGpt2()); }
 
 TEST(Gradient, Gpt2WithoutBiasesAndUntied) {
   ModelConfig config = oddGpt2();
@@ -62,9 +60,7 @@ TEST(Gradient, Gpt2WithoutBiasesAndUntied) {
   compareLanguageModel(config);
 }
 
-TEST(Gradient, Llama) {
-  compareLanguageModel(oddLlama());
-}
+TEST(Gradient, Llama) { compareLanguageModel(oddLlama()); }
 
 TEST(Gradient, LlamaTied) {
   ModelConfig config = oddLlama();

@@ -51,12 +51,8 @@ void comparePrefillAndDecode(const ModelConfig &config) {
     step("decode", 1, 0);
 }
 
-TEST(Programs, Gpt2PrefillAndDecode) {
-  comparePrefillAndDecode(oddGpt2());
-}
-TEST(Programs, LlamaPrefillAndDecode) {
-  comparePrefillAndDecode(oddLlama());
-}
+TEST(Programs, Gpt2PrefillAndDecode) { comparePrefillAndDecode(oddGpt2()); }
+TEST(Programs, LlamaPrefillAndDecode) { comparePrefillAndDecode(oddLlama()); }
 
 /// "name:role" of arguments after the parameters.
 std::vector<std::string> arguments(mlir::func::FuncOp function) {

@@ -17,9 +17,7 @@ using testing::HasSubstr;
 
 namespace {
 
-float input(int64_t i) {
-  return 0.5f * float(i) - 3.0f;
-}
+float input(int64_t i) { return 0.5f * float(i) - 3.0f; }
 
 void writeInput(Session &session) {
   std::span<float> x = session.f32("x");

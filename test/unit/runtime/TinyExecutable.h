@@ -21,9 +21,7 @@ std::vector<std::byte> tinyData();
 std::shared_ptr<const Executable> tinyExecutable();
 
 /// w[i] of the stored weight.
-inline float tinyWeight(int64_t i) {
-  return 1.0f + 0.25f * float(i % 5);
-}
+inline float tinyWeight(int64_t i) { return 1.0f + 0.25f * float(i % 5); }
 
 /// A fresh folder that is removed with the object.
 class Folder {

@@ -24,21 +24,11 @@ struct Corruption {
   const char *error; // part of what must be said
 };
 
-auto &program(Message &m) {
-  return *m.mutable_programs(0);
-}
-auto &buffer(Message &m, int i) {
-  return *program(m).mutable_buffers(i);
-}
-auto &launch(Message &m, int i) {
-  return *program(m).mutable_launches(i);
-}
-auto &factor(Message &m) {
-  return *launch(m, 0).mutable_items()->mutable_factors(0);
-}
-auto &tensor(Message &m, int i) {
-  return *m.mutable_tensors(i);
-}
+auto &program(Message &m) { return *m.mutable_programs(0); }
+auto &buffer(Message &m, int i) { return *program(m).mutable_buffers(i); }
+auto &launch(Message &m, int i) { return *program(m).mutable_launches(i); }
+auto &factor(Message &m) { return *launch(m, 0).mutable_items()->mutable_factors(0); }
+auto &tensor(Message &m, int i) { return *m.mutable_tensors(i); }
 
 // Tensors: 0 x, 1 w (mapped), 2 scale, 3 y, 4 total, 5 cache.
 // Buffers: 0 x, 1 w, 2 product (transient), 3 scale, 4 cache, 5 y, 6 total.

@@ -78,9 +78,7 @@ TEST_F(Request, RefusesInvalidInput) {
       {[](auto &r) { r.prompt.reset(); }, "the request has no prompt"},
       {[](auto &r) { r.tokenIds = {{1}}; }, "prompt and token_ids exclude each other"},
       {[](auto &r) { r.prompt.reset(), r.tokenIds.emplace(); }, "the prompt is empty"},
-      {[](auto &r) {
-         r.prompt.reset(), r.tokenIds = {{1, 258}};
-       },
+      {[](auto &r) { r.prompt.reset(), r.tokenIds = {{1, 258}}; },
        "token id 258 is outside the vocabulary of 258"},
       {[](auto &r) { r.prompt.reset(), r.tokenIds = {{-1}}; }, "token id -1 is outside"},
       {[](auto &r) { r.prompt = "ab\xFFz"; }, "not valid UTF-8 (byte 2)"},

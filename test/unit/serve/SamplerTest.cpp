@@ -16,9 +16,7 @@ namespace {
 using nlohmann::json;
 
 /// What sampler.py made NumPy compute.
-json cases() {
-  return json::parse(std::ifstream("test/data/serve/sampler.json"));
-}
+json cases() { return json::parse(std::ifstream("test/data/serve/sampler.json")); }
 
 std::vector<float> logitsOf(const json &numbers) {
   std::vector<float> logits;

@@ -133,8 +133,8 @@ TEST(Checkpoint, DamageInAnyFileStopsTheRestore) {
       TempFolder folder;
       CheckpointStore store(folder.root, 3);
       ToyModel model = filled(infos), other(infos);
-      fs::path checkpoint =
-          saveCheckpoint(store, model, someState, {"{\"a\": 1}", "{\"b\": 2}", "{}", "steps: 7\n", "/x"});
+      fs::path checkpoint = saveCheckpoint(store, model, someState,
+                                           {"{\"a\": 1}", "{\"b\": 2}", "{}", "steps: 7\n", "/x"});
       fs::path file = checkpoint / name;
       std::string bytes = readFile(file);
       if (damage == std::string("remove")) {
