@@ -8,7 +8,6 @@
 
 #include "llvm/ADT/StringSwitch.h"
 
-#include <chrono>
 #include <cstring>
 #include <set>
 #include <xxhash.h>
@@ -19,10 +18,6 @@ namespace lmc {
 namespace {
 
 namespace proto = lmc::executable;
-
-double secondsSince(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 proto::DType dtypeOf(Type element) {
   if (element.isInteger(1))

@@ -12,7 +12,6 @@
 #include "llvm/Support/raw_ostream.h"
 
 #include <atomic>
-#include <chrono>
 #include <exception>
 #include <map>
 #include <mutex>
@@ -28,10 +27,6 @@ const char *const kCompilerVersion = "lmc 0.1.0 llvm " LLVM_VERSION_STRING " emi
     ;
 
 namespace {
-
-double secondsSince(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 /// The kernel's region without names and places, and what else its code depends on.
 std::string kernelText(plan::KernelOp kernel, const cpu::Symbols &symbols,

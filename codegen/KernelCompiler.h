@@ -5,6 +5,7 @@
 #include "codegen/Compiler.h"
 #include "codegen/cpu/Kernels.h"
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,10 @@ namespace lmc {
 
 /// LLVM's version and the hash of the emitters' sources, as the build found them.
 extern const char *const kCompilerVersion;
+
+inline double secondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
 
 struct CompiledKernel {
   std::string symbol; ///< in the object; the same for kernels with the same text

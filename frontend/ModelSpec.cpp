@@ -1,5 +1,6 @@
 // Model specs in YAML.
 #include "frontend/ModelLimits.h"
+#include "runtime/NearestWord.h"
 
 #include <algorithm>
 #include <array>

@@ -1,5 +1,7 @@
 #include "frontend/SpecFields.h"
 
+#include "runtime/NearestWord.h"
+
 #include "llvm/ADT/StringRef.h"
 
 #include <algorithm>
@@ -7,19 +9,6 @@
 #include <cmath>
 
 namespace lmc {
-
-std::string nearestWord(std::string_view word, std::span<const std::string_view> candidates) {
-  unsigned best = std::max<unsigned>(2, word.size() / 3) + 1;
-  std::string_view nearest;
-  for (std::string_view candidate : candidates) {
-    unsigned distance = llvm::StringRef(word).edit_distance(candidate, true, best);
-    if (distance < best) {
-      best = distance;
-      nearest = candidate;
-    }
-  }
-  return nearest.empty() ? "" : fmt::format(", did you mean '{}'?", nearest);
-}
 
 void SpecFields::add(const std::string &key, Value value) {
   int line = value.line;

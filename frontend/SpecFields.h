@@ -61,7 +61,4 @@ private:
   std::map<std::string, Value, std::less<>> values;
 };
 
-/// ", did you mean 'x'?" for the candidate nearest to a misspelt word, or "" where none is near.
-std::string nearestWord(std::string_view word, std::span<const std::string_view> candidates);
-
 } // namespace lmc

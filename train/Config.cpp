@@ -1,5 +1,6 @@
 #include "train/Config.h"
 
+#include "runtime/NearestWord.h"
 #include "train/ConfigValue.h"
 
 #include <algorithm>
@@ -148,7 +149,7 @@ void readTokenizer(TrainConfig &config, const ConfigValue &value) {
           std::find(known.begin(), known.end(), name) == known.end())
         fail("{}: unknown key '{}' in '{}'{}",
              source.locate(fmt::format("{}.{}", key, name), entry.first), name, key,
-             suggestion(name, known));
+             nearestWord(name, known));
   };
   only("tokenizer", {"train"});
   only("tokenizer.train", {"kind", "vocab"});
@@ -313,7 +314,7 @@ void checkKnown(const ConfigSource &source, const YAML::Node &mapping, const std
       continue;
     if (!section)
       fail("{}: unknown key '{}'{}{}", source.locate(key, entry.first), name,
-           prefix.empty() ? "" : fmt::format(" in '{}'", prefix), suggestion(name, siblings));
+           prefix.empty() ? "" : fmt::format(" in '{}'", prefix), nearestWord(name, siblings));
     if (!entry.second.IsMap())
       fail("{}: {}: expected a mapping, for example {{{}: ...}}", source.locate(key, entry.second),
            key, [&] {

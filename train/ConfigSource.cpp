@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <numeric>
 #include <set>
 #include <sstream>
 #include <vector>
@@ -46,33 +45,7 @@ std::vector<std::string> splitKey(std::string_view key) {
   return parts;
 }
 
-size_t editDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (size_t j = 0; j < b.size(); ++j) {
-      size_t replaced = diagonal + (a[i] != b[j]);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row.back();
-}
-
 } // namespace
-
-std::string suggestion(std::string_view word, std::span<const std::string_view> candidates) {
-  std::string_view best;
-  size_t distance = std::max<size_t>(1, word.size() / 3) + 1;
-  if (word.size() > 64) // nobody's typing slip; and the distance is quadratic
-    return "";
-  for (std::string_view candidate : candidates)
-    if (size_t d = editDistance(word, candidate); d < distance)
-      distance = d, best = candidate;
-  return best.empty() ? "" : fmt::format(", did you mean '{}'?", best);
-}
 
 ConfigSource::ConfigSource(const std::filesystem::path &file,
                            std::span<const std::string> overrides)

@@ -45,7 +45,4 @@ private:
   std::map<std::string, std::string, std::less<>> overridden; // dotted key -> "--set key=value"
 };
 
-/// ", did you mean 'x'?" for the candidate nearest to a misspelt word, or "" where none is near.
-std::string suggestion(std::string_view word, std::span<const std::string_view> candidates);
-
 } // namespace lmc

@@ -7,8 +7,6 @@
 
 #include "llvm/ADT/STLExtras.h"
 
-#include <limits>
-
 using namespace mlir;
 
 namespace lmc::cpu {
@@ -21,12 +19,12 @@ constexpr unsigned kUnroll = 4;
 
 Schedule emitColumn(Expression &x) {
   Emit &e = x.emit;
-  SmallVector<lm::ReduceOp> ops;
+  SmallVector<Reduction> ops;
   for (Operation &op : x.body.without_terminator())
     if (auto reduce = dyn_cast<lm::ReduceOp>(op))
-      ops.push_back(reduce);
-  lm::Shape space = lm::shapeOf(ops.front().getX());
-  size_t reduced = ops.front().getDims().size();
+      ops.emplace_back(reduce);
+  lm::Shape space = lm::shapeOf(ops.front().op.getX());
+  size_t reduced = ops.front().op.getDims().size();
   ArrayRef<lm::Dim> leading = ArrayRef<lm::Dim>(space).take_front(reduced);
   ArrayRef<lm::Dim> kept = ArrayRef<lm::Dim>(space).drop_front(reduced);
   ArrayRef<lm::Dim> outer = kept.drop_back();
@@ -43,14 +41,6 @@ Schedule emitColumn(Expression &x) {
   items.max *= strips;
   schedule.items = itemsOf(items);
   schedule.flops = x.body.getOperations().size() * x.product(space).max;
-
-  auto neutral = [&](lm::ReduceOp op) {
-    double value = op.getKind() == "sum" ? 0 : -std::numeric_limits<double>::infinity();
-    return e.constant(Emit::computeType(lm::elementOf(op.getX())), value, width);
-  };
-  auto combine = [&](lm::ReduceOp op, Value a, Value b) {
-    return op.getKind() == "sum" ? e.addf(a, b) : e.maxf(a, b);
-  };
 
   e.loop(e.begin(), e.end(), 1, [&](Value item) {
     Value first = e.mul(e.rem(item, e.i64(strips)), strip);
@@ -76,29 +66,29 @@ Schedule emitColumn(Expression &x) {
         index.at.push_back(first);
         index.lane = static_cast<int>(index.at.size()) - 1;
         index.lanes = Lanes(width);
-        for (lm::ReduceOp op : ops)
-          x.hoistUniform(op.getX(), index);
+        for (Reduction &r : ops)
+          x.hoistUniform(r.op.getX(), index);
         Emit::Values elements;
-        for (lm::ReduceOp op : ops)
+        for (Reduction &r : ops)
           for (unsigned u = 0; u < unroll; ++u) {
             index.at.back() = starts[u];
             index.lanes = lanes[u];
-            elements.push_back(x.evaluateLanes(op.getX(), index));
+            elements.push_back(x.evaluateLanes(r.op.getX(), index));
           }
         return elements;
       }
       Emit::Values inits;
-      for (lm::ReduceOp op : ops)
-        inits.append(unroll, neutral(op));
+      for (Reduction &r : ops)
+        inits.append(unroll, r.neutral(e, width));
       Value extent = x.extent(leading[dim]).emit(e);
       return e.loopCarried(e.i64(0), extent, e.i64(1), inits, [&](Value i, ValueRange carried) {
         Expression::Scope scope(x);
         SmallVector<Value, 4> deeper = at;
         deeper.push_back(i);
         Emit::Values more = sumOver(dim + 1, deeper), next;
-        for (auto [k, op] : llvm::enumerate(ops))
+        for (auto [k, r] : llvm::enumerate(ops))
           for (unsigned u = 0; u < unroll; ++u)
-            next.push_back(combine(op, carried[k * unroll + u], more[k * unroll + u]));
+            next.push_back(r.combine(e, carried[k * unroll + u], more[k * unroll + u]));
         return next;
       });
     };
@@ -106,8 +96,8 @@ Schedule emitColumn(Expression &x) {
     Expression::Scope scope(x);
     for (unsigned u = 0; u < unroll; ++u) {
       Expression::Scope strip(x);
-      for (auto [k, op] : llvm::enumerate(ops))
-        x.define(op.getY(), sums[k * unroll + u]);
+      for (auto [k, r] : llvm::enumerate(ops))
+        x.define(r.op.getY(), sums[k * unroll + u]);
       Index index;
       index.at = outerAt;
       index.at.push_back(starts[u]);

@@ -65,42 +65,18 @@ Value Expression::evaluateLanes(Value value, const Index &index) {
   return elements;
 }
 
-/// The operand's index where `op` only moves elements.
-std::optional<Index> Expression::viewIndex(Operation *op, const Index &index, Emit &emit) {
-  Index inner = index;
-  if (auto broadcast = dyn_cast<lm::BroadcastOp>(op)) {
-    inner.at.clear();
-    inner.lane = -1;
-    lm::Shape from = lm::shapeOf(broadcast.getX()), to = lm::shapeOf(broadcast.getY());
-    for (auto [i, dim] : llvm::enumerate(broadcast.getDims())) {
-      bool repeated = from[i] != to[dim];
-      inner.at.push_back(repeated ? emit.i64(0) : index.at[dim]);
-      if (!repeated && dim == index.lane)
-        inner.lane = static_cast<int>(i);
-    }
-    if (inner.lane < 0)
-      inner.lanes = Lanes();
+std::optional<Index> Expression::viewIndex(Operation *op, const Index &index) {
+  std::optional<Index> inner = lmc::viewIndex(
+      op, index, [&] { return emit.i64(0); },
+      [&](Value at, int64_t more) { return emit.add(at, more); });
+  if (!inner)
     return inner;
-  }
-  if (auto slice = dyn_cast<lm::SliceOp>(op)) {
-    int64_t start = slice.getStart();
-    inner.at[slice.getDim()] = emit.add(index.at[slice.getDim()], start);
-    if (static_cast<int64_t>(slice.getDim()) == index.lane) {
-      inner.low += start;
-      if (inner.high != INT64_MAX)
-        inner.high += start;
-    }
-    return inner;
-  }
-  if (auto transpose = dyn_cast<lm::TransposeOp>(op)) {
-    for (auto [to, from] : llvm::enumerate(transpose.getPermutation())) {
-      inner.at[from] = index.at[to];
-      if (static_cast<int>(to) == index.lane)
-        inner.lane = static_cast<int>(from);
-    }
-    return inner;
-  }
-  return std::nullopt;
+  if (inner->lane < 0)
+    inner->lanes = Lanes();
+  if (auto slice = dyn_cast<lm::SliceOp>(op);
+      slice && static_cast<int64_t>(slice.getDim()) == index.lane)
+    inner->shiftBounds(slice.getStart());
+  return inner;
 }
 
 Value Expression::compute(Value value, const Index &index) {
@@ -108,7 +84,7 @@ Value Expression::compute(Value value, const Index &index) {
     return loadFrom(emit.buffer(argument.getArgNumber()), cast<RankedTensorType>(value.getType()),
                     index);
   Operation *op = value.getDefiningOp();
-  if (std::optional<Index> inner = viewIndex(op, index, emit))
+  if (std::optional<Index> inner = viewIndex(op, index))
     return evaluate(op->getOperand(0), *inner);
   return llvm::TypeSwitch<Operation *, Value>(op)
       .Case([&](lm::ConstantOp o) { return constant(o, index); })
@@ -191,11 +167,8 @@ Value Expression::concat(lm::ConcatOp op, const Index &index) {
   auto operandAt = [&](size_t i) {
     Index inner = index;
     inner.at[dim] = emit.sub(index.at[dim], emit.i64(starts[i]));
-    if (dim == index.lane) {
-      inner.low -= starts[i];
-      if (inner.high != INT64_MAX)
-        inner.high -= starts[i];
-    }
+    if (dim == index.lane)
+      inner.shiftBounds(-starts[i]);
     return evaluateLanes(op.getXs()[i], inner);
   };
   size_t last = op.getXs().size() - 1;
@@ -243,9 +216,7 @@ Value Expression::concatLaneByLane(lm::ConcatOp op, ArrayRef<int64_t> starts, co
     Scope masked(*this); // other readers need other lanes
     Index inner = index;
     inner.at[index.lane] = emit.sub(position, emit.i64(starts[i]));
-    inner.low -= starts[i];
-    if (inner.high != INT64_MAX)
-      inner.high -= starts[i];
+    inner.shiftBounds(-starts[i]);
     inner.lanes.mask = inside;
     Value own = evaluateLanes(x, inner);
     elements = elements ? emit.select(inside, own, elements) : own;
@@ -268,26 +239,10 @@ Value Expression::gather(lm::GatherOp op, const Index &index) {
 }
 
 void Expression::hoistUniform(Value value, const Index &index) {
-  llvm::DenseSet<Value> seen;
-  std::function<void(Value, const Index &)> visit = [&](Value v, const Index &at) {
-    if (!seen.insert(v).second || lookup(v, at))
-      return;
-    if (at.lane < 0) {
-      evaluate(v, at);
-      return;
-    }
-    Operation *op = v.getDefiningOp();
-    if (!op || isa<lm::ConstantOp, lm::IotaOp, lm::ReduceOp>(op))
-      return;
-    if (std::optional<Index> inner = viewIndex(op, at, emit)) {
-      visit(op->getOperand(0), *inner);
-      return;
-    }
-    if (isa<lm::PointwiseOp>(op))
-      for (Value operand : op->getOperands())
-        visit(operand, at);
-  };
-  visit(value, index);
+  forEachUniform(
+      value, index, [&](Value v, const Index &at) { return static_cast<bool>(lookup(v, at)); },
+      [&](Operation *op, const Index &at) { return viewIndex(op, at); },
+      [&](Value v, const Index &at) { evaluate(v, at); });
 }
 
 void Expression::store(unsigned output, Value elements, const Index &index) {

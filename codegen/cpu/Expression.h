@@ -3,6 +3,7 @@
 // (Loops.h), product epilogues and reductions ask it for the elements they store.
 #pragma once
 
+#include "codegen/KernelBody.h"
 #include "codegen/cpu/Emit.h"
 #include "codegen/cpu/Matmul.h"
 #include "ir/Dialect.h"
@@ -26,6 +27,12 @@ struct Index {
   int lane = -1;
   Lanes lanes;
   int64_t low = 0, high = INT64_MAX;
+
+  void shiftBounds(int64_t by) {
+    low += by;
+    if (high != INT64_MAX)
+      high += by;
+  }
 };
 
 class Expression {
@@ -91,7 +98,7 @@ private:
   mlir::Value concat(lm::ConcatOp op, const Index &index);
   mlir::Value concatLaneByLane(lm::ConcatOp op, llvm::ArrayRef<int64_t> starts, const Index &index);
   mlir::Value gather(lm::GatherOp op, const Index &index);
-  static std::optional<Index> viewIndex(mlir::Operation *op, const Index &index, Emit &emit);
+  std::optional<Index> viewIndex(mlir::Operation *op, const Index &index);
 
   llvm::SmallVector<Known> known;
 };

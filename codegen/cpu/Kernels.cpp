@@ -1,10 +1,41 @@
 #include "codegen/cpu/Kernels.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "llvm/ADT/StringSwitch.h"
+
+#include <cmath>
+#include <limits>
 
 using namespace mlir;
 
 namespace lmc::cpu {
+
+Reduction::Reduction(lm::ReduceOp op)
+    : op(op), isSum(op.getKind() == "sum"), element(Emit::computeType(lm::elementOf(op.getX()))) {}
+
+Value Reduction::neutral(Emit &e, unsigned width) const {
+  if (isSum)
+    return e.constant(element, 0, width);
+  double lowest = isa<FloatType>(element)
+                      ? -std::numeric_limits<double>::infinity()
+                      : -std::ldexp(1.0, static_cast<int>(element.getIntOrFloatBitWidth()) - 1);
+  return e.constant(element, lowest, width);
+}
+
+Value Reduction::combine(Emit &e, Value a, Value b) const {
+  if (isa<FloatType>(element))
+    return isSum ? e.addf(a, b) : e.maxf(a, b);
+  OpBuilder &builder = e.builder();
+  if (isSum)
+    return builder.create<arith::AddIOp>(e.loc(), a, b);
+  return builder.create<arith::MaxSIOp>(e.loc(), a, b);
+}
+
+Value Reduction::total(Emit &e, Value lanes) const {
+  if (Emit::widthOf(lanes) == 1)
+    return lanes;
+  return e.reduce(lanes, [&](Value a, Value b) { return combine(e, a, b); });
+}
 
 SmallVector<ItemFactor> itemsOf(const Extent &extent, int64_t block) {
   SmallVector<ItemFactor> factors;

@@ -28,6 +28,20 @@ Schedule emitCacheAppend(Expression &x); ///< Scatter.cpp
 Schedule emitProduct(Expression &x);     ///< Product.cpp: a matrix product with its epilogue
 Schedule emitAttention(Expression &x);   ///< AttentionKernel.cpp
 
+/// How one reduction of a kernel accumulates: sum or maximum, of floats (a NaN wins a maximum) or
+/// integers (sums wrap around).
+struct Reduction {
+  lm::ReduceOp op;
+  bool isSum;
+  mlir::Type element; ///< accumulated in
+
+  explicit Reduction(lm::ReduceOp op);
+  mlir::Value neutral(Emit &e, unsigned width) const;
+  mlir::Value combine(Emit &e, mlir::Value a, mlir::Value b) const;
+  /// Of all lanes, in an order that the width alone decides.
+  mlir::Value total(Emit &e, mlir::Value lanes) const;
+};
+
 /// Items for a number of rows in blocks: ceil(extent / block), as launch factors.
 llvm::SmallVector<ItemFactor> itemsOf(const Extent &extent, int64_t block = 1);
 

@@ -8,8 +8,6 @@
 
 #include "llvm/ADT/STLExtras.h"
 
-#include <limits>
-
 using namespace mlir;
 
 namespace lmc::cpu {
@@ -22,26 +20,6 @@ constexpr unsigned kAccumulators = 4;
 
 SmallVector<Value> outputsOf(Expression &x) {
   return llvm::to_vector(x.body.getTerminator()->getOperands());
-}
-
-/// Every element is read where it is written, or is one number for all: the space is one long row.
-bool isFlat(Expression &x, const lm::Shape &space) {
-  auto flat = [&](Type type) {
-    lm::Shape shape = lm::shapeOf(type);
-    return shape == space || shape.empty();
-  };
-  for (BlockArgument argument : x.body.getArguments())
-    if (!flat(argument.getType()))
-      return false;
-  for (Operation &op : x.body.without_terminator()) {
-    if (auto constant = dyn_cast<lm::ConstantOp>(op); constant && !constant.getValue().isSplat())
-      return false;
-    bool simple = isa<lm::PointwiseOp, lm::ConstantOp>(op) ||
-                  (isa<lm::BroadcastOp>(op) && lm::shapeOf(op.getOperand(0)).empty());
-    if (!simple || !flat(op.getResult(0).getType()))
-      return false;
-  }
-  return true;
 }
 
 /// Lanes for the widest element type that the kernel computes in.
@@ -97,28 +75,12 @@ void storeRow(Expression &x, ArrayRef<unsigned> outputs, ArrayRef<Value> row, co
   }
 }
 
-/// One reduction's accumulation.
-struct Accumulator {
-  lm::ReduceOp op;
-  bool isSum;
-  Type element;
-
-  explicit Accumulator(lm::ReduceOp op)
-      : op(op), isSum(op.getKind() == "sum"), element(Emit::computeType(lm::elementOf(op.getX()))) {
-  }
-
-  Value neutral(Emit &e, unsigned width) const {
-    return e.constant(element, isSum ? 0 : -std::numeric_limits<double>::infinity(), width);
-  }
-  Value combine(Emit &e, Value a, Value b) const { return isSum ? e.addf(a, b) : e.maxf(a, b); }
-};
-
 /// One pass over a row for reductions that do not depend on each other; defines their results.
 void reduceRow(Expression &x, ArrayRef<lm::ReduceOp> ops, ArrayRef<Value> row,
                const lm::Dim &last) {
   Emit &e = x.emit;
   unsigned width = lanesFor(x);
-  SmallVector<Accumulator> accumulators;
+  SmallVector<Reduction> accumulators;
   for (lm::ReduceOp op : ops)
     accumulators.emplace_back(op);
   Index index;
@@ -130,7 +92,7 @@ void reduceRow(Expression &x, ArrayRef<lm::ReduceOp> ops, ArrayRef<Value> row,
     x.hoistUniform(op.getX(), index);
 
   Value extent = x.extent(last).emit(e);
-  auto elements = [&](Accumulator a, Value at, Lanes lanes) {
+  auto elements = [&](Reduction a, Value at, Lanes lanes) {
     Index here = index;
     here.at.back() = at;
     here.lanes = lanes;
@@ -141,7 +103,7 @@ void reduceRow(Expression &x, ArrayRef<lm::ReduceOp> ops, ArrayRef<Value> row,
   Value mainEnd = e.mul(e.div(extent, e.i64(stride)), stride);
   Value fullEnd = e.mul(e.div(extent, e.i64(width)), width);
   Emit::Values inits;
-  for (const Accumulator &a : accumulators)
+  for (const Reduction &a : accumulators)
     inits.append(kAccumulators, a.neutral(e, width));
   Emit::Values sums =
       e.loopCarried(e.i64(0), mainEnd, e.i64(stride), inits, [&](Value at, ValueRange carried) {
@@ -177,29 +139,8 @@ void reduceRow(Expression &x, ArrayRef<lm::ReduceOp> ops, ArrayRef<Value> row,
     }
   }
   for (auto [a, sum] : llvm::zip_equal(accumulators, single)) {
-    Value total = width == 1 ? sum : (a.isSum ? e.reduceAdd(sum) : e.reduceMax(sum));
-    x.define(a.op.getY(), total);
+    x.define(a.op.getY(), a.total(e, sum));
   }
-}
-
-/// Reductions by how many others they wait for.
-SmallVector<SmallVector<lm::ReduceOp>> reductionLevels(Block &body) {
-  SmallVector<SmallVector<lm::ReduceOp>> levels;
-  llvm::DenseMap<Value, unsigned> depth;
-  for (Operation &op : body.without_terminator()) {
-    unsigned deepest = 0;
-    for (Value operand : op.getOperands())
-      deepest = std::max(deepest, depth.lookup(operand));
-    if (auto reduce = dyn_cast<lm::ReduceOp>(op)) {
-      if (levels.size() <= deepest)
-        levels.resize(deepest + 1);
-      levels[deepest].push_back(reduce);
-      ++deepest;
-    }
-    for (Value result : op.getResults())
-      depth[result] = deepest;
-  }
-  return levels;
 }
 
 uint64_t pointwiseFlops(Expression &x, int64_t elements) {
@@ -227,7 +168,7 @@ Schedule emitMap(Expression &x) {
     });
     return schedule;
   }
-  if (isFlat(x, space)) {
+  if (isFlat(x.body, space)) {
     // Addresses through a flat view: index 0 everywhere but in the last dimension, which may run
     // over.
     schedule.items = itemsOf(elements, kFlatBlock);

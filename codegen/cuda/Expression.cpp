@@ -3,7 +3,6 @@
 #include "codegen/cuda/ScalarPrinter.h"
 #include "runtime/Error.h"
 
-#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -215,32 +214,9 @@ std::string Expression::evaluate(Value value, const Index &index) {
 }
 
 std::optional<Index> Expression::viewIndex(Operation *op, const Index &index) {
-  Index inner = index;
-  if (auto broadcast = dyn_cast<lm::BroadcastOp>(op)) {
-    inner.at.clear();
-    inner.lane = -1;
-    lm::Shape from = lm::shapeOf(broadcast.getX()), to = lm::shapeOf(broadcast.getY());
-    for (auto [i, dim] : llvm::enumerate(broadcast.getDims())) {
-      bool repeated = from[i] != to[dim];
-      inner.at.push_back(repeated ? "0" : index.at[dim]);
-      if (!repeated && dim == index.lane)
-        inner.lane = static_cast<int>(i);
-    }
-    return inner;
-  }
-  if (auto slice = dyn_cast<lm::SliceOp>(op)) {
-    inner.at[slice.getDim()] = add(index.at[slice.getDim()], std::to_string(slice.getStart()));
-    return inner;
-  }
-  if (auto transpose = dyn_cast<lm::TransposeOp>(op)) {
-    for (auto [to, from] : llvm::enumerate(transpose.getPermutation())) {
-      inner.at[from] = index.at[to];
-      if (static_cast<int>(to) == index.lane)
-        inner.lane = static_cast<int>(from);
-    }
-    return inner;
-  }
-  return std::nullopt;
+  return lmc::viewIndex(
+      op, index, [] { return "0"; },
+      [&](const std::string &at, int64_t more) { return add(at, std::to_string(more)); });
 }
 
 std::string Expression::compute(Value value, const Index &index) {
@@ -364,26 +340,10 @@ std::string Expression::gather(lm::GatherOp op, const Index &index) {
 }
 
 void Expression::hoistUniform(Value value, const Index &index) {
-  llvm::DenseSet<Value> seen;
-  std::function<void(Value, const Index &)> visit = [&](Value v, const Index &at) {
-    if (!seen.insert(v).second || known.count(everywhere(v)))
-      return;
-    if (at.lane < 0) {
-      evaluate(v, at);
-      return;
-    }
-    Operation *op = v.getDefiningOp();
-    if (!op || isa<lm::ConstantOp, lm::IotaOp, lm::ReduceOp>(op))
-      return;
-    if (std::optional<Index> inner = viewIndex(op, at)) {
-      visit(op->getOperand(0), *inner);
-      return;
-    }
-    if (isa<lm::PointwiseOp>(op))
-      for (Value operand : op->getOperands())
-        visit(operand, at);
-  };
-  visit(value, index);
+  forEachUniform(
+      value, index, [&](Value v, const Index &) { return known.count(everywhere(v)) != 0; },
+      [&](Operation *op, const Index &at) { return viewIndex(op, at); },
+      [&](Value v, const Index &at) { evaluate(v, at); });
 }
 
 void Expression::store(unsigned number, const std::string &element, const Index &index) {

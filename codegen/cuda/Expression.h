@@ -3,6 +3,7 @@
 // emitters of the families (Map.cpp, Row.cpp) write loops around it.
 #pragma once
 
+#include "codegen/KernelBody.h"
 #include "codegen/cuda/Kernel.h"
 #include "ir/Dialect.h"
 

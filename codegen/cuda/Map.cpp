@@ -17,28 +17,6 @@ namespace {
 constexpr unsigned kThreads = 256;
 constexpr int kVector = 4; ///< 16 bytes of f32
 
-/// Every element is read where it is written, or is one number for all: the space is one long row.
-bool isFlat(Expression &x, const lm::Shape &space) {
-  auto flat = [&](Type type) {
-    lm::Shape shape = lm::shapeOf(type);
-    return shape == space || shape.empty();
-  };
-  if (space.empty())
-    return false;
-  for (BlockArgument argument : x.body.getArguments())
-    if (!flat(argument.getType()))
-      return false;
-  for (Operation &op : x.body.without_terminator()) {
-    if (auto constant = dyn_cast<lm::ConstantOp>(op); constant && !constant.getValue().isSplat())
-      return false;
-    bool simple = isa<lm::PointwiseOp, lm::ConstantOp>(op) ||
-                  (isa<lm::BroadcastOp>(op) && lm::shapeOf(op.getOperand(0)).empty());
-    if (!simple || !flat(op.getResult(0).getType()))
-      return false;
-  }
-  return true;
-}
-
 Launch emitFlat(Expression &x, const lm::Shape &space, const std::string &thread) {
   Index index;
   index.at.assign(space.size(), "0");
@@ -83,7 +61,7 @@ Launch emitMap(Expression &x) {
   lm::Shape space = lm::shapeOf(x.outputValue(0));
   std::string thread = fmt::format(
       "static_cast<index_t>(blockIdx.x) * {} + static_cast<index_t>(threadIdx.x)", kThreads);
-  if (isFlat(x, space))
+  if (isFlat(x.body, space))
     return emitFlat(x, space, thread);
   x.line(fmt::format("const index_t flat = {};", thread));
   x.line(fmt::format("if (flat >= {})", x.text(x.product(space))));

@@ -9,8 +9,6 @@
 #include "codegen/cuda/ScalarPrinter.h"
 #include "runtime/Error.h"
 
-#include "llvm/ADT/STLExtras.h"
-
 #include <limits>
 
 using namespace mlir;
@@ -23,26 +21,6 @@ constexpr unsigned kWarpsOfShortRows = 4; ///< rows a block
 constexpr unsigned kThreadsOfLongRow = 256;
 /// Up to here a warp has a row to itself: 16 elements a lane.
 constexpr int64_t kShortRow = 512;
-
-/// Reductions by how many others they wait for.
-SmallVector<SmallVector<lm::ReduceOp>> reductionLevels(Block &body) {
-  SmallVector<SmallVector<lm::ReduceOp>> levels;
-  llvm::DenseMap<Value, unsigned> depth;
-  for (Operation &op : body.without_terminator()) {
-    unsigned deepest = 0;
-    for (Value operand : op.getOperands())
-      deepest = std::max(deepest, depth.lookup(operand));
-    if (auto reduce = dyn_cast<lm::ReduceOp>(op)) {
-      if (levels.size() <= deepest)
-        levels.resize(deepest + 1);
-      levels[deepest].push_back(reduce);
-      ++deepest;
-    }
-    for (Value result : op.getResults())
-      depth[result] = deepest;
-  }
-  return levels;
-}
 
 std::string neutral(lm::ReduceOp op) {
   Type element = lm::elementOf(op.getX());

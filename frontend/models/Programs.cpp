@@ -171,4 +171,12 @@ std::vector<ParameterSpec> parametersOf(ModuleOp module) {
   return result;
 }
 
+std::vector<ParameterSpec> parametersOf(const ModelConfig &config) {
+  MLIRContext context;
+  ProgramOptions smallest;
+  smallest.length = 1;
+  smallest.inference = false;
+  return parametersOf(*buildPrograms(context, config, smallest));
+}
+
 } // namespace lmc

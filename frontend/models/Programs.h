@@ -53,5 +53,7 @@ buildPrograms(mlir::MLIRContext &context, const ModelConfig &config, const Progr
 /// The parameters of a module's functions, in argument order. Throws Error where functions disagree
 /// or a parameter has no name.
 std::vector<ParameterSpec> parametersOf(mlir::ModuleOp module);
+/// The parameters of the model's programs, from the smallest of them. Throws as buildPrograms does.
+std::vector<ParameterSpec> parametersOf(const ModelConfig &config);
 
 } // namespace lmc

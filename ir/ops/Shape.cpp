@@ -58,7 +58,8 @@ LogicalResult ConstantOp::evaluate(ArrayRef<const Tensor *>, SmallVectorImpl<Ten
     }
   } else {
     for (auto [element, value] : llvm::zip(y.data, values.getValues<APInt>()))
-      element = value.getBitWidth() == 1 ? value.getZExtValue() : value.getSExtValue();
+      element =
+          value.getBitWidth() == 1 ? value.isOne() : static_cast<double>(value.getSExtValue());
   }
   results.push_back(std::move(y));
   return success();

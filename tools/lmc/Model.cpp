@@ -202,14 +202,9 @@ modelMetadata(const ModelConfig &config, const ModelSource &source, const Tokeni
   return metadata;
 }
 
-Weights::Weights(const ModelConfig &config, const fs::path &path) : source(openWeights(path)) {
-  mlir::MLIRContext context;
-  ProgramOptions options;
-  options.length = 1;
-  options.inference = false;
-  parameters = parametersOf(*buildPrograms(context, config, options));
-  views = matchWeights(*source, config, parameters);
-}
+Weights::Weights(const ModelConfig &config, const fs::path &path)
+    : source(openWeights(path)), parameters(parametersOf(config)),
+      views(matchWeights(*source, config, parameters)) {}
 
 ParameterData Weights::data() {
   return [this](const std::string &name) -> std::optional<std::span<const std::byte>> {

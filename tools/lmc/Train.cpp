@@ -97,12 +97,7 @@ OptimizerUpdateOptions optimizerOf(const TrainConfig &config) {
 
 /// First values of all parameters: a checkpoint's or random ones.
 void initialise(SessionModel &model, const TrainConfig &config, const ModelConfig &modelConfig) {
-  mlir::MLIRContext context;
-  ProgramOptions options;
-  options.length = 1;
-  options.inference = false;
-  std::vector<ParameterSpec> parameters =
-      parametersOf(*buildPrograms(context, modelConfig, options));
+  std::vector<ParameterSpec> parameters = parametersOf(modelConfig);
   if (config.initPath.empty()) {
     for (const ParameterSpec &parameter : parameters)
       initialiseParameter(parameter, config.seed, model.state(parameter.name));

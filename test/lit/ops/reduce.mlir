@@ -68,3 +68,11 @@ func.func @refused(%x: tensor<3x5xf32>) -> tensor<3x5xf32> {
   %y = lm.reduce %x {dims = array<i64>, kind = "sum"} : (tensor<3x5xf32>) -> tensor<3x5xf32>
   return %y : tensor<3x5xf32>
 }
+
+// -----
+
+func.func @refused(%x: tensor<3x5xi1>) -> tensor<3xi1> {
+  // expected-error@+1 {{operand #0 must be ranked tensor of}}
+  %y = lm.reduce %x {dims = array<i64: 1>, kind = "sum"} : (tensor<3x5xi1>) -> tensor<3xi1>
+  return %y : tensor<3xi1>
+}

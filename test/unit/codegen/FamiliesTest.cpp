@@ -213,6 +213,12 @@ void addRows(std::vector<FamilyCase> &cases) {
                    {},
                    {{}},
                    true});
+  // Beyond what f32 holds exactly, and the lowest number where every element is low.
+  cases.push_back({"row.integer_reductions", {"i32[3,5,49]<1000"}, [](G &g, In a) {
+                     Value large = g.add(g.mul(a[0], 40000.0), 1.0);
+                     return Values{g.sumLast(large), g.max(g.add(a[0], -2000000000.0), {-1}),
+                                   g.sum(large, {0, 1})};
+                   }});
   cases.push_back({"row.reductions",
                    {"f32[3,5,49]"},
                    [](G &g, In a) {
