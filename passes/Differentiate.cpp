@@ -4,7 +4,7 @@
 // Needs:  static shapes, a scalar float first result. Leaves: composites and primitives.
 //         Numerics: exact (the adjoint rules of the ops; cotangents are added in program order).
 // Order:  before decomposition: adjoints of composites are shorter and sharper than those of their
-// parts.
+//         parts.
 #include "passes/Passes.h"
 
 #include "ir/Dialect.h"

@@ -1,7 +1,8 @@
 // Why:    one launch for what one sweep over memory can compute; recomputed values never touch
-// memory. Before: %m = lm.matmul %x, %w   %b = lm.broadcast %bias   %h = lm.add %m, %b After:  %h =
-// lm.kernel "matmul"(%x, %w, %bias) { ... lm.yield %h } Needs:  primitives. Leaves: lm.kernel, and
-// lm.reshape as a view of what a kernel stored.
+//         memory.
+// Before: %m = lm.matmul %x, %w   %b = lm.broadcast %bias   %h = lm.add %m, %b
+// After:  %h = lm.kernel "matmul"(%x, %w, %bias) { ... lm.yield %h }
+// Needs:  primitives. Leaves: lm.kernel, and lm.reshape as a view of what a kernel stored.
 //         Numerics: exact.
 // Order:  after flash attention, before memory planning. The rules stand in Fusion.h.
 #include "passes/Passes.h"

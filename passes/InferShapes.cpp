@@ -2,8 +2,7 @@
 // Before: %y = lm.matmul %x, %w : (tensor<?x64xf32, #lm.dims<"T">>, ...) -> ...    bind=T=32
 // After:  %y = lm.matmul %x, %w : (tensor<32x64xf32>, ...) -> tensor<32x128xf32>
 // Needs:  argument types. Leaves: types that agree with inference; every remaining symbol has a
-// range
-//         in the function's `lm.ranges`. Numerics: exact.
+//         range in the function's `lm.ranges`. Numerics: exact.
 // Order:  first: everything after it reads shapes.
 #include "passes/Passes.h"
 

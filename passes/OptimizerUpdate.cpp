@@ -1,17 +1,16 @@
 // Why:    the optimizer, clipping and the schedule are graph too: one program is a whole training
-// step,
-//         and the plan knows every byte of it.
+//         step, and the plan knows every byte of it.
 // Before: func @loss(params, inputs) -> (loss, gradients)
 // After:  accumulate = 1:
 //           func @train_step(params, inputs, moments, step) -> (loss, grad_norm, lr, params',
-//           moments', step')
+//                                                            moments', step')
 //         accumulate = A > 1:
 //           func @accumulate(params, inputs, sums, loss_sum) -> (sums', loss_sum')
 //           func @apply(params, moments, sums, loss_sum, step) -> (loss, grad_norm, lr, params',
-//           ..., zeros)
+//                                                            ..., zeros)
 //         Results marked lm.updates take over the buffer of that argument.
 // Needs:  differentiated @loss, its gradients seeded with 1 / A. Leaves: composites (adamw,
-// global_norm).
+//         global_norm).
 //         Numerics: exact. Where the loss or the norm is not finite, nothing is updated.
 //         Steps count from 1; schedules as in train/Schedule.h.
 // Order:  after differentiation, before decomposition.

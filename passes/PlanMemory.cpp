@@ -1,6 +1,5 @@
 // Why:    memory is known before the run: every value gets its place, parameters are updated in
-// place,
-//         equal kernels are compiled once.
+//         place, equal kernels are compiled once.
 // Before: func @train_step(%w) -> (%w' {lm.updates = 0}) { %w' = lm.kernel "map"(%w, ...) { ... } }
 // After:  plan.tensor @w "parameter" ... at 0
 //         plan.kernel @map_0 "map" { ... }

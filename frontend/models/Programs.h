@@ -44,9 +44,9 @@ struct ParameterSpec {
 ///   @decode  tokens [1, 1], past [], caches -> logits [1, V], caches (lm.updates)
 /// Each varying extent has a symbol of its own, since an executable has one range for each.
 /// Networks with Architecture::Layers take features [B, inputs] in place of tokens, and targets
-/// [B]; their
-/// @forward maps features [B, inputs] to logits [B, classes] for B in [1, 1024]. Throws Error where
-/// sizes do not fit together, or (Architecture::Ir) the file does not parse or lacks a function.
+/// [B]; their @forward maps features [B, inputs] to logits [B, classes] for B in [1, 1024]. Throws
+/// Error where sizes do not fit together, or (Architecture::Ir) the file does not parse or lacks a
+/// function.
 mlir::OwningOpRef<mlir::ModuleOp>
 buildPrograms(mlir::MLIRContext &context, const ModelConfig &config, const ProgramOptions &options);
 

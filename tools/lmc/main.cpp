@@ -79,6 +79,7 @@ int main(int argc, char **argv) {
   add("tokenize", "Text on standard input to token ids, or back", addTokenize);
   add("serve", "Serve a model over gRPC and HTTP", addServe);
   add("inspect", "Say what is in an .lmx, checkpoint or safetensors file", addInspect);
+  add("bench", "Check and time kernels and models on this machine", addBench);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError &error) {

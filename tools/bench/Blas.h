@@ -1,0 +1,22 @@
+// The single-precision products of libraries that may be installed beside lmc: opened at run time,
+// never linked.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace lmc::bench {
+
+/// y [m, n] = a b; a is [m, k], or [k, m] where transposed, b [k, n] or [n, k]; all row-major.
+struct ProductShape {
+  int64_t m, n, k;
+  bool transposeA, transposeB;
+};
+
+using Sgemm = std::function<void(const ProductShape &, const float *a, const float *b, float *y)>;
+
+/// `name`: openblas, blis or onednn. Null where it is not installed. The library uses `threads`.
+Sgemm findSgemm(const std::string &name, int threads);
+
+} // namespace lmc::bench

@@ -1,0 +1,68 @@
+// What lmc bench can time: one list of kernels and models, each with a check of its result.
+#pragma once
+
+#include "runtime/Session.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace lmc::bench {
+
+/// Another program's way to compute the same thing, run beside ours.
+struct Peer {
+  std::string name;
+  /// Once; returns the seconds that the work itself took.
+  std::function<double()> run;
+};
+
+/// Which peers to look for.
+struct PeerOptions {
+  std::vector<std::string> names; ///< of kPeers
+  int threads = 1;
+  std::string python = "python3"; ///< of torch and torch-compile
+};
+
+/// openblas, blis and onednn for products; torch and torch-compile for attention and training.
+inline constexpr const char *kPeers[] = {"openblas", "blis", "onednn", "torch", "torch-compile"};
+
+/// One case, compiled and with its data in memory.
+class Workload {
+public:
+  virtual ~Workload() = default;
+
+  /// Throws Error where the result differs from what it is compared with; returns what that was
+  /// ("float64, 64 elements").
+  virtual std::string check() = 0;
+  virtual void run() = 0;
+  /// What run() runs, for a profile of its launches.
+  virtual Session &session() = 0;
+  virtual const char *program() const { return "f"; }
+  /// Of one run: operations that the definition asks for (a multiplication and an addition are two).
+  double flops = 0;
+  /// Of one run: bytes that must be read or written at least once.
+  double bytes = 0;
+  /// Of one run, where it means something.
+  double tokens = 0;
+  /// Memory of the session.
+  double arenaBytes = 0;
+  /// Those of the wanted peers that know this work and are installed.
+  virtual std::vector<Peer> peers(const PeerOptions &) { return {}; }
+};
+
+/// Which roof a case is near.
+enum class Bound { Compute, Memory };
+
+struct Case {
+  std::string name;  ///< "product.nn", "train.gpt2-124m": the kind, then what
+  std::string shape; ///< "M=512 N=3072 K=768"
+  Bound bound;
+  std::function<std::unique_ptr<Workload>(int threads)> make;
+};
+
+void addProducts(std::vector<Case> &cases); ///< ProductCases.cpp
+void addKernels(std::vector<Case> &cases);  ///< KernelCases.cpp: attention, rows, maps, columns
+void addModels(std::vector<Case> &cases);   ///< ModelCases.cpp: training steps, decode
+
+} // namespace lmc::bench

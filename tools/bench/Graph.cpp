@@ -1,0 +1,100 @@
+#include "tools/bench/Graph.h"
+
+#include "codegen/Compiler.h"
+#include "ir/Dialect.h"
+#include "ir/ProgramAttributes.h"
+#include "passes/Pipeline.h"
+#include "runtime/Error.h"
+#include "runtime/Philox.h"
+
+#include <cmath>
+
+using namespace mlir;
+
+namespace lmc::bench {
+namespace {
+
+OwningOpRef<ModuleOp> buildModule(MLIRContext &context, const std::vector<Argument> &arguments,
+                                  const BuildGraph &build) {
+  OpBuilder builder(&context);
+  Location loc = NameLoc::get(builder.getStringAttr("f"));
+  OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
+  builder.setInsertionPointToStart(module->getBody());
+  SmallVector<Type> types;
+  for (const Argument &argument : arguments)
+    types.push_back(RankedTensorType::get(argument.shape, argument.ids ? Type(builder.getI32Type())
+                                                                       : builder.getF32Type()));
+  auto function = builder.create<func::FuncOp>(loc, "f", builder.getFunctionType(types, {}));
+  Block *body = function.addEntryBlock();
+  builder.setInsertionPointToStart(body);
+  lm::GraphBuilder g(builder, loc);
+  SmallVector<Value> values(body->getArguments());
+  std::vector<Value> results = build(g, values);
+  builder.create<func::ReturnOp>(loc, results);
+  SmallVector<Type> resultTypes;
+  for (Value result : results)
+    resultTypes.push_back(result.getType());
+  function.setType(builder.getFunctionType(types, resultTypes));
+  for (auto [i, argument] : llvm::enumerate(arguments)) {
+    function.setArgAttr(i, kName, builder.getStringAttr(argument.name));
+    function.setArgAttr(i, kRole, builder.getStringAttr("input"));
+  }
+  for (size_t i = 0; i < results.size(); ++i) {
+    function.setResultAttr(i, kName, builder.getStringAttr("y" + std::to_string(i)));
+    function.setResultAttr(i, kRole, builder.getStringAttr("output"));
+  }
+  return module;
+}
+
+} // namespace
+
+Graph::Graph(const std::vector<Argument> &arguments, const BuildGraph &build, int threads)
+    : arguments(arguments), build(build) {
+  MLIRContext context;
+  loadCompilerDialects(context);
+  OwningOpRef<ModuleOp> module = buildModule(context, arguments, build);
+  runPipeline(*module, {});
+  session = std::make_unique<Session>(buildExecutable(*module, {}, {}, nullptr),
+                                      SessionOptions{threads, 1});
+  for (auto [stream, argument] : llvm::enumerate(arguments)) {
+    Philox random(1, stream);
+    int64_t i = 0;
+    if (argument.ids)
+      for (int32_t &id : session->i32(argument.name))
+        id = static_cast<int32_t>(random.below(i++, argument.ids));
+    else
+      for (float &value : session->f32(argument.name))
+        value = static_cast<float>(2 * random.uniform(i++) - 1);
+  }
+}
+
+void Graph::checkAll(double tolerance) {
+  MLIRContext context;
+  loadCompilerDialects(context);
+  OwningOpRef<ModuleOp> module = buildModule(context, arguments, build);
+  SmallVector<lm::Tensor> inputs;
+  for (const Argument &argument : arguments) {
+    lm::Tensor tensor(argument.shape);
+    if (argument.ids)
+      std::ranges::copy(session->i32(argument.name), tensor.data.begin());
+    else
+      std::ranges::copy(session->f32(argument.name), tensor.data.begin());
+    inputs.push_back(std::move(tensor));
+  }
+  auto expected = lm::evaluate(*module->getOps<func::FuncOp>().begin(), inputs);
+  if (failed(expected))
+    fail("the reference evaluator refuses the graph");
+  run();
+  for (auto [number, tensor] : llvm::enumerate(*expected)) {
+    std::string name = "y" + std::to_string(number);
+    std::span<const float> got = f32(name);
+    double largest = 0;
+    for (double value : tensor.data)
+      largest = std::max(largest, std::abs(value));
+    for (size_t i = 0; i < got.size(); ++i)
+      if (!(std::abs(got[i] - tensor.data[i]) <= tolerance * largest))
+        fail("result {}, element {}: got {}, float64 gives {}", name, i, got[i], tensor.data[i]);
+  }
+}
+
+} // namespace lmc::bench

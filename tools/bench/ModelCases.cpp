@@ -1,0 +1,217 @@
+// Whole models with random weights: training steps and decode.
+#include "tools/bench/Case.h"
+#include "tools/bench/Torch.h"
+
+#include "codegen/Compiler.h"
+#include "frontend/Weights.h"
+#include "passes/Pipeline.h"
+#include "runtime/Error.h"
+#include "runtime/Philox.h"
+#include "runtime/Session.h"
+
+#include <cmath>
+
+namespace lmc::bench {
+namespace {
+
+struct TrainShape {
+  ModelConfig config;
+  int64_t batch, length;
+};
+
+ModelConfig gpt2(int64_t layers, int64_t heads, int64_t width, int64_t vocab, int64_t context,
+                 bool biases) {
+  ModelConfig c;
+  c.layers = layers;
+  c.heads = c.kvHeads = heads;
+  c.width = width;
+  c.headDim = width / heads;
+  c.ffnWidth = 4 * width;
+  c.vocab = vocab;
+  c.context = context;
+  c.biases = biases;
+  return c;
+}
+
+ModelConfig llama110m() {
+  ModelConfig c = gpt2(12, 12, 768, 32000, 1024, true);
+  c.architecture = Architecture::Llama;
+  c.ffnWidth = 2048;
+  c.activation = Activation::Silu;
+  c.tiedHead = false;
+  return c;
+}
+
+int64_t sizeOf(const ParameterSpec &parameter) {
+  int64_t size = 1;
+  for (int64_t extent : parameter.shape)
+    size *= extent;
+  return size;
+}
+
+/// Compiles programs of a model and gives all parameters random values.
+std::unique_ptr<Session> compileModel(const ModelConfig &config, const ProgramOptions &programs,
+                                      const PipelineOptions &pipeline, int threads) {
+  mlir::MLIRContext context;
+  loadCompilerDialects(context);
+  mlir::OwningOpRef<mlir::ModuleOp> module = buildPrograms(context, config, programs);
+  runPipeline(*module, pipeline);
+  CodegenOptions codegen;
+  codegen.mode = pipeline.train ? "train" : "infer";
+  auto session = std::make_unique<Session>(buildExecutable(*module, codegen, {}, nullptr),
+                                           SessionOptions{threads, 1});
+  for (const ParameterSpec &parameter : parametersOf(config))
+    initialiseParameter(parameter, 1, session->f32(parameter.name));
+  return session;
+}
+
+/// Operations of one token: 2 for each weight it is multiplied with, and causal attention's two
+/// products over half of `length` tokens.
+double flopsPerToken(const ModelConfig &c, double length) {
+  double weights = 0;
+  for (const ParameterSpec &parameter : parametersOf(c))
+    if (parameter.shape.size() > 1)
+      weights += double(sizeOf(parameter));
+  // Tables of embeddings are read, not multiplied with, but for a tied head.
+  weights -= double(c.architecture == Architecture::Gpt2 ? c.context * c.width : 0);
+  weights -= c.tiedHead ? 0 : double(c.vocab * c.width);
+  return 2 * weights + 2 * double(c.layers * c.heads * c.headDim) * length;
+}
+
+class TrainStep : public Workload {
+public:
+  TrainStep(TrainShape s, int threads) : s(s) {
+    ProgramOptions programs;
+    programs.batch = s.batch;
+    programs.length = s.length;
+    programs.inference = false;
+    PipelineOptions pipeline;
+    pipeline.train.emplace();
+    pipeline.train->lr = 1e-4;
+    pipeline.train->schedule = "constant";
+    pipeline.train->gradClip = 1;
+    pipeline.train->weightDecay = 0.1;
+    model = compileModel(s.config, programs, pipeline, threads);
+    uint64_t stream = 0;
+    for (const char *name : {"tokens", "targets"}) {
+      Philox random(2, stream++);
+      int64_t i = 0;
+      for (int32_t &id : model->i32(name))
+        id = static_cast<int32_t>(random.below(i++, s.config.vocab));
+    }
+    tokens = double(s.batch * s.length);
+    flops = 3 * tokens * flopsPerToken(s.config, double(s.length));
+    arenaBytes = double(model->arenaBytes());
+  }
+
+  void run() override { model->run("train_step"); }
+  Session &session() override { return *model; }
+  const char *program() const override { return "train_step"; }
+
+  /// Random weights predict nothing (a loss near ln V); the same batch again and again is learned.
+  /// The numbers of the kernels are checked by their own cases, those of training by ctest.
+  std::string check() override {
+    model->run("eval");
+    double before = model->f32("loss")[0], expected = std::log(double(s.config.vocab));
+    if (!(std::abs(before - expected) < 0.05 * expected))
+      fail("loss of random weights is {}, ln V is {}", before, expected);
+    for (int i = 0; i < 3; ++i)
+      run();
+    model->run("eval");
+    double after = model->f32("loss")[0];
+    if (!(after < before))
+      fail("loss was {} and is {} after 3 steps on one batch", before, after);
+    return fmt::format("loss {:.3f} (ln V {:.3f}), {:.3f} after 3 steps", before, expected, after);
+  }
+
+  std::vector<Peer> peers(const PeerOptions &options) override {
+    const ModelConfig &c = s.config;
+    return torchPeers(options, {"train",
+                                {{"layers", c.layers},
+                                 {"heads", c.heads},
+                                 {"width", c.width},
+                                 {"vocab", c.vocab},
+                                 {"context", c.context},
+                                 {"biases", c.biases},
+                                 {"batch", s.batch},
+                                 {"length", s.length}}});
+  }
+
+private:
+  TrainShape s;
+  std::unique_ptr<Session> model;
+};
+
+/// One token after `past` others.
+class Decode : public Workload {
+public:
+  Decode(ModelConfig config, int64_t past, int threads) : config(config) {
+    ProgramOptions programs;
+    programs.training = false;
+    programs.chunk = 32;
+    model = compileModel(config, programs, {}, threads);
+    model->i32("past")[0] = static_cast<int32_t>(past);
+    for (const ParameterSpec &parameter : parametersOf(config))
+      bytes += 4 * double(sizeOf(parameter));
+    bytes -= 4 * double((config.vocab - 1) * config.width); // of the embeddings one row
+    flops = flopsPerToken(config, 2 * double(past));
+    tokens = 1;
+    arenaBytes = double(model->arenaBytes());
+  }
+
+  void run() override { model->run("decode"); }
+  Session &session() override { return *model; }
+  const char *program() const override { return "decode"; }
+
+  /// The same logits as the forward program's, which reads all tokens at once.
+  std::string check() override {
+    int32_t past = model->i32("past")[0];
+    std::vector<int32_t> ids = {5, 17, 311, 2, 800};
+    for (size_t i = 0; i < ids.size(); ++i) {
+      model->i32("tokens")[0] = ids[i];
+      model->i32("past")[0] = static_cast<int32_t>(i);
+      run();
+    }
+    std::vector<float> got(model->f32("logits").begin(),
+                           model->f32("logits").begin() + config.vocab);
+    std::vector<int64_t> dims;
+    for (const auto &dim : model->executable().message().dims())
+      dims.push_back(dim.name() == "T" ? int64_t(ids.size()) : dim.min());
+    std::ranges::copy(ids, model->i32("tokens").begin());
+    model->run("forward", dims);
+    std::span<const float> expected =
+        model->f32("logits").subspan((ids.size() - 1) * config.vocab, config.vocab);
+    for (int64_t i = 0; i < config.vocab; ++i)
+      if (!(std::abs(got[i] - expected[i]) <= 1e-4 * std::max(1.0f, std::abs(expected[i]))))
+        fail("logit {}: decode gives {}, forward {}", i, got[i], expected[i]);
+    model->i32("past")[0] = past;
+    return "logits of 5 tokens as forward gives them";
+  }
+
+private:
+  ModelConfig config;
+  std::unique_ptr<Session> model;
+};
+
+} // namespace
+
+void addModels(std::vector<Case> &cases) {
+  auto train = [&](const char *name, const ModelConfig &config, int64_t batch, int64_t length) {
+    TrainShape shape{config, batch, length};
+    cases.push_back(
+        {fmt::format("train.{}.b{}t{}", name, batch, length),
+         fmt::format("{} layers, width {}, V={}", config.layers, config.width, config.vocab),
+         Bound::Compute, [=](int threads) { return std::make_unique<TrainStep>(shape, threads); }});
+  };
+  train("gpt2-124m", gpt2(12, 12, 768, 50257, 1024, true), 4, 64);
+  train("gpt2-124m", gpt2(12, 12, 768, 50257, 1024, true), 4, 256);
+  train("shakespeare-char", gpt2(6, 6, 384, 65, 256, false), 16, 256);
+  train("shakespeare-small", gpt2(4, 4, 128, 65, 64, false), 12, 64);
+  for (int64_t past : {16, 512})
+    cases.push_back({fmt::format("decode.llama-110m.past{}", past), "12 layers, width 768, V=32000",
+                     Bound::Memory, [=](int threads) {
+                       return std::make_unique<Decode>(llama110m(), past, threads);
+                     }});
+}
+
+} // namespace lmc::bench

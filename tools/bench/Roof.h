@@ -1,0 +1,38 @@
+// What this machine can do at best, measured by kernels of our own generator: the denominators of
+// every share that lmc bench prints.
+#pragma once
+
+#include "codegen/cpu/Lowering.h"
+#include "runtime/KernelAbi.h"
+#include "runtime/Team.h"
+
+#include <memory>
+#include <vector>
+
+namespace lmc::bench {
+
+/// Seconds of one call.
+double secondsOf(const std::function<void()> &work);
+
+/// The roof for float32 on a team of workers. Measured anew beside each case, because the clock and
+/// the neighbours of a shared machine change from minute to minute.
+class Roof {
+public:
+  Roof(const cpu::Target &target, Team &team);
+
+  /// Multiply-adds of independent registers, all workers at once; an operation is a multiplication
+  /// or an addition. FLOP/s.
+  double measureFlops();
+  /// One pass over memory that no cache holds (256 MiB, and at least four times the last level).
+  /// Bytes/s.
+  double measureBandwidth();
+
+private:
+  Team &team;
+  cpu::LoadedCode code;
+  KernelFunction multiply, read;
+  unsigned registers, lanes;
+  std::vector<float> memory, sums;
+};
+
+} // namespace lmc::bench

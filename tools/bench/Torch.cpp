@@ -1,0 +1,100 @@
+#include "tools/bench/Torch.h"
+
+#include "runtime/Error.h"
+
+#include <cstdio>
+#include <cstring>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+namespace lmc::bench {
+namespace {
+
+const char *const kScript =
+#include "tools/bench/TorchPeer.inc"
+    ;
+
+/// A running torch_peer.py.
+class Child {
+public:
+  Child(const PeerOptions &options, const TorchWork &work, bool compiled) {
+    int in[2], out[2];
+    if (pipe(in) != 0 || pipe(out) != 0)
+      fail("cannot open a pipe: {}", std::strerror(errno));
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
+    for (int descriptor : {in[0], in[1], out[0], out[1]})
+      posix_spawn_file_actions_addclose(&actions, descriptor);
+    std::string json = nlohmann::json{{"kind", work.kind}, {"settings", work.settings}}.dump();
+    std::string threads = std::to_string(options.threads);
+    const char *arguments[] = {
+        options.python.c_str(), "-c",   kScript, json.c_str(), compiled ? "1" : "0",
+        threads.c_str(),        nullptr};
+    int code = posix_spawnp(&process, options.python.c_str(), &actions, nullptr,
+                            const_cast<char *const *>(arguments), environ);
+    posix_spawn_file_actions_destroy(&actions);
+    close(in[0]);
+    close(out[1]);
+    commands = fdopen(in[1], "w");
+    answers = fdopen(out[0], "r");
+    if (code != 0)
+      process = -1;
+  }
+  ~Child() {
+    fclose(commands); // its end of input
+    fclose(answers);
+    if (process > 0)
+      waitpid(process, nullptr, 0);
+  }
+  Child(const Child &) = delete;
+  Child &operator=(const Child &) = delete;
+
+  /// Empty at its end.
+  std::string readLine() {
+    char line[1024];
+    if (!fgets(line, sizeof line, answers))
+      return "";
+    return std::string(line, strcspn(line, "\n"));
+  }
+
+  double step() {
+    fputc('\n', commands);
+    fflush(commands);
+    std::string line = readLine();
+    char *end = nullptr;
+    double seconds = std::strtod(line.c_str(), &end);
+    if (line.empty() || *end)
+      fail("PyTorch stopped: '{}'", line);
+    return seconds;
+  }
+
+private:
+  pid_t process = -1;
+  FILE *commands, *answers;
+};
+
+} // namespace
+
+std::vector<Peer> torchPeers(const PeerOptions &options, const TorchWork &work) {
+  std::vector<Peer> result;
+  for (const std::string &name : options.names) {
+    if (name != "torch" && name != "torch-compile")
+      continue;
+    auto child = std::make_shared<Child>(options, work, name == "torch-compile");
+    std::string line = child->readLine();
+    if (!line.starts_with("ready ")) {
+      fmt::print(stderr, "{} is left out: {}\n", name,
+                 line.empty() ? "'" + options.python + "' does not run" : line);
+      continue;
+    }
+    result.push_back({name, [child] { return child->step(); }});
+  }
+  return result;
+}
+
+} // namespace lmc::bench

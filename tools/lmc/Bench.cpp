@@ -1,0 +1,187 @@
+#include "tools/lmc/Commands.h"
+
+#include "runtime/Error.h"
+#include "tools/bench/Case.h"
+#include "tools/bench/Profile.h"
+#include "tools/bench/Roof.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <regex>
+
+namespace lmc {
+namespace {
+
+using namespace bench;
+
+struct Options {
+  std::string filter;
+  bool list = false, profile = false;
+  int rounds = 9;
+  double seconds = 20;
+  PeerOptions peers;
+};
+
+double median(std::vector<double> values) {
+  std::ranges::nth_element(values, values.begin() + values.size() / 2);
+  return values[values.size() / 2];
+}
+
+/// What came out of one case: medians over the rounds.
+struct Row {
+  std::string check;
+  double seconds = 0, roof = 0;
+  int rounds = 0;
+  std::vector<std::pair<std::string, double>> peers; ///< seconds
+};
+
+/// Rounds of roof, ours, each peer, so that all meet the same weather. A sample is as many runs as
+/// take some milliseconds.
+Row measure(const Case &which, Workload &work, const Options &o, Roof &roof) {
+  Row row;
+  row.check = work.check();
+  double once = secondsOf([&] { work.run(); });
+  int repeats = std::max(1, static_cast<int>(0.005 / once));
+  std::vector<Peer> peers = work.peers(o.peers);
+  std::vector<double> ours, best;
+  std::vector<std::vector<double>> theirs(peers.size());
+  double spent = 0;
+  for (; row.rounds < o.rounds && (row.rounds < 3 || spent < o.seconds); ++row.rounds)
+    spent += secondsOf([&] {
+      best.push_back(which.bound == Bound::Compute ? roof.measureFlops() : roof.measureBandwidth());
+      ours.push_back(secondsOf([&] {
+                       for (int i = 0; i < repeats; ++i)
+                         work.run();
+                     }) /
+                     repeats);
+      for (size_t p = 0; p < peers.size(); ++p) {
+        double sum = 0;
+        for (int i = 0; i < repeats; ++i)
+          sum += peers[p].run();
+        theirs[p].push_back(sum / repeats);
+      }
+    });
+  row.seconds = median(ours);
+  row.roof = median(best);
+  for (size_t p = 0; p < peers.size(); ++p)
+    row.peers.emplace_back(peers[p].name, median(theirs[p]));
+  return row;
+}
+
+nlohmann::ordered_json toJson(const Case &which, const Workload &work, const Row &row,
+                              int threads) {
+  bool compute = which.bound == Bound::Compute;
+  nlohmann::ordered_json json = {
+      {"case", which.name},
+      {"shape", which.shape},
+      {"threads", threads},
+      {"check", row.check},
+      {"rounds", row.rounds},
+      {"microseconds", row.seconds * 1e6},
+      {"flops_per_second", work.flops / row.seconds},
+      {"bytes_per_second", work.bytes / row.seconds},
+      {"roof", compute ? "flops" : "bytes"},
+      {"roof_per_second", row.roof},
+      {"roof_share", (compute ? work.flops : work.bytes) / row.seconds / row.roof}};
+  if (work.tokens > 0)
+    json["tokens_per_second"] = work.tokens / row.seconds;
+  if (work.arenaBytes > 0)
+    json["arena_bytes"] = work.arenaBytes;
+  for (auto &[name, seconds] : row.peers)
+    json["peers"][name] = {{"microseconds", seconds * 1e6}, {"ratio", seconds / row.seconds}};
+  return json;
+}
+
+void print(const Case &which, const Workload &work, const Row &row, const Options &o) {
+  bool compute = which.bound == Bound::Compute;
+  std::string rate = compute ? fmt::format("{:.1f} GFLOP/s", work.flops / row.seconds / 1e9)
+                             : fmt::format("{:.2f} GB/s", work.bytes / row.seconds / 1e9);
+  fmt::print("{:<32} {:>10.3f} ms  {:>15}  {:>5.1f} %", which.name, row.seconds * 1e3, rate,
+             100 * (compute ? work.flops : work.bytes) / row.seconds / row.roof);
+  fmt::print("  {:>9}", work.tokens > 0 ? fmt::format("{:.1f}", work.tokens / row.seconds) : "");
+  for (const std::string &name : o.peers.names) {
+    auto at = std::ranges::find(row.peers, name, &std::pair<std::string, double>::first);
+    fmt::print("  {:>13}",
+               at == row.peers.end() ? "" : fmt::format("{:.2f} x", at->second / row.seconds));
+  }
+  fmt::print("  {}\n", row.check);
+  std::fflush(stdout);
+}
+
+int run(Options &o, const CommonOptions &common) {
+  std::vector<Case> cases;
+  addProducts(cases);
+  addKernels(cases);
+  addModels(cases);
+  std::regex pattern;
+  try {
+    pattern = std::regex(o.filter);
+  } catch (const std::regex_error &) {
+    throw UsageError(fmt::format("--filter: '{}' is no regular expression", o.filter));
+  }
+  std::erase_if(cases, [&](const Case &c) { return !std::regex_search(c.name, pattern); });
+  if (cases.empty())
+    fail("no case matches '{}'; lmc bench --list prints them", o.filter);
+  if (o.list) {
+    for (const Case &c : cases)
+      fmt::print("{:<34} {}\n", c.name, c.shape);
+    return 0;
+  }
+
+  Team team(resolveThreads(common.threads));
+  o.peers.threads = team.size();
+  Roof roof(cpu::Target::host(), team);
+  if (!common.json) {
+    fmt::print(
+        "{} threads, roof {:.1f} GFLOP/s, {:.2f} GB/s now; measured again beside each case\n\n",
+        team.size(), roof.measureFlops() / 1e9, roof.measureBandwidth() / 1e9);
+    fmt::print("{:<32} {:>13}  {:>15}  {:>7}  {:>9}", "case", "median", "rate", "of roof",
+               "tokens/s");
+    for (const std::string &name : o.peers.names)
+      fmt::print("  {:>13}", name);
+    fmt::print("  checked\n");
+  }
+  int failures = 0;
+  for (const Case &c : cases) {
+    try {
+      std::unique_ptr<Workload> work = c.make(team.size());
+      Row row = measure(c, *work, o, roof);
+      if (common.json)
+        fmt::print("{}\n", toJson(c, *work, row, team.size()).dump());
+      else
+        print(c, *work, row, o);
+      if (o.profile && !common.json)
+        printProfile(work->session(), work->program(), 5);
+    } catch (const Error &error) {
+      fmt::print(stderr, "error: {}: {}\n", c.name, error.what());
+      ++failures;
+    }
+  }
+  return failures ? 1 : 0;
+}
+
+} // namespace
+
+Command addBench(CLI::App &app, CommonOptions &common) {
+  auto o = std::make_shared<Options>();
+  app.add_option("--filter", o->filter, "Regular expression that the names of cases match");
+  app.add_flag("--list", o->list, "Print the cases and run none");
+  app.add_flag("--profile", o->profile, "Print where the time of each case goes, by launch");
+  app.add_option(
+         "--against", o->peers.names,
+         "Run these beside it where they are installed: openblas, blis, onednn (products), "
+         "torch, torch-compile (attention, training); ratios above 1 mean that lmc is faster")
+      ->delimiter(',')
+      ->check(CLI::IsMember(std::vector<std::string>(std::begin(kPeers), std::end(kPeers))));
+  app.add_option("--python", o->peers.python, "The Python that has PyTorch")->capture_default_str();
+  app.add_option("--rounds", o->rounds, "Samples of each; their median counts")
+      ->check(CLI::Range(3, 1000))
+      ->capture_default_str();
+  app.add_option("--seconds", o->seconds, "Stop a case after so long, but not before 3 rounds")
+      ->capture_default_str();
+  addCommon(app, common, true);
+  return [o, &common] { return run(*o, common); };
+}
+
+} // namespace lmc
