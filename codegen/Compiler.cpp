@@ -1,12 +1,16 @@
 #include "codegen/Compiler.h"
 
+#include "codegen/CodeCache.h"
 #include "codegen/KernelCompiler.h"
+#include "codegen/Placement.h"
 #include "codegen/cpu/Lowering.h"
 #include "ir/plan/Plan.h"
 #include "passes/MemoryPlan.h"
 #include "runtime/Error.h"
+#include "runtime/Knobs.h"
 
 #include "llvm/ADT/StringSwitch.h"
+#include "llvm/Support/raw_ostream.h"
 
 #include <cstring>
 #include <set>
@@ -96,44 +100,32 @@ private:
   std::map<std::string, std::pair<int64_t, int64_t>> ranges;
 };
 
-/// The data section under construction; every piece starts at a multiple of 64.
-struct DataSection {
-  std::vector<std::byte> bytes;
-
-  uint64_t append(std::span<const std::byte> piece) {
-    uint64_t offset = alignedBytes(static_cast<int64_t>(bytes.size()));
-    bytes.resize(offset + piece.size());
-    std::memcpy(bytes.data() + offset, piece.data(), piece.size());
-    return offset;
-  }
-};
-
 class ExecutableWriter {
 public:
   ExecutableWriter(ModuleOp module, const CodegenOptions &options)
       : module(module), options(options), dimensions(module),
         target(cpu::Target::named(options.cpu)) {}
 
-  std::shared_ptr<const Executable> write(const std::map<std::string, std::string> &metadata,
-                                          const ParameterData &parameters, CompileReport &report) {
+  codegen::CachedProgram write(CompileReport &report) {
     message.set_format_version(1);
     message.set_target(target.canonical());
     message.set_compiler(kCompilerVersion);
     message.set_mode(options.mode);
     message.set_options_hash(XXH3_64bits(message.target().data(), message.target().size()));
-    for (auto &[key, value] : metadata)
-      (*message.mutable_metadata())[key] = value;
     dimensions.write(message);
     for (auto tensor : module.getOps<plan::TensorOp>())
-      addTensor(tensor, parameters);
+      addTensor(tensor);
     addCode(report);
     for (auto program : module.getOps<plan::ProgramOp>())
       addProgram(program);
-    return std::make_shared<Executable>(std::move(message), std::move(data.bytes));
+    codegen::CachedProgram result;
+    *result.mutable_message() = std::move(message);
+    result.set_data(code.data(), code.size());
+    return result;
   }
 
 private:
-  void addTensor(plan::TensorOp op, const ParameterData &parameters) {
+  void addTensor(plan::TensorOp op) {
     auto *tensor = message.add_tensors();
     auto type = cast<RankedTensorType>(op.getType());
     std::string name = op.getSymName().str();
@@ -153,26 +145,6 @@ private:
       bytes *= symbol.max;
     }
     tensor->set_bytes(bytes);
-    tensor->set_data_offset(-1);
-    bool isCache = tensor->role() == proto::CACHE;
-    std::optional<std::span<const std::byte>> stored;
-    if (tensor->role() == proto::PARAMETER && parameters)
-      stored = parameters(name);
-    if (stored) {
-      if (stored->size() != tensor->bytes())
-        fail("parameter '{}' has {} bytes, the program expects {}", name, stored->size(), bytes);
-      tensor->set_data_offset(static_cast<int64_t>(data.append(*stored)));
-      tensor->set_data_checksum(XXH3_64bits(stored->data(), stored->size()));
-      if (options.mode == "infer") {
-        tensor->set_arena_offset(-1); // read where the file is mapped
-        return;
-      }
-    }
-    uint64_t &region = isCache ? slotBytes : stateBytes;
-    tensor->set_arena_offset(static_cast<int64_t>(region));
-    region += alignedBytes(bytes);
-    message.set_state_bytes(stateBytes);
-    message.set_slot_bytes(slotBytes);
   }
 
   void addCode(CompileReport &report) {
@@ -195,11 +167,11 @@ private:
         objects.emplace_back(begin, begin + compiled.code.object().size());
     }
     auto start = std::chrono::steady_clock::now();
-    cpu::Bytes shared = cpu::linkShared(objects);
+    code = cpu::linkShared(objects);
     report.linkSeconds = secondsSince(start);
-    message.set_code_offset(data.append(shared));
-    message.set_code_bytes(shared.size());
-    message.set_code_checksum(XXH3_64bits(shared.data(), shared.size()));
+    message.set_code_offset(0);
+    message.set_code_bytes(code.size());
+    message.set_code_checksum(XXH3_64bits(code.data(), code.size()));
     message.set_scratch_bytes(scratch);
   }
 
@@ -278,12 +250,35 @@ private:
   Dimensions dimensions;
   cpu::Target target;
   proto::Executable message;
-  DataSection data;
-  uint64_t stateBytes = 0, slotBytes = 0;
+  cpu::Bytes code;
   std::map<std::string, unsigned> tensorIndex;
   llvm::StringMap<unsigned> kernelIndex;
   std::vector<CompiledKernel> kernels;
 };
+
+/// Everything that decides what the pipeline and code generation make of the programs.
+std::string programText(ModuleOp programs, const PipelineOptions &pipeline,
+                        const CodegenOptions &options) {
+  std::string text =
+      fmt::format("{}\n{}\n{}\n{}\n", kCompilerVersion, cpu::Target::named(options.cpu).canonical(),
+                  options.mode, canonicalOptions(pipeline));
+  llvm::raw_string_ostream stream(text);
+  programs->print(stream, OpPrintingFlags().enableDebugInfo()); // model paths are part of a plan
+  return text;
+}
+
+/// The executable with everything that two runs of the same programs may have different.
+std::shared_ptr<const Executable> finish(codegen::CachedProgram program,
+                                         const std::map<std::string, std::string> &metadata,
+                                         const ParameterData &parameters) {
+  proto::Executable message = std::move(*program.mutable_message());
+  for (auto &[key, value] : metadata)
+    (*message.mutable_metadata())[key] = value;
+  const auto *begin = reinterpret_cast<const std::byte *>(program.data().data());
+  std::vector<std::byte> data(begin, begin + program.data().size());
+  placeTensors(message, data, parameters);
+  return std::make_shared<Executable>(std::move(message), std::move(data));
+}
 
 } // namespace
 
@@ -293,7 +288,31 @@ buildExecutable(ModuleOp plan, const CodegenOptions &options,
                 CompileReport *report) {
   CompileReport unused;
   cpu::loadCodegenDialects(*plan.getContext());
-  return ExecutableWriter(plan, options).write(metadata, parameters, report ? *report : unused);
+  return finish(ExecutableWriter(plan, options).write(report ? *report : unused), metadata,
+                parameters);
+}
+
+std::shared_ptr<const Executable>
+compilePrograms(ModuleOp programs, const PipelineOptions &pipeline, const CodegenOptions &options,
+                const std::map<std::string, std::string> &metadata, const ParameterData &parameters,
+                CompileReport *report) {
+  CompileReport unused, &used = report ? *report : unused;
+  // Whoever asks for what the passes say or leave behind wants them to run.
+  bool watched =
+      pipeline.explainFusion || !pipeline.dumpFolder.empty() || !pipeline.stopAfter.empty();
+  CodeCache cache(options.useCache && !watched ? knobs::cacheFolder() : std::nullopt);
+  std::string hash = contentHash(programText(programs, pipeline, options));
+  codegen::CachedProgram program;
+  if (cache.find("programs", hash, program)) {
+    used.programsCached = true;
+    used.kernels = used.cached = program.message().kernels_size();
+    return finish(std::move(program), metadata, parameters);
+  }
+  runPipeline(programs, pipeline);
+  cpu::loadCodegenDialects(*programs.getContext());
+  program = ExecutableWriter(programs, options).write(used);
+  cache.keep("programs", hash, program);
+  return finish(std::move(program), metadata, parameters);
 }
 
 std::string printCode(ModuleOp plan, const CodegenOptions &options, bool assembly) {

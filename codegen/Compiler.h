@@ -1,6 +1,7 @@
 // From a planned module to an executable: one call for every back end.
 #pragma once
 
+#include "passes/Pipeline.h"
 #include "runtime/Executable.h"
 
 #include "mlir/IR/BuiltinOps.h"
@@ -30,9 +31,10 @@ using ParameterData =
     std::function<std::optional<std::span<const std::byte>>(const std::string &name)>;
 
 struct CompileReport {
-  unsigned kernels = 0;  ///< different ones
-  unsigned compiled = 0; ///< made now
-  unsigned cached = 0;   ///< found in the cache
+  unsigned kernels = 0;        ///< different ones
+  unsigned compiled = 0;       ///< made now
+  unsigned cached = 0;         ///< found in the cache
+  bool programsCached = false; ///< no pass ran and nothing was linked
   double emitSeconds = 0, compileSeconds = 0, linkSeconds = 0;
 };
 
@@ -43,6 +45,14 @@ std::shared_ptr<const Executable>
 buildExecutable(mlir::ModuleOp plan, const CodegenOptions &options,
                 const std::map<std::string, std::string> &metadata, const ParameterData &parameters,
                 CompileReport *report = nullptr);
+
+/// From programs of the lm dialect (buildPrograms) to an executable: through runPipeline, which
+/// changes the module, and buildExecutable; or, where the cache knows the same programs with the
+/// same options, without either. Throws Error.
+std::shared_ptr<const Executable>
+compilePrograms(mlir::ModuleOp programs, const PipelineOptions &pipeline,
+                const CodegenOptions &options, const std::map<std::string, std::string> &metadata,
+                const ParameterData &parameters, CompileReport *report = nullptr);
 
 /// All kernels as text, for --emit=llvm and --emit=asm.
 std::string printCode(mlir::ModuleOp plan, const CodegenOptions &options, bool assembly);

@@ -1,6 +1,6 @@
 #include "codegen/KernelCompiler.h"
 
-#include "codegen/KernelCache.h"
+#include "codegen/CodeCache.h"
 #include "codegen/cpu/Lowering.h"
 #include "runtime/Error.h"
 #include "runtime/Knobs.h"
@@ -16,14 +16,13 @@
 #include <map>
 #include <mutex>
 #include <thread>
-#include <xxhash.h>
 
 using namespace mlir;
 
 namespace lmc {
 
-const char *const kCompilerVersion = "lmc 0.1.0 llvm " LLVM_VERSION_STRING " emitters "
-#include "codegen/EmitterHash.inc"
+const char *const kCompilerVersion = "lmc 0.1.0 llvm " LLVM_VERSION_STRING " sources "
+#include "codegen/SourcesHash.inc"
     ;
 
 namespace {
@@ -90,7 +89,6 @@ codegen::CachedKernel compile(const Emitted &kernel, MLIRContext &context,
   result.set_scratch_bytes(kernel.schedule.scratchBytes);
   result.set_flops(kernel.schedule.flops);
   result.set_object(object.data(), object.size());
-  result.set_checksum(XXH3_64bits(object.data(), object.size()));
   return result;
 }
 
@@ -128,7 +126,7 @@ std::vector<codegen::CachedKernel> compileAll(const std::vector<Emitted> &kernel
 std::vector<CompiledKernel> compileKernels(ModuleOp plan, const cpu::Symbols &symbols,
                                            const cpu::Target &target, const CodegenOptions &options,
                                            CompileReport &report) {
-  KernelCache cache(options.useCache ? knobs::cacheFolder() : std::nullopt);
+  CodeCache cache(options.useCache ? knobs::cacheFolder() : std::nullopt);
   std::vector<CompiledKernel> result;
   std::vector<Emitted> missing;
   std::vector<size_t> missingAt; // for each kernel: index in `missing`, or npos
@@ -139,8 +137,7 @@ std::vector<CompiledKernel> compileKernels(ModuleOp plan, const cpu::Symbols &sy
     std::string hash = contentHash(kernelText(kernel, symbols, target));
     CompiledKernel entry{"lmc_" + kernel.getFamily().str() + "_" + hash, {}};
     size_t at = npos;
-    if (auto code = cache.find(hash)) {
-      entry.code = std::move(*code);
+    if (cache.find("kernels", hash, entry.code)) {
       report.cached++;
     } else {
       auto [known, isNew] = missingByHash.try_emplace(hash, missing.size());
@@ -157,7 +154,7 @@ std::vector<CompiledKernel> compileKernels(ModuleOp plan, const cpu::Symbols &sy
   std::vector<codegen::CachedKernel> made =
       compileAll(missing, target, resolveThreads(options.jobs));
   for (size_t i = 0; i < made.size(); ++i)
-    cache.keep(missing[i].hash, made[i]);
+    cache.keep("kernels", missing[i].hash, made[i]);
   report.compiled += made.size();
   report.compileSeconds += secondsSince(start);
   for (size_t i = 0; i < result.size(); ++i)

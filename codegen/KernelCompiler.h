@@ -1,7 +1,7 @@
 // The kernels of a plan to object code: from the cache, or compiled on several threads.
 #pragma once
 
-#include "codegen/CachedKernel.pb.h"
+#include "codegen/Cache.pb.h"
 #include "codegen/Compiler.h"
 #include "codegen/cpu/Kernels.h"
 
@@ -11,7 +11,7 @@
 
 namespace lmc {
 
-/// LLVM's version and the hash of the emitters' sources, as the build found them.
+/// LLVM's version and the hash of the compiler's sources, as the build found them.
 extern const char *const kCompilerVersion;
 
 inline double secondsSince(std::chrono::steady_clock::time_point start) {

@@ -86,6 +86,18 @@ std::vector<std::string> phaseNames() {
   return names;
 }
 
+std::string canonicalOptions(const PipelineOptions &options) {
+  std::string text = fmt::format("bind {}\n", llvm::join(options.bindings, " "));
+  if (!options.train)
+    return text;
+  // All members by name: a new one does not compile before it is part of the text.
+  const auto &[lr, beta1, beta2, eps, weightDecay, gradClip, schedule, warmupSteps, minLr,
+               decaySteps, steps, accumulate] = *options.train;
+  return text + fmt::format("train {} {} {} {} {} {} {} {} {} {} {} {}\n", lr, beta1, beta2, eps,
+                            weightDecay, gradClip, schedule, warmupSteps, minLr, decaySteps, steps,
+                            accumulate);
+}
+
 void loadCompilerDialects(MLIRContext &context) {
   context.loadDialect<lm::LMDialect, plan::PlanDialect, func::FuncDialect, arith::ArithDialect,
                       math::MathDialect>();

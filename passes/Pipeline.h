@@ -23,6 +23,9 @@ struct PipelineOptions {
   std::function<void(const std::string &, double)> onPhase;
 };
 
+/// The options that change what the pipeline makes, as text: equal exactly where those are equal.
+std::string canonicalOptions(const PipelineOptions &options);
+
 /// import, simplify, differentiate, decompose, fuse, plan: in order.
 std::vector<std::string> phaseNames();
 

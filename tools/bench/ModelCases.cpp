@@ -55,10 +55,9 @@ std::unique_ptr<Session> compileModel(const ModelConfig &config, const ProgramOp
   mlir::MLIRContext context;
   loadCompilerDialects(context);
   mlir::OwningOpRef<mlir::ModuleOp> module = buildPrograms(context, config, programs);
-  runPipeline(*module, pipeline);
   CodegenOptions codegen;
   codegen.mode = pipeline.train ? "train" : "infer";
-  auto session = std::make_unique<Session>(buildExecutable(*module, codegen, {}, nullptr),
+  auto session = std::make_unique<Session>(compilePrograms(*module, pipeline, codegen, {}, nullptr),
                                            SessionOptions{threads, 1});
   for (const ParameterSpec &parameter : parametersOf(config))
     initialiseParameter(parameter, 1, session->f32(parameter.name));

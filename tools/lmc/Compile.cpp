@@ -50,28 +50,8 @@ void explainExecutable(const Executable &executable, const std::string &what, in
   }
 }
 
-int run(Options &o, const CommonOptions &common) {
-  bool cuda = cuda::isCudaTarget(o.target);
-  if (!cuda && o.target != "cpu" && o.target.rfind("cpu:", 0) != 0)
-    fail("target '{}' is not available in this build; use cpu, cpu:NAME, cuda or cuda:sm_90a",
-         o.target);
-  if (!cuda && o.target.size() > 4)
-    o.settings.codegen.cpu = o.target.substr(4);
-  ModelSource source = findModel(o.spec);
-  if (source.isExecutable)
-    fail("'{}' is compiled already; `lmc inspect` shows what is in it", o.spec);
-  ModelConfig config = readModelConfig(source.config);
-  o.settings.codegen.mode = o.mode;
-  o.settings.programs.batch = o.batch;
-  o.settings.programs.length = o.length;
-  o.settings.programs.training = o.mode == "train";
-  o.settings.programs.inference = o.mode == "infer";
-  if (o.mode == "train") {
-    o.settings.pipeline.train = OptimizerUpdateOptions();
-    o.settings.pipeline.train->gradClip = 1;
-  }
-  o.settings.pipeline.explainFusion = o.explain == "fusion";
-
+/// --emit and --explain=fusion: what the passes make and say.
+void showStage(Options &o, const ModelConfig &config, bool cuda) {
   mlir::MLIRContext context;
   mlir::ScopedDiagnosticHandler remarks(&context, [](mlir::Diagnostic &diagnostic) {
     if (diagnostic.getSeverity() != mlir::DiagnosticSeverity::Remark)
@@ -100,16 +80,41 @@ int run(Options &o, const CommonOptions &common) {
       fmt::print("{}", printCode(*module, o.settings.codegen, o.emit == "asm"));
     else
       print(*module);
-    return 0;
+    return;
   }
-  if (o.explain == "fusion")
-    return 0;
-  if (cuda) {
+  if (cuda && o.explain != "fusion") {
     cuda::requireGenerated(*module);
     fail("executables for --target {} cannot be written yet; --emit=cuda shows the kernels",
          o.target);
   }
+}
 
+int run(Options &o, const CommonOptions &common) {
+  bool cuda = cuda::isCudaTarget(o.target);
+  if (!cuda && o.target != "cpu" && o.target.rfind("cpu:", 0) != 0)
+    fail("target '{}' is not available in this build; use cpu, cpu:NAME, cuda or cuda:sm_90a",
+         o.target);
+  if (!cuda && o.target.size() > 4)
+    o.settings.codegen.cpu = o.target.substr(4);
+  ModelSource source = findModel(o.spec);
+  if (source.isExecutable)
+    fail("'{}' is compiled already; `lmc inspect` shows what is in it", o.spec);
+  ModelConfig config = readModelConfig(source.config);
+  o.settings.codegen.mode = o.mode;
+  o.settings.programs.batch = o.batch;
+  o.settings.programs.length = o.length;
+  o.settings.programs.training = o.mode == "train";
+  o.settings.programs.inference = o.mode == "infer";
+  if (o.mode == "train") {
+    o.settings.pipeline.train = OptimizerUpdateOptions();
+    o.settings.pipeline.train->gradClip = 1;
+  }
+  o.settings.pipeline.explainFusion = o.explain == "fusion";
+
+  if (!o.emit.empty() || o.explain == "fusion" || cuda) {
+    showStage(o, config, cuda);
+    return 0;
+  }
   std::unique_ptr<Weights> weights;
   std::shared_ptr<const Tokenizer> tokenizer;
   if (!source.weights.empty()) {
@@ -117,9 +122,8 @@ int run(Options &o, const CommonOptions &common) {
     if (std::filesystem::exists(source.weights / "tokenizer.json"))
       tokenizer = loadTokenizer(source.weights.string());
   }
-  auto executable =
-      generateCode(*module, o.settings, modelMetadata(config, source, tokenizer.get()),
-                   weights ? weights->data() : ParameterData());
+  auto executable = compileModel(config, o.settings, modelMetadata(config, source, tokenizer.get()),
+                                 weights ? weights->data() : ParameterData());
   if (!o.explain.empty())
     explainExecutable(*executable, o.explain, resolveThreads(common.threads));
   if (o.plan)

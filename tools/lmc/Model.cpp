@@ -133,19 +133,8 @@ ModelSource findModel(const fs::path &path) {
   return source;
 }
 
-std::shared_ptr<const Executable> generateCode(mlir::ModuleOp plan, const CompileSettings &settings,
-                                               const std::map<std::string, std::string> &metadata,
-                                               const ParameterData &parameters) {
-  CompileReport report;
-  auto executable = buildExecutable(plan, settings.codegen, metadata, parameters, &report);
-  if (settings.timePasses) {
-    fmt::print(stderr, "kernels        {:4} in all, {} compiled, {} from the cache\n",
-               report.kernels, report.compiled, report.cached);
-    fmt::print(stderr,
-               "emit           {:8.1f} ms\ncompile        {:8.1f} ms\nlink           {:8.1f} ms\n",
-               report.emitSeconds * 1e3, report.compileSeconds * 1e3, report.linkSeconds * 1e3);
-  }
-  return executable;
+static void printPhase(const std::string &name, double seconds) {
+  fmt::print(stderr, "{:<14} {:8.1f} ms\n", name, seconds * 1e3);
 }
 
 std::shared_ptr<const Executable> compileModel(const ModelConfig &config,
@@ -153,8 +142,27 @@ std::shared_ptr<const Executable> compileModel(const ModelConfig &config,
                                                const std::map<std::string, std::string> &metadata,
                                                const ParameterData &parameters) {
   mlir::MLIRContext context;
-  mlir::OwningOpRef<mlir::ModuleOp> module = planModel(context, config, settings);
-  return generateCode(*module, settings, metadata, parameters);
+  loadCompilerDialects(context);
+  mlir::OwningOpRef<mlir::ModuleOp> module = buildPrograms(context, config, settings.programs);
+  keepPrograms(*module, settings.keep);
+  PipelineOptions pipeline = settings.pipeline;
+  if (settings.timePasses)
+    pipeline.onPhase = printPhase;
+  CompileReport report;
+  auto executable =
+      compilePrograms(*module, pipeline, settings.codegen, metadata, parameters, &report);
+  if (settings.timePasses) {
+    if (report.programsCached)
+      fmt::print(stderr, "programs       from the cache, no phase ran\n");
+    fmt::print(stderr, "kernels        {:4} in all, {} compiled, {} from the cache\n",
+               report.kernels, report.compiled, report.cached);
+    if (!report.programsCached) {
+      printPhase("emit", report.emitSeconds);
+      printPhase("compile", report.compileSeconds);
+      printPhase("link", report.linkSeconds);
+    }
+  }
+  return executable;
 }
 
 mlir::OwningOpRef<mlir::ModuleOp> planModel(mlir::MLIRContext &context, const ModelConfig &config,
@@ -164,9 +172,7 @@ mlir::OwningOpRef<mlir::ModuleOp> planModel(mlir::MLIRContext &context, const Mo
   keepPrograms(*module, settings.keep);
   PipelineOptions pipeline = settings.pipeline;
   if (settings.timePasses)
-    pipeline.onPhase = [](const std::string &name, double seconds) {
-      fmt::print(stderr, "{:<14} {:8.1f} ms\n", name, seconds * 1e3);
-    };
+    pipeline.onPhase = printPhase;
   runPipeline(*module, pipeline);
   return module;
 }

@@ -37,16 +37,12 @@ struct ModelSource {
 /// Throws Error where the path is no model.
 ModelSource findModel(const std::filesystem::path &path);
 
-/// Builds the programs and runs the passes; prints --time-passes.
+/// Builds the programs and runs the passes, up to the phase that the settings stop after; prints
+/// --time-passes.
 mlir::OwningOpRef<mlir::ModuleOp> planModel(mlir::MLIRContext &context, const ModelConfig &config,
                                             const CompileSettings &settings);
 
-/// Code for a planned module.
-std::shared_ptr<const Executable> generateCode(mlir::ModuleOp plan, const CompileSettings &settings,
-                                               const std::map<std::string, std::string> &metadata,
-                                               const ParameterData &parameters);
-
-/// planModel and generateCode.
+/// Builds the programs and compiles them, or finds them in the cache; prints --time-passes.
 std::shared_ptr<const Executable> compileModel(const ModelConfig &config,
                                                const CompileSettings &settings,
                                                const std::map<std::string, std::string> &metadata,
