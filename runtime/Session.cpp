@@ -6,6 +6,7 @@
 #include "runtime/Extent.h"
 #include "runtime/Team.h"
 #include "runtime/Verify.h"
+#include "runtime/Walk.h"
 
 #include <algorithm>
 #include <chrono>
@@ -18,8 +19,6 @@ namespace {
 struct BoundLaunch {
   KernelFunction kernel;
   void *const *buffers; // into BoundProgram::pointers
-  int64_t grain;
-  int64_t items = 0; // for BoundProgram::dims
 };
 
 /// A cache operand, whose address depends on the slot.
@@ -32,7 +31,8 @@ struct BoundProgram {
   std::vector<void *> pointers;
   std::vector<CachePointer> caches;
   std::vector<BoundLaunch> launches;
-  std::vector<int64_t> dims; // that the items are for
+  std::vector<WalkLaunch> walk; // the same launches; items are for dims
+  std::vector<int64_t> dims;
 };
 
 const executable::Executable &verified(const Executable &executable) {
@@ -76,7 +76,7 @@ struct Session::Impl {
   Impl(std::shared_ptr<const Executable> shared, SessionOptions options)
       : executable(std::move(shared)), message(verified(*executable)), slots(options.slots),
         workers(resolveThreads(options.threads)), layout(message, workers, slots),
-        arena(layout.bytes), code(*executable), team(workers) {
+        arena(layout.bytes), code(*executable), team(workers), walk(team, longest(message)) {
     for (const executable::Dim &dim : message.dims())
       largest.push_back(dim.max());
     fillState();
@@ -103,8 +103,9 @@ struct Session::Impl {
       operands += launch.buffers_size();
     bound.pointers.reserve(operands); // launches point into it
     for (const executable::Launch &launch : program.launches()) {
-      bound.launches.push_back({code.kernel(launch.kernel()),
-                                bound.pointers.data() + bound.pointers.size(), launch.grain()});
+      bound.launches.push_back(
+          {code.kernel(launch.kernel()), bound.pointers.data() + bound.pointers.size()});
+      bound.walk.push_back({0, launch.grain(), 0});
       for (uint32_t index : launch.buffers())
         bindBuffer(program.buffers(index), bound);
       uint64_t scratch = message.kernels(launch.kernel()).scratch_bytes();
@@ -113,6 +114,7 @@ struct Session::Impl {
           touch(scratchOf(worker), scratch);
     }
     setDims(program, bound, largest);
+    findNeeds(program, bound);
     return bound;
   }
 
@@ -132,7 +134,7 @@ struct Session::Impl {
   void setDims(const executable::Program &program, BoundProgram &bound,
                std::span<const int64_t> dims) {
     for (int i = 0; i < program.launches_size(); ++i)
-      bound.launches[i].items = evaluate(program.launches(i).items(), dims);
+      bound.walk[i].items = evaluate(program.launches(i).items(), dims);
     bound.dims.assign(dims.begin(), dims.end());
   }
 
@@ -197,41 +199,70 @@ struct Session::Impl {
     return index;
   }
 
-  void launch(const BoundProgram &bound, size_t index, int worker) {
-    const BoundLaunch &launch = bound.launches[index];
-    team.share(worker, launch.items, launch.grain, [&](int worker, int64_t begin, int64_t end) {
-      launch.kernel(launch.buffers, bound.dims.data(), begin, end, scratchOf(worker));
-    });
-  }
-
-  /// All launches in one job: the team wakes once and meets between launches.
-  void walk(const BoundProgram &bound) {
-    team.parallel([&](int worker) {
-      size_t count = bound.launches.size();
-      for (size_t i = 0; i < count; ++i) {
-        launch(bound, i, worker);
-        // Worker 0 computes single items, so neighbours of one item each need no meeting.
-        if (i + 1 < count && (bound.launches[i].items > 1 || bound.launches[i + 1].items > 1))
-          team.barrier();
+  /// A launch needs all launches up to the last one that writes what it touches, or reads what it
+  /// writes; what the plan put into the same memory at another time counts too.
+  void findNeeds(const executable::Program &program, BoundProgram &bound) {
+    struct Access {
+      const std::byte *begin, *end;
+      bool writes;
+    };
+    std::vector<std::vector<Access>> accesses(bound.launches.size());
+    for (size_t i = 0; i < accesses.size(); ++i) {
+      const executable::Launch &launch = program.launches(int(i));
+      for (int b = 0; b < launch.buffers_size(); ++b) {
+        auto *begin = static_cast<const std::byte *>(bound.launches[i].buffers[b]);
+        uint64_t bytes = program.buffers(launch.buffers(b)).bytes();
+        accesses[i].push_back({begin, begin + bytes, b >= int(launch.num_inputs())});
       }
+      auto conflicts = [&](size_t before) {
+        for (const Access &x : accesses[i])
+          for (const Access &y : accesses[before])
+            if ((x.writes || y.writes) && x.begin < y.end && y.begin < x.end)
+              return true;
+        return false;
+      };
+      size_t needs = i;
+      while (needs > 0 && !conflicts(needs - 1))
+        --needs;
+      bound.walk[i].needs = uint32_t(needs);
+    }
+  }
+
+  static size_t longest(const executable::Executable &message) {
+    int count = 0;
+    for (const executable::Program &program : message.programs())
+      count = std::max(count, program.launches_size());
+    return size_t(count);
+  }
+
+  void launch(const BoundProgram &bound, size_t index, int worker, int64_t begin, int64_t end) {
+    const BoundLaunch &launch = bound.launches[index];
+    launch.kernel(launch.buffers, bound.dims.data(), begin, end, scratchOf(worker));
+  }
+
+  void runAll(const BoundProgram &bound) {
+    walk.run(bound.walk, [&](int worker, size_t index, int64_t begin, int64_t end) {
+      launch(bound, index, worker, begin, end);
     });
   }
 
-  void walkTimed(const BoundProgram &bound) {
+  /// One launch by itself: for clocks, and to look at what it wrote.
+  void runOne(const BoundProgram &bound, size_t index) {
+    WalkLaunch alone = bound.walk[index];
+    alone.needs = 0;
+    walk.run({&alone, 1}, [&](int worker, size_t, int64_t begin, int64_t end) {
+      launch(bound, index, worker, begin, end);
+    });
+  }
+
+  void runTimed(const BoundProgram &bound) {
     using Clock = std::chrono::steady_clock;
     seconds.assign(bound.launches.size(), 0);
-    team.parallel([&](int worker) {
+    for (size_t i = 0; i < bound.launches.size(); ++i) {
       Clock::time_point before = Clock::now();
-      for (size_t i = 0; i < bound.launches.size(); ++i) {
-        launch(bound, i, worker);
-        team.barrier();
-        if (worker != 0)
-          continue;
-        Clock::time_point after = Clock::now();
-        seconds[i] = std::chrono::duration<double>(after - before).count();
-        before = after;
-      }
-    });
+      runOne(bound, i);
+      seconds[i] = std::chrono::duration<double>(Clock::now() - before).count();
+    }
   }
 
   /// Output number, counted from 0, of a launch that holds a NaN or an infinity, or -1.
@@ -255,6 +286,7 @@ struct Session::Impl {
   Arena arena;
   Code code;
   Team team;
+  Walk walk;
   std::vector<int64_t> largest; // every dim's maximum
   std::vector<BoundProgram> programs;
   uint64_t peak = 0;
@@ -299,9 +331,9 @@ std::span<int32_t> Session::i32(std::string_view name, int slot) {
 void Session::run(std::string_view program, std::span<const int64_t> dims, int slot) {
   const BoundProgram &bound = impl->programs[impl->prepare(program, dims, slot)];
   if (impl->profiling)
-    impl->walkTimed(bound);
+    impl->runTimed(bound);
   else
-    impl->walk(bound);
+    impl->runAll(bound);
 }
 
 std::optional<NonFinite> Session::runChecked(std::string_view name, std::span<const int64_t> dims,
@@ -310,7 +342,7 @@ std::optional<NonFinite> Session::runChecked(std::string_view name, std::span<co
   const executable::Program &program = impl->message.programs(index);
   const BoundProgram &bound = impl->programs[index];
   for (size_t i = 0; i < bound.launches.size(); ++i) {
-    impl->team.parallel([&](int worker) { impl->launch(bound, i, worker); });
+    impl->runOne(bound, i);
     if (int output = impl->nonFiniteOutput(program, bound, i); output >= 0)
       return NonFinite{program.launches(int(i)).output_ops(output),
                        program.launches(int(i)).output_paths(output)};

@@ -63,6 +63,10 @@ public:
       nextItem.store(0, std::memory_order_relaxed);
   }
 
+  /// Within a job: returns when `word` is not `value`; looks for some ten microseconds, then sleeps
+  /// until whoever changes it notifies.
+  void waitWhile(std::atomic<uint32_t> &word, uint32_t value) const;
+
   /// One shared loop: work(worker, begin, end) over [0, items).
   template <typename Work> void run(int64_t items, int64_t grain, Work &&work) {
     parallel([&](int worker) { share(worker, items, grain, work); });
@@ -74,7 +78,6 @@ private:
   void stop();
   void serve(int worker);
   void meet();
-  void waitWhile(std::atomic<uint32_t> &word, uint32_t value) const;
 
   int numWorkers;
   int spins; // how often to look before sleeping
