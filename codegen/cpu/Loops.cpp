@@ -15,6 +15,9 @@ namespace {
 
 /// Elements of a flat work item: small enough to balance, large enough to hide its start.
 constexpr int64_t kFlatBlock = 4096;
+/// Elements that a worker takes at once: some ten microseconds, so that the shares of a worker that
+/// is slow or away are taken over in time.
+constexpr int64_t kPiece = 64 << 10;
 /// Independent accumulators of a reduction, to hide the latency of an addition.
 constexpr unsigned kAccumulators = 4;
 
@@ -143,6 +146,10 @@ void reduceRow(Expression &x, ArrayRef<lm::ReduceOp> ops, ArrayRef<Value> row,
   }
 }
 
+int64_t rowsOfPiece(Expression &x, const lm::Dim &row) {
+  return std::max<int64_t>(1, kPiece / std::max<int64_t>(1, x.extent(row).max));
+}
+
 uint64_t pointwiseFlops(Expression &x, int64_t elements) {
   uint64_t ops = 0;
   for (Operation &op : x.body)
@@ -172,6 +179,7 @@ Schedule emitMap(Expression &x) {
     // Addresses through a flat view: index 0 everywhere but in the last dimension, which may run
     // over.
     schedule.items = itemsOf(elements, kFlatBlock);
+    schedule.grain = kPiece / kFlatBlock;
     Value total = elements.emit(e);
     Value first = e.mul(e.begin(), kFlatBlock);
     Value last = e.min(e.mul(e.end(), kFlatBlock), total);
@@ -193,6 +201,7 @@ Schedule emitMap(Expression &x) {
   }
   ArrayRef<lm::Dim> rows = ArrayRef<lm::Dim>(space).drop_back();
   schedule.items = itemsOf(x.product(rows));
+  schedule.grain = rowsOfPiece(x, space.back());
   e.loop(e.begin(), e.end(), 1, [&](Value item) {
     Expression::Scope scope(x);
     storeRow(x, all, unflatten(x, item, rows), space.back());
@@ -214,6 +223,7 @@ Schedule emitRow(Expression &x) {
 
   Schedule schedule;
   schedule.items = itemsOf(x.product(rows));
+  schedule.grain = rowsOfPiece(x, space.back());
   schedule.flops = pointwiseFlops(x, x.product(space).max);
   e.loop(e.begin(), e.end(), 1, [&](Value item) {
     Expression::Scope scope(x);
