@@ -229,7 +229,7 @@ const std::vector<Field> &table() {
       {"tokenizer", "byte | model | path | {train: {kind: bpe, vocab: N}}",
        "(the model's own, else byte)", "text to token ids", readTokenizer, writeTokenizer},
       dataFile("data.train", "(required)", MEMBER(data.train),
-               ".txt, .jsonl (field `text`) or .bin (uint16 or uint32 ids)"),
+               ".txt (any bytes), .jsonl (UTF-8, field `text`) or .bin (uint16 or uint32 ids)"),
       dataFile("data.val", "(none)", MEMBER(data.val), "held-out data for evaluation"),
       choice("data.order", "shuffled", {"sequential", "shuffled"}, MEMBER(data.order),
              "order in which training reads its sequences"),
