@@ -152,8 +152,8 @@ TEST_F(ConfigTest, ErrorsSayWhereWhatAndWhatToDo) {
       {m + "[a, b]: 5\n", "train.yaml:3: a key must be a plain word"},
       {"data: {train: a.txt}\n", "train.yaml: 'model' is missing (mapping | path: inline spec, a "
                                  "spec file, a Hugging Face folder or a .gguf)"},
-      {"model: model.yaml\n", "train.yaml: 'data.train' is missing (file: .txt, .jsonl (field "
-                              "`text`) or .bin (uint16 or uint32 ids))"},
+      {"model: model.yaml\n", "train.yaml: 'data.train' is missing (file: .txt (any bytes), .jsonl "
+                              "(UTF-8, field `text`) or .bin (uint16 or uint32 ids))"},
       // YAML
       {"", "train.yaml: the config is empty; it needs at least `model` and `data.train`"},
       {"- a\n", "train.yaml:1: expected a mapping of keys such as `model:` and `data:`"},
