@@ -40,6 +40,18 @@ function(lmc_unit_test name)
   add_test(NAME unit.${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 endfunction()
 
+# lmc_embed(OUTPUT file...): the files, one after the other, as one C++ string literal to #include.
+function(lmc_embed output)
+  set(script ${PROJECT_SOURCE_DIR}/cmake/Embed.cmake)
+  list(TRANSFORM ARGN PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/ OUTPUT_VARIABLE files)
+  add_custom_command(
+    OUTPUT ${output}
+    COMMAND ${CMAKE_COMMAND} -DOUT=${output} "-DFILES=${files}" -P ${script}
+    DEPENDS ${files} ${script}
+    COMMENT "embed ${ARGN}"
+    VERBATIM)
+endfunction()
+
 # lmc_protobuf(result folder/Name): C++ for folder/Name.proto, included as "folder/Name.pb.h".
 function(lmc_protobuf result name)
   set(generated ${PROJECT_BINARY_DIR}/${name}.pb.cc ${PROJECT_BINARY_DIR}/${name}.pb.h)

@@ -300,8 +300,9 @@ compilePrograms(ModuleOp programs, const PipelineOptions &pipeline, const Codege
   // Whoever asks for what the passes say or leave behind wants them to run.
   bool watched =
       pipeline.explainFusion || !pipeline.dumpFolder.empty() || !pipeline.stopAfter.empty();
-  CodeCache cache(options.useCache && !watched ? knobs::cacheFolder() : std::nullopt);
-  std::string hash = contentHash(programText(programs, pipeline, options));
+  auto folder = options.useCache && !watched ? knobs::cacheFolder() : std::nullopt;
+  CodeCache cache(folder);
+  std::string hash = folder ? contentHash(programText(programs, pipeline, options)) : "";
   codegen::CachedProgram program;
   if (cache.find("programs", hash, program)) {
     used.programsCached = true;

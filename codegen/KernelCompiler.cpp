@@ -14,7 +14,6 @@
 #include <atomic>
 #include <exception>
 #include <map>
-#include <mutex>
 #include <thread>
 
 using namespace mlir;

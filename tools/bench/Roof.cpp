@@ -24,56 +24,57 @@ unsigned accumulatorsOf(const cpu::Target &target) {
   return target.vectorRegisters >= 32 ? 24 : 12;
 }
 
-/// acc[i] = acc[i] * a + b, over and over; buffers: one vector in, one out an item.
-void emitMultiply(cpu::Emit &e, const cpu::Target &target) {
-  e.beginKernel("multiply", UnknownLoc::get(e.builder().getContext()));
-  unsigned lanes = target.lanes(), count = accumulatorsOf(target);
-  Type type = e.f32Type();
+/// A kernel that stores one vector an item, the sum of what `accumulate` gives; buffers: in, out.
+void emitSums(cpu::Emit &e, const char *symbol,
+              llvm::function_ref<cpu::Emit::Values(Value in, Value item)> accumulate) {
+  e.beginKernel(symbol, UnknownLoc::get(e.builder().getContext()));
+  unsigned lanes = e.target().lanes();
   Value in = e.buffer(0), out = e.buffer(1);
   e.loop(e.begin(), e.end(), 1, [&](Value item) {
-    Value a = e.load(type, in, e.i64(0), cpu::Lanes(lanes));
+    cpu::Emit::Values sums = accumulate(in, item);
+    Value total = sums[0];
+    for (size_t i = 1; i < sums.size(); ++i)
+      total = e.addf(total, sums[i]);
+    e.store(e.f32Type(), total, out, e.mul(item, static_cast<int64_t>(lanes)), cpu::Lanes(lanes));
+  });
+  e.endKernel();
+}
+
+/// acc[i] = acc[i] * a + a, over and over, for the vector a.
+void emitMultiply(cpu::Emit &e) {
+  emitSums(e, "multiply", [&](Value in, Value) {
+    unsigned lanes = e.target().lanes();
+    Value a = e.load(e.f32Type(), in, e.i64(0), cpu::Lanes(lanes));
     cpu::Emit::Values sums;
-    for (unsigned i = 0; i < count; ++i)
+    for (unsigned i = 0; i < accumulatorsOf(e.target()); ++i)
       sums.push_back(e.f32(i, lanes));
-    sums = e.loopCarried(e.i64(0), e.i64(kSteps), e.i64(1), sums, [&](Value, ValueRange carried) {
+    return e.loopCarried(e.i64(0), e.i64(kSteps), e.i64(1), sums, [&](Value, ValueRange carried) {
       cpu::Emit::Values next;
       for (Value sum : carried)
         next.push_back(e.fma(sum, a, a));
       return next;
     });
-    Value total = sums[0];
-    for (unsigned i = 1; i < count; ++i)
-      total = e.addf(total, sums[i]);
-    e.store(type, total, out, e.mul(item, static_cast<int64_t>(lanes)), cpu::Lanes(lanes));
   });
-  e.endKernel();
 }
 
-/// The sum of a block of memory, as one vector an item.
-void emitRead(cpu::Emit &e, const cpu::Target &target) {
-  e.beginKernel("read", UnknownLoc::get(e.builder().getContext()));
-  unsigned lanes = target.lanes();
-  constexpr int64_t unroll = 8;
-  Type type = e.f32Type();
-  Value in = e.buffer(0), out = e.buffer(1);
-  e.loop(e.begin(), e.end(), 1, [&](Value item) {
+/// The sum of a block of memory.
+void emitRead(cpu::Emit &e) {
+  emitSums(e, "read", [&](Value in, Value item) {
+    constexpr int64_t unroll = 8;
+    unsigned lanes = e.target().lanes();
     cpu::Emit::Values sums(unroll, e.f32(0, lanes));
     Value first = e.mul(item, kBlock);
-    sums =
-        e.loopCarried(first, e.add(first, kBlock), e.i64(unroll * lanes), sums,
-                      [&](Value at, ValueRange carried) {
-                        cpu::Emit::Values next;
-                        for (int64_t i = 0; i < unroll; ++i)
-                          next.push_back(e.addf(carried[i], e.load(type, in, e.add(at, i * lanes),
-                                                                   cpu::Lanes(lanes))));
-                        return next;
-                      });
-    Value total = sums[0];
-    for (int64_t i = 1; i < unroll; ++i)
-      total = e.addf(total, sums[i]);
-    e.store(type, total, out, e.mul(item, static_cast<int64_t>(lanes)), cpu::Lanes(lanes));
+    return e.loopCarried(
+        first, e.add(first, kBlock), e.i64(unroll * lanes), sums,
+        [&](Value at, ValueRange carried) {
+          cpu::Emit::Values next;
+          for (int64_t i = 0; i < unroll; ++i) {
+            Value place = e.add(at, i * lanes);
+            next.push_back(e.addf(carried[i], e.load(e.f32Type(), in, place, cpu::Lanes(lanes))));
+          }
+          return next;
+        });
   });
-  e.endKernel();
 }
 
 cpu::LoadedCode compileRoof(const cpu::Target &target) {
@@ -81,8 +82,8 @@ cpu::LoadedCode compileRoof(const cpu::Target &target) {
   cpu::loadCodegenDialects(context);
   OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));
   cpu::Emit emit(*module, target);
-  emitMultiply(emit, target);
-  emitRead(emit, target);
+  emitMultiply(emit);
+  emitRead(emit);
   cpu::Bytes object = cpu::compileObject(*module, target);
   return cpu::LoadedCode(cpu::linkShared({&object, 1}));
 }

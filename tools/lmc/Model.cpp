@@ -10,12 +10,27 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void keepPrograms(mlir::ModuleOp module, const std::set<std::string> &wanted) {
-  if (wanted.empty())
-    return;
-  for (auto function : llvm::make_early_inc_range(module.getOps<mlir::func::FuncOp>()))
-    if (!wanted.contains(function.getName().str()))
+/// The programs of the model that the settings ask for.
+mlir::OwningOpRef<mlir::ModuleOp> wantedPrograms(mlir::MLIRContext &context,
+                                                 const ModelConfig &config,
+                                                 const CompileSettings &settings) {
+  loadCompilerDialects(context);
+  auto module = buildPrograms(context, config, settings.programs);
+  for (auto function : llvm::make_early_inc_range(module->getOps<mlir::func::FuncOp>()))
+    if (!settings.keep.empty() && !settings.keep.contains(function.getName().str()))
       function.erase();
+  return module;
+}
+
+void printPhase(const std::string &name, double seconds) {
+  fmt::print(stderr, "{:<14} {:8.1f} ms\n", name, seconds * 1e3);
+}
+
+PipelineOptions pipelineOf(const CompileSettings &settings) {
+  PipelineOptions pipeline = settings.pipeline;
+  if (settings.timePasses)
+    pipeline.onPhase = printPhase;
+  return pipeline;
 }
 
 ModelInfo infoOf(const ModelConfig &config, const Tokenizer *tokenizer, std::string name,
@@ -133,24 +148,15 @@ ModelSource findModel(const fs::path &path) {
   return source;
 }
 
-static void printPhase(const std::string &name, double seconds) {
-  fmt::print(stderr, "{:<14} {:8.1f} ms\n", name, seconds * 1e3);
-}
-
 std::shared_ptr<const Executable> compileModel(const ModelConfig &config,
                                                const CompileSettings &settings,
                                                const std::map<std::string, std::string> &metadata,
                                                const ParameterData &parameters) {
   mlir::MLIRContext context;
-  loadCompilerDialects(context);
-  mlir::OwningOpRef<mlir::ModuleOp> module = buildPrograms(context, config, settings.programs);
-  keepPrograms(*module, settings.keep);
-  PipelineOptions pipeline = settings.pipeline;
-  if (settings.timePasses)
-    pipeline.onPhase = printPhase;
+  auto module = wantedPrograms(context, config, settings);
   CompileReport report;
-  auto executable =
-      compilePrograms(*module, pipeline, settings.codegen, metadata, parameters, &report);
+  auto executable = compilePrograms(*module, pipelineOf(settings), settings.codegen, metadata,
+                                    parameters, &report);
   if (settings.timePasses) {
     if (report.programsCached)
       fmt::print(stderr, "programs       from the cache, no phase ran\n");
@@ -167,13 +173,8 @@ std::shared_ptr<const Executable> compileModel(const ModelConfig &config,
 
 mlir::OwningOpRef<mlir::ModuleOp> planModel(mlir::MLIRContext &context, const ModelConfig &config,
                                             const CompileSettings &settings) {
-  loadCompilerDialects(context);
-  mlir::OwningOpRef<mlir::ModuleOp> module = buildPrograms(context, config, settings.programs);
-  keepPrograms(*module, settings.keep);
-  PipelineOptions pipeline = settings.pipeline;
-  if (settings.timePasses)
-    pipeline.onPhase = printPhase;
-  runPipeline(*module, pipeline);
+  auto module = wantedPrograms(context, config, settings);
+  runPipeline(*module, pipelineOf(settings));
   return module;
 }
 
