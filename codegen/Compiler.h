@@ -26,9 +26,10 @@ struct CodegenOptions {
   bool useCache = true;       ///< kernels from and to the cache folder (LMC_CACHE_DIR)
 };
 
-/// Bytes of a parameter to store in the executable, or nothing to leave it to the driver.
-using ParameterData =
-    std::function<std::optional<std::span<const std::byte>>(const std::string &name)>;
+/// Bytes of a parameter to store in the executable, as elements of `dtype`, or nothing to leave it
+/// to the driver.
+using ParameterData = std::function<std::optional<std::span<const std::byte>>(
+    const std::string &name, executable::DType dtype)>;
 
 struct CompileReport {
   unsigned kernels = 0;        ///< different ones

@@ -13,7 +13,7 @@ void placeTensors(executable::Executable &message, std::vector<std::byte> &data,
   for (executable::Tensor &tensor : *message.mutable_tensors()) {
     std::optional<std::span<const std::byte>> stored;
     if (tensor.role() == executable::PARAMETER && parameters)
-      stored = parameters(tensor.name());
+      stored = parameters(tensor.name(), tensor.dtype());
     tensor.set_data_offset(-1);
     if (stored) {
       if (stored->size() != tensor.bytes())

@@ -26,6 +26,11 @@ Shape shapeOf(Type type) {
 
 Type elementOf(Value value) { return cast<RankedTensorType>(value.getType()).getElementType(); }
 
+Type accumulatorOf(Type element) {
+  bool half = element.isBF16() || element.isF16();
+  return half ? Float32Type::get(element.getContext()) : element;
+}
+
 RankedTensorType tensorType(ArrayRef<Dim> shape, Type element) {
   SmallVector<int64_t> sizes;
   SmallVector<StringAttr> names;

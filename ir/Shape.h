@@ -26,6 +26,10 @@ inline Shape shapeOf(mlir::Value value) { return shapeOf(value.getType()); }
 
 mlir::Type elementOf(mlir::Value value);
 
+/// In which products, reductions and statistics of `element` are accumulated: f32 for bf16 and f16,
+/// else the same.
+mlir::Type accumulatorOf(mlir::Type element);
+
 /// tensor<...xelement>, with the symbols' names as its encoding.
 mlir::RankedTensorType tensorType(llvm::ArrayRef<Dim> shape, mlir::Type element);
 

@@ -15,7 +15,18 @@ StringRef nameOf(KernelGroup::Family family) {
   return names[family];
 }
 
+static bool isRounding(Operation *op) {
+  auto convert = dyn_cast<lm::ConvertOp>(op);
+  return convert && convert.roundsFloats();
+}
+
+static bool isRoundedArgument(Operation *op) {
+  return isRounding(op) && isa<BlockArgument>(op->getOperand(0));
+}
+
 Fusion::Kind Fusion::kindOf(Operation *op) {
+  if (isRoundedArgument(op))
+    return Kind::Free;
   if (isa<lm::ConstantOp, lm::IotaOp, lm::BroadcastOp, lm::SliceOp, lm::TransposeOp>(op))
     return Kind::Free;
   if (isa<lm::ReshapeOp>(op))
@@ -83,9 +94,10 @@ void Fusion::findStored() {
   Block &body = function.getBody().front();
   // What is read as it lies in memory; slices and transposes of it are read through strides.
   llvm::DenseSet<Value> required;
-  auto require = [&](Value value) {
+  auto require = [&](Operation *reader, Value value) {
+    bool rounds = isa<lm::MatmulOp, lm::GatherOp>(reader);
     while (Operation *op = value.getDefiningOp()) {
-      if (!isa<lm::SliceOp, lm::TransposeOp>(op))
+      if (!isa<lm::SliceOp, lm::TransposeOp>(op) && !(rounds && isRoundedArgument(op)))
         break;
       value = op->getOperand(0);
     }
@@ -96,7 +108,8 @@ void Fusion::findStored() {
     if (kind == Kind::View)
       required.insert(op.operand_begin(), op.operand_end()); // as it is: no strides outside kernels
     else if (kind == Kind::Heavy)
-      llvm::for_each(op.getOperands(), require);
+      for (Value operand : op.getOperands())
+        require(&op, operand);
   }
   for (Operation &op : body.without_terminator()) {
     switch (kindOf(&op)) {
@@ -110,7 +123,7 @@ void Fusion::findStored() {
       int64_t size = largestSize(result), large = 0;
       for (Value leaf : leavesOf(&op))
         large += largestSize(leaf) >= size;
-      if (required.contains(result) || large > 1)
+      if (required.contains(result) || large > 1 || isRounding(&op))
         stored.insert(result);
       break;
     }

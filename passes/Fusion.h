@@ -8,6 +8,8 @@
 //   size
 //     (norms from x and row statistics, gelu from its input), and stored otherwise (residual sums);
 //   - what a product, attention, gather or reshape reads, and what the function returns, is stored;
+//   - a value that is converted to a shorter float is stored in that type, except that products and
+//     gathers convert an argument as they read it (the f32 weights of a bf16 product);
 //   - results of reductions, products, attention, gather and scatter are stored.
 // Stored values are grouped into kernels greedily in program order, never across a cycle.
 #pragma once

@@ -40,6 +40,11 @@ def OptimizerUpdate : Pass<"lm-optimizer-update", "::mlir::ModuleOp"> {
   ];
 }
 
+def RoundProducts : Pass<"lm-round-products", "::mlir::ModuleOp"> {
+  let summary = "products and attention read and keep bf16; sums, statistics and masters stay f32";
+  let dependentDialects = ["::lmc::lm::LMDialect"];
+}
+
 def Decompose : Pass<"lm-decompose", "::mlir::func::FuncOp"> {
   let summary = "composites become primitives; reductions run along rows or along columns";
 }

@@ -49,6 +49,13 @@ std::vector<Phase> phases() {
          module.addPass(createOptimizerUpdate(*options.train)); // a whole step is one program
          addSimplify(module);
        }},
+      {"precision", "graph",
+       [](OpPassManager &module, const PipelineOptions &options) {
+         if (!options.bf16)
+           return;
+         module.addPass(createRoundProducts()); // adjoints too are there by now
+         addSimplify(module);
+       }},
       {"decompose", "primitives",
        [](OpPassManager &module, const PipelineOptions &) {
          module.addNestedPass<func::FuncOp>(createFlashAttention()); // before its composite is lost
@@ -87,7 +94,8 @@ std::vector<std::string> phaseNames() {
 }
 
 std::string canonicalOptions(const PipelineOptions &options) {
-  std::string text = fmt::format("bind {}\n", llvm::join(options.bindings, " "));
+  std::string text = fmt::format("bind {}\n{}\n", llvm::join(options.bindings, " "),
+                                 options.bf16 ? "bf16" : "f32");
   if (!options.train)
     return text;
   // All members by name: a new one does not compile before it is part of the text.

@@ -16,6 +16,7 @@ namespace lmc {
 struct PipelineOptions {
   std::vector<std::string> bindings;           ///< "T=64": symbols that become numbers
   std::optional<OptimizerUpdateOptions> train; ///< differentiate @loss and append the update
+  bool bf16 = false;                           ///< products read and keep bf16 (lm-round-products)
   bool explainFusion = false;                  ///< remarks
   std::string stopAfter;                       ///< name of the last phase to run; empty: all
   std::filesystem::path dumpFolder; ///< the module after each phase, numbered; empty: none
@@ -26,7 +27,7 @@ struct PipelineOptions {
 /// The options that change what the pipeline makes, as text: equal exactly where those are equal.
 std::string canonicalOptions(const PipelineOptions &options);
 
-/// import, simplify, differentiate, decompose, fuse, plan: in order.
+/// import, differentiate, precision, decompose, fuse, plan: in order.
 std::vector<std::string> phaseNames();
 
 /// Loads the dialects that the phases need.

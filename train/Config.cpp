@@ -267,7 +267,7 @@ const std::vector<Field> &table() {
       count("schedule.decay_steps", "0", 0, MEMBER(schedule.decaySteps),
             "last steps of wsd, in which the rate falls; 0: a fifth of all"),
       choice("precision", "f32", {"f32", "bf16"}, MEMBER(precision),
-             "of the computation; weights and moments are f32"),
+             "of what products read and keep; sums, master weights and moments are f32"),
       count("steps", "2000", 1, MEMBER(steps), "optimizer steps (`--steps N`)"),
       count("eval.every", "200", 0, MEMBER(eval.every),
             "steps between evaluations, and one at the end; 0: none"),

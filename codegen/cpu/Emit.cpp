@@ -297,6 +297,10 @@ Value Emit::narrow(Type storage, Value value) {
   return value;
 }
 
+Value Emit::rounded(Type storage, Value value) {
+  return computeType(storage) == storage ? value : widen(storage, narrow(storage, value));
+}
+
 Value Emit::at(Type storage, Value pointer, Value index) {
   if (constantOf(index) == 0)
     return pointer;

@@ -129,6 +129,8 @@ public:
   Value loadSplat(mlir::Type storage, Value pointer, Value index, unsigned width);
   /// Elements index, index + stride, ...: one scalar load a lane. Lanes masked off are zero.
   Value loadStrided(mlir::Type storage, Value pointer, Value index, Value stride, Lanes lanes);
+  /// The value that storing and loading again would give.
+  Value rounded(mlir::Type storage, Value value);
   Value at(mlir::Type storage, Value pointer, Value index); ///< pointer to an element
   Value offset(Value pointer, Value bytes);                 ///< pointer plus bytes
   /// locality 0 (use once) .. 3 (keep in every cache).

@@ -155,8 +155,12 @@ Value Expression::pointwise(Operation *op, const Index &index) {
   for (Value &operand : operands)
     if (width > 1 && Emit::widthOf(operand) == 1)
       operand = emit.splat(operand, width);
-  Type result = Emit::vectorOf(Emit::computeType(lm::elementOf(op->getResult(0))), width);
-  return rules.scalarForm(emit.builder(), emit.loc(), operands, result);
+  Type element = lm::elementOf(op->getResult(0));
+  Type result = Emit::vectorOf(Emit::computeType(element), width);
+  Value elements = rules.scalarForm(emit.builder(), emit.loc(), operands, result);
+  // Rounded wherever it is computed, so that fusion does not change numbers.
+  auto convert = dyn_cast<lm::ConvertOp>(op);
+  return convert && convert.roundsFloats() ? emit.rounded(element, elements) : elements;
 }
 
 Value Expression::concat(lm::ConcatOp op, const Index &index) {

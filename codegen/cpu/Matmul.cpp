@@ -45,13 +45,15 @@ MatmulEmitter::MatmulEmitter(Emit &emit, const MatmulDescription &description,
 MatmulEmitter::Value MatmulEmitter::loadA(Value row, Value column, Lanes lanes) {
   if (bodies.loadA)
     return bodies.loadA(batch, row, column, lanes);
-  return e.load(d.a.storage, a, e.add(e.mul(row, aRow), e.mul(column, aColumn)), lanes);
+  Value elements = e.load(d.a.storage, a, e.add(e.mul(row, aRow), e.mul(column, aColumn)), lanes);
+  return d.a.element == d.a.storage ? elements : e.rounded(d.a.element, elements);
 }
 
 MatmulEmitter::Value MatmulEmitter::loadB(Value row, Value column, Lanes lanes) {
   if (bodies.loadB)
     return bodies.loadB(batch, row, column, lanes);
-  return e.load(d.b.storage, b, e.add(e.mul(row, bRow), e.mul(column, bColumn)), lanes);
+  Value elements = e.load(d.b.storage, b, e.add(e.mul(row, bRow), e.mul(column, bColumn)), lanes);
+  return d.b.element == d.b.storage ? elements : e.rounded(d.b.element, elements);
 }
 
 // Streams of B are too short for the processor to see them coming. Harmless beyond the end.

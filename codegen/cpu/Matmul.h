@@ -41,6 +41,7 @@ struct MatmulOperand {
   mlir::Type storage; ///< of an element in memory; computation is in f32 (f64 for f64)
   Extent rowStride, columnStride;
   llvm::SmallVector<Extent> batchStrides; ///< one for each batch dimension; 0 broadcasts
+  mlir::Type element = storage;           ///< elements are rounded to this type as they are read
 };
 
 struct MatmulDescription {

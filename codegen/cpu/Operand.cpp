@@ -8,12 +8,16 @@ OperandView operandView(Expression &x, Value value) {
   if (auto argument = dyn_cast<BlockArgument>(value)) {
     OperandView view;
     view.buffer = argument.getArgNumber();
-    view.storage = lm::elementOf(value);
+    view.storage = view.element = lm::elementOf(value);
     view.strides = x.strides(lm::shapeOf(value));
     return view;
   }
   Operation *op = value.getDefiningOp();
   OperandView view = operandView(x, op->getOperand(0));
+  if (isa<lm::ConvertOp>(op)) {
+    view.element = lm::elementOf(value);
+    return view;
+  }
   view.whole = false;
   if (auto slice = dyn_cast<lm::SliceOp>(op)) {
     Extent step = view.strides[slice.getDim()];

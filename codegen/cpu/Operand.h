@@ -1,5 +1,5 @@
-// An operand of a product or of attention, traced through slices and transposes to the memory it
-// is.
+// An operand of a product or of attention, traced through slices, transposes and roundings to the
+// memory it is.
 #pragma once
 
 #include "codegen/cpu/Expression.h"
@@ -9,12 +9,14 @@ namespace lmc::cpu {
 struct OperandView {
   unsigned buffer; ///< of the kernel
   mlir::Type storage;
+  mlir::Type element;                   ///< what elements are rounded to as they are read
   Extent offset = Extent(0);            ///< elements from the buffer's start to index 0, 0, ...
   llvm::SmallVector<Extent, 4> strides; ///< elements, for each dimension of the operand
   bool whole = true; ///< row-major and complete: leading dimensions may be merged
 };
 
-/// Fusion only leaves slices and transposes between a buffer and an operand that is read in place.
+/// Fusion only leaves slices and transposes between a buffer and an operand that is read in place,
+/// and for products a conversion to a shorter float.
 OperandView operandView(Expression &x, mlir::Value value);
 
 } // namespace lmc::cpu

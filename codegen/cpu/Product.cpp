@@ -36,6 +36,7 @@ Schedule emitProduct(Expression &x) {
   auto last = [](OperandView &view, bool transposed, MatmulOperand &operand) {
     size_t n = view.strides.size();
     operand.storage = view.storage;
+    operand.element = view.element;
     operand.rowStride = view.strides[transposed ? n - 1 : n - 2];
     operand.columnStride = view.strides[transposed ? n - 2 : n - 1];
   };

@@ -303,6 +303,10 @@ std::string Expression::pointwise(Operation *op, const Index &index) {
     names[made] =
         step.hasTrait<OpTrait::ConstantLike>() ? text : name(computeType(made.getType()), text);
   }
+  Type element = lm::elementOf(op->getResult(0));
+  auto convert = dyn_cast<lm::ConvertOp>(op);
+  if (convert && convert.roundsFloats() && element.isBF16()) // whether or not it is stored
+    return name(computeType(element), fmt::format("lmc::widen(lmc::narrow({}))", names.at(result)));
   return names.at(result);
 }
 

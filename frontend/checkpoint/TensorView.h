@@ -53,5 +53,7 @@ void readAsF32(const TensorView &view, std::span<float> values);
 /// Exact: every value of the narrow type is an f32.
 float halfToFloat(uint16_t bits);
 float bfloat16ToFloat(uint16_t bits);
+/// To nearest even; NaN stays NaN.
+uint16_t floatToBfloat16(float value);
 
 } // namespace lmc

@@ -65,7 +65,7 @@ LogicalResult checkGradShapes(std::optional<Location> loc, Value q, Value k, Val
     if (x.getType() != q.getType())
       return emitOptionalError(loc, "out and dout must have q's type ", q.getType(), ", got ",
                                x.getType());
-  Type row = tensorType(ArrayRef<Dim>(shapeOf(q)).drop_back(), elementOf(q));
+  Type row = tensorType(ArrayRef<Dim>(shapeOf(q)).drop_back(), accumulatorOf(elementOf(q)));
   for (Value x : rows)
     if (x.getType() != row)
       return emitOptionalError(loc, "lse and delta must be ", row, ", got ", x.getType());
@@ -116,7 +116,7 @@ LogicalResult AttentionOp::infer(Adaptor op, std::optional<Location> loc,
     return emitOptionalError(loc, "attention over ", toString(shapeOf(op.getK())),
                              " keys needs the number of past tokens");
   types.push_back(op.getQ().getType());
-  types.push_back(tensorType(ArrayRef<Dim>(q).drop_back(), elementOf(op.getQ())));
+  types.push_back(tensorType(ArrayRef<Dim>(q).drop_back(), accumulatorOf(elementOf(op.getQ()))));
   return success();
 }
 
@@ -190,7 +190,8 @@ LogicalResult AttentionGradOp::evaluate(ArrayRef<const Tensor *> operands,
 }
 
 SmallVector<Value> AttentionGradOp::decompose(GraphBuilder &g) {
-  Value delta = g.sumLast(g.mul(getDout(), getOut()));
+  Type sums = elementOf(getLse());
+  Value delta = g.sumLast(g.mul(g.convert(getDout(), sums), g.convert(getOut(), sums)));
   Value dq = g.b.create<AttentionDqOp>(g.loc, getQ(), getK(), getV(), getLse(), delta, getDout(),
                                        getScaleAttr(), getCausalAttr());
   auto rest = g.b.create<AttentionDkDvOp>(g.loc, getQ(), getK(), getV(), getLse(), delta, getDout(),

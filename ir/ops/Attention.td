@@ -11,7 +11,7 @@ def LM_AttentionOp : LM_InferredOp<"attention"> {
   let summary = "softmax(scale * q k^T) v";
   let description = [{
     Results: out `[B, T, H, D]` and the log-sum-exp of the scaled scores `[B, T, H]` (natural
-    logarithm), which the adjoint reads. Source: Vaswani et al. 2017, arXiv:1706.03762; grouped
+    logarithm, f32 for bf16 and f16), which the adjoint reads. Source: Vaswani et al. 2017, arXiv:1706.03762; grouped
     heads: Ainslie et al. 2023, arXiv:2305.13245.
   }];
   let arguments = (ins LM_Float:$q, LM_Float:$k, LM_Float:$v, Optional<LM_Ids>:$past,

@@ -32,7 +32,7 @@ LogicalResult MatmulOp::infer(Adaptor op, std::optional<Location> loc,
   Shape y(ArrayRef<Dim>(a).drop_back(2));
   y.push_back(m);
   y.push_back(n);
-  types.push_back(tensorType(y, elementOf(op.getA())));
+  types.push_back(tensorType(y, accumulatorOf(elementOf(op.getA()))));
   return success();
 }
 
@@ -60,10 +60,13 @@ LogicalResult MatmulOp::evaluate(ArrayRef<const Tensor *> operands,
 }
 
 // y = op(a) op(b):  d op(a) = dy op(b)^T,  d op(b) = op(a)^T dy, each transposed back where needed.
+// Products of bf16 or f16 read dy in that type, as they read a and b.
 LogicalResult MatmulOp::adjoint(GraphBuilder &g, ValueRange dys, MutableArrayRef<Value> d) {
-  Value dy = dys[0], a = getA(), b = getB();
+  Value a = getA(), b = getB();
+  Type element = elementOf(a);
+  Value dy = g.convert(dys[0], element);
   bool ta = getTransposeA(), tb = getTransposeB();
-  d[0] = ta ? g.matmul(b, dy, tb, true) : g.matmul(dy, b, false, !tb);
+  d[0] = g.convert(ta ? g.matmul(b, dy, tb, true) : g.matmul(dy, b, false, !tb), element);
   Shape shapeB = shapeOf(b);
   if (shapeB.size() == 2 && shapeOf(a).size() > 2) {
     // b is shared by all rows: its cotangent sums over them, one product over flattened rows.
@@ -76,7 +79,7 @@ LogicalResult MatmulOp::adjoint(GraphBuilder &g, ValueRange dys, MutableArrayRef
     a = flat(a);
     dy = flat(dy);
   }
-  d[1] = tb ? g.matmul(dy, a, true, ta) : g.matmul(a, dy, !ta, false);
+  d[1] = g.convert(tb ? g.matmul(dy, a, true, ta) : g.matmul(a, dy, !ta, false), element);
   return success();
 }
 

@@ -5,7 +5,8 @@ include "ir/ops/Base.td"
 def LM_MatmulOp : LM_InferredOp<"matmul"> {
   let summary = "matrix product with optional transposes";
   let description = [{
-    `y[..., m, n] = sum over k of a[..., m, k] * b[..., k, n]`, accumulated in f32 (f64 for f64).
+    `y[..., m, n] = sum over k of a[..., m, k] * b[..., k, n]`. The operands have one element type;
+    y has the type of the sums: f32 for bf16 and f16, else the operands' own.
     `transpose_a`: a is `[..., k, m]`; `transpose_b`: b is `[..., n, k]`.
     Either both operands have the same leading (batch) dimensions, or b has rank 2 and is shared
     by all rows of a.

@@ -242,12 +242,39 @@ LMC_ADJOINT(MinimumOp) {
   return success();
 }
 
-LMC_POINTWISE_COMMON(ConvertOp)
+// Floats shorter than f32 are rounded, so that an evaluated program shows what its precision costs;
+// f32 and f64 are both evaluated in float64.
+LogicalResult ConvertOp::evaluate(ArrayRef<const Tensor *> operands,
+                                  SmallVectorImpl<Tensor> &results) {
+  Tensor y = interpretPointwise(getOperation(), operands);
+  if (auto type = dyn_cast<FloatType>(elementOf(getY())); type && type.getWidth() < 32)
+    for (double &element : y.data) {
+      APFloat number(element);
+      bool loses;
+      number.convert(type.getFloatSemantics(), APFloat::rmNearestTiesToEven, &loses);
+      number.convert(APFloat::IEEEdouble(), APFloat::rmNearestTiesToEven, &loses);
+      element = number.convertToDouble();
+    }
+  results.push_back(std::move(y));
+  return success();
+}
 LogicalResult ConvertOp::verify() {
   if (shapeOf(getX()) != shapeOf(getY()))
     return emitOpError() << "changes the shape from " << toString(shapeOf(getX())) << " to "
                          << toString(shapeOf(getY()));
   return success();
+}
+OpFoldResult ConvertOp::fold(FoldAdaptor) {
+  if (getX().getType() == getY().getType())
+    return getX();
+  // Widened and rounded again: the value it was.
+  auto inner = getX().getDefiningOp<ConvertOp>();
+  bool widened = inner && roundsFloats() && isa<FloatType>(elementOf(inner.getX()));
+  return widened && inner.getX().getType() == getY().getType() ? inner.getX() : OpFoldResult();
+}
+bool ConvertOp::roundsFloats() {
+  auto from = dyn_cast<FloatType>(elementOf(getX())), to = dyn_cast<FloatType>(elementOf(getY()));
+  return from && to && from.getWidth() > to.getWidth();
 }
 LMC_SCALAR(ConvertOp) {
   Type from = getElementTypeOrSelf(a[0].getType()), to = getElementTypeOrSelf(type);

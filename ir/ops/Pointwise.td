@@ -38,6 +38,10 @@ def LM_ConvertOp : LM_Op<"convert", [DeclareOpInterfaceMethods<LM_PointwiseOp>]>
   let arguments = (ins LM_Tensor:$x);
   let results = (outs LM_Tensor:$y);
   let hasVerifier = 1;
+  let hasFolder = 1;
+  let extraClassDeclaration = [{
+    bool roundsFloats(); ///< from floats to floats of fewer bits
+  }];
 }
 
 def LM_CompareOp : LM_Pointwise<"compare"> {

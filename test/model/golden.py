@@ -18,19 +18,20 @@ log: {{every: 1, jsonl: {name}/metrics.jsonl}}
 
 @endtoend.needs_shared
 class Golden(endtoend.Test):
-    def train(self, trace, accumulate=1, threads=1):
+    def train(self, trace, accumulate=1, threads=1, precision="f32"):
         """Final checkpoint's folder and the logged steps."""
         folder = SHARED / "golden" / trace
         expected = json.loads((folder / "expected.json").read_text())
         optimizer, batch = expected["optimizer"], expected["batch"]
-        name = f"{trace}-{accumulate}-{threads}"
+        name = f"{trace}-{accumulate}-{threads}-{precision}"
         self.write("golden.yaml", CONFIG.format(
             folder=folder, name=name, sequences=batch["sequences"] // accumulate,
             length=batch["length"], accumulate=accumulate, lr=optimizer["lr"],
             beta1=optimizer["betas"][0], beta2=optimizer["betas"][1], eps=optimizer["eps"],
             decay=optimizer["weight_decay"], clip=optimizer["grad_clip"],
             warmup=expected["schedule"]["warmup_steps"], steps=len(expected["trace_float64"])))
-        result = self.json("train", "golden.yaml", "--threads", threads)
+        result = self.json("train", "golden.yaml", "--threads", threads,
+                           "--set", f"precision={precision}")
         steps = [line for line in log_lines(self.folder / name / "metrics.jsonl") if "loss" in line]
         return result["checkpoint"], steps, expected["trace_float64"]
 
@@ -48,6 +49,14 @@ class Golden(endtoend.Test):
                 _, steps, expected = self.train(trace)
                 # The bound of the traces is 2e-4; f32 without mistakes keeps far below it.
                 self.compare(steps, expected, 2e-6)
+
+    def test_bf16_follows(self):
+        # Eight bits of mantissa in what products read; loss, norm and updates are f32.
+        for trace in ("gpt2-tiny", "llama-tiny"):
+            for accumulate in (1, 2):
+                with self.subTest(trace, accumulate=accumulate):
+                    _, steps, expected = self.train(trace, accumulate, precision="bf16")
+                    self.compare(steps, expected, 2e-2)
 
     def test_two_micro_batches_are_one_batch(self):
         # Sequential data: two micro-batches of B/2 rows read what one of B rows reads.

@@ -40,6 +40,22 @@ class Stories(endtoend.Test):
         self.ok("run", "stories.lmx", "--tokens", TOKENS, "--output", "lmx.npy")
         self.assertEqual(self.largest_difference("fast.npy", "lmx.npy"), 0)
 
+    def test_bf16_tells_the_same_story(self):
+        answer = self.generate(MODEL, "--precision", "bf16")
+        self.assertEqual(answer["text"].strip()[:len(BEGINNING.strip())], BEGINNING.strip())
+        self.assertEqual(self.generate(MODEL, "--precision", "bf16", "--threads", 1)["token_ids"],
+                         self.generate(MODEL, "--precision", "bf16", "--threads", 3)["token_ids"])
+        self.ok("run", MODEL, "--tokens", TOKENS, "--output", "f32.npy")
+        self.ok("run", MODEL, "--tokens", TOKENS, "--output", "bf16.npy", "--precision", "bf16")
+        difference = self.largest_difference("f32.npy", "bf16.npy")
+        self.assertGreater(difference, 1e-4)  # it did round
+        self.assertLess(difference, 0.5)      # logits reach 12
+        self.ok("compile", MODEL, "-o", "bf16.lmx", "--precision", "bf16")
+        self.assertEqual(self.generate("bf16.lmx")["token_ids"], answer["token_ids"])
+        done = self.lmc("generate", "bf16.lmx", "--precision", "bf16", "--prompt", "x")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("--precision is chosen where a model is compiled", done.stderr.decode())
+
     def test_second_start_compiles_nothing(self):
         self.ok("run", MODEL, "--tokens", "1,2,3")
         done = self.lmc("run", MODEL, "--tokens", "1,2,3", "--time-passes")

@@ -4,6 +4,7 @@
 
 #include "codegen/Compiler.h"
 #include "frontend/Weights.h"
+#include "frontend/checkpoint/TensorView.h"
 #include "passes/Pipeline.h"
 #include "runtime/Error.h"
 #include "runtime/Philox.h"
@@ -17,6 +18,7 @@ namespace {
 struct TrainShape {
   ModelConfig config;
   int64_t batch, length;
+  bool bf16;
 };
 
 ModelConfig gpt2(int64_t layers, int64_t heads, int64_t width, int64_t vocab, int64_t context,
@@ -59,8 +61,15 @@ std::unique_ptr<Session> compileModel(const ModelConfig &config, const ProgramOp
   codegen.mode = pipeline.train ? "train" : "infer";
   auto session = std::make_unique<Session>(compilePrograms(*module, pipeline, codegen, {}, nullptr),
                                            SessionOptions{threads, 1});
-  for (const ParameterSpec &parameter : parametersOf(config))
-    initialiseParameter(parameter, 1, session->f32(parameter.name));
+  for (const ParameterSpec &parameter : parametersOf(config)) {
+    std::span<std::byte> bytes = session->bytes(parameter.name);
+    std::vector<float> values(sizeOf(parameter));
+    initialiseParameter(parameter, 1, values);
+    if (bytes.size() == 2 * values.size())
+      std::ranges::transform(values, reinterpret_cast<uint16_t *>(bytes.data()), floatToBfloat16);
+    else
+      std::ranges::copy(values, session->f32(parameter.name).begin());
+  }
   return session;
 }
 
@@ -85,6 +94,7 @@ public:
     programs.length = s.length;
     programs.inference = false;
     PipelineOptions pipeline;
+    pipeline.bf16 = s.bf16;
     pipeline.train.emplace();
     pipeline.train->lr = 1e-4;
     pipeline.train->schedule = "constant";
@@ -144,15 +154,18 @@ private:
 /// One token after `past` others.
 class Decode : public Workload {
 public:
-  Decode(ModelConfig config, int64_t past, int threads) : config(config) {
+  Decode(ModelConfig config, int64_t past, bool bf16, int threads) : config(config), bf16(bf16) {
     ProgramOptions programs;
     programs.training = false;
     programs.chunk = 32;
-    model = compileModel(config, programs, {}, threads);
+    PipelineOptions pipeline;
+    pipeline.bf16 = bf16;
+    model = compileModel(config, programs, pipeline, threads);
     model->i32("past")[0] = static_cast<int32_t>(past);
     for (const ParameterSpec &parameter : parametersOf(config))
-      bytes += 4 * double(sizeOf(parameter));
-    bytes -= 4 * double((config.vocab - 1) * config.width); // of the embeddings one row
+      bytes += double(model->bytes(parameter.name).size());
+    bytes -=
+        (bf16 ? 2 : 4) * double((config.vocab - 1) * config.width); // of the embeddings one row
     flops = flopsPerToken(config, 2 * double(past));
     tokens = 1;
     arenaBytes = double(model->arenaBytes());
@@ -180,8 +193,9 @@ public:
     model->run("forward", dims);
     std::span<const float> expected =
         model->f32("logits").subspan((ids.size() - 1) * config.vocab, config.vocab);
+    float tolerance = bf16 ? 2e-2f : 1e-4f;
     for (int64_t i = 0; i < config.vocab; ++i)
-      if (!(std::abs(got[i] - expected[i]) <= 1e-4 * std::max(1.0f, std::abs(expected[i]))))
+      if (!(std::abs(got[i] - expected[i]) <= tolerance * std::max(1.0f, std::abs(expected[i]))))
         fail("logit {}: decode gives {}, forward {}", i, got[i], expected[i]);
     model->i32("past")[0] = past;
     return "logits of 5 tokens as forward gives them";
@@ -189,28 +203,34 @@ public:
 
 private:
   ModelConfig config;
+  bool bf16;
   std::unique_ptr<Session> model;
 };
 
 } // namespace
 
 void addModels(std::vector<Case> &cases) {
-  auto train = [&](const char *name, const ModelConfig &config, int64_t batch, int64_t length) {
-    TrainShape shape{config, batch, length};
+  auto train = [&](const char *name, const ModelConfig &config, int64_t batch, int64_t length,
+                   bool bf16 = false) {
+    TrainShape shape{config, batch, length, bf16};
     cases.push_back(
-        {fmt::format("train.{}.b{}t{}", name, batch, length),
+        {fmt::format("train.{}.b{}t{}{}", name, batch, length, bf16 ? ".bf16" : ""),
          fmt::format("{} layers, width {}, V={}", config.layers, config.width, config.vocab),
          Bound::Compute, [=](int threads) { return std::make_unique<TrainStep>(shape, threads); }});
   };
-  train("gpt2-124m", gpt2(12, 12, 768, 50257, 1024, true), 4, 64);
-  train("gpt2-124m", gpt2(12, 12, 768, 50257, 1024, true), 4, 256);
+  ModelConfig gpt2Small = gpt2(12, 12, 768, 50257, 1024, true);
+  for (bool bf16 : {false, true}) {
+    train("gpt2-124m", gpt2Small, 4, 64, bf16);
+    train("gpt2-124m", gpt2Small, 4, 256, bf16);
+  }
   train("shakespeare-char", gpt2(6, 6, 384, 65, 256, false), 16, 256);
   train("shakespeare-small", gpt2(4, 4, 128, 65, 64, false), 12, 64);
-  for (int64_t past : {16, 512})
-    cases.push_back({fmt::format("decode.llama-110m.past{}", past), "12 layers, width 768, V=32000",
-                     Bound::Memory, [=](int threads) {
-                       return std::make_unique<Decode>(llama110m(), past, threads);
-                     }});
+  for (bool bf16 : {false, true})
+    for (int64_t past : {16, 512})
+      cases.push_back({fmt::format("decode.llama-110m.past{}{}", past, bf16 ? ".bf16" : ""),
+                       "12 layers, width 768, V=32000", Bound::Memory, [=](int threads) {
+                         return std::make_unique<Decode>(llama110m(), past, bf16, threads);
+                       }});
 }
 
 } // namespace lmc::bench

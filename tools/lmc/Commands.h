@@ -35,6 +35,9 @@ void addCommon(CLI::App &command, CommonOptions &common, bool json);
 /// --time-passes, --dump, --explain=fusion, --no-cache, shared by all commands that compile.
 void addCompileFlags(CLI::App &command, CompileSettings &settings);
 
+/// --precision, for the commands that compile inference programs; training has it in its config.
+void addPrecision(CLI::App &command, CompileSettings &settings);
+
 /// Prints a memory ledger: one row a category and the sum, or JSON.
 void printLedger(const std::vector<LedgerRow> &rows, bool json);
 

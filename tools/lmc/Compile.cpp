@@ -159,6 +159,7 @@ Command addCompile(CLI::App &app, CommonOptions &common) {
                  "Tokens of a training sequence (default: the model's context)");
   addCommon(app, common, true);
   addCompileFlags(app, o->settings);
+  addPrecision(app, o->settings);
   return [o, &common] { return run(*o, common); };
 }
 

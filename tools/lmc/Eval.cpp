@@ -68,6 +68,7 @@ Command addEval(CLI::App &app, CommonOptions &common) {
   app.add_option("--length", o->length, "Tokens of one sequence (default: the model's context)");
   addCommon(app, common, true);
   addCompileFlags(app, o->settings);
+  addPrecision(app, o->settings);
   return [o, &common] { return run(*o, common); };
 }
 

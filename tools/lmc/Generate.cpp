@@ -84,6 +84,7 @@ Command addGenerate(CLI::App &app, CommonOptions &common) {
   app.add_option("--seed", o->seed, "Of sampling")->capture_default_str();
   addCommon(app, common, true);
   addCompileFlags(app, o->settings);
+  addPrecision(app, o->settings);
   return [o, &common] { return run(*o, common); };
 }
 

@@ -180,8 +180,13 @@ mlir::OwningOpRef<mlir::ModuleOp> planModel(mlir::MLIRContext &context, const Mo
 
 LoadedModel loadModel(const fs::path &path, CompileSettings settings) {
   ModelSource source = findModel(path);
-  if (source.isExecutable)
+  if (source.isExecutable) {
+    if (settings.pipeline.bf16)
+      fail("'{}': --precision is chosen where a model is compiled (lmc compile --precision bf16), "
+           "and this file is compiled",
+           path.string());
     return loadExecutable(path);
+  }
   if (source.weights.empty())
     fail("'{}' is a spec without weights; give a folder that has them (a checkpoint of lmc train)",
          path.string());
@@ -214,13 +219,19 @@ Weights::Weights(const ModelConfig &config, const fs::path &path)
       views(matchWeights(*source, config, parameters)) {}
 
 ParameterData Weights::data() {
-  return [this](const std::string &name) -> std::optional<std::span<const std::byte>> {
-    for (size_t i = 0; i < parameters.size(); ++i)
-      if (parameters[i].name == name) {
-        converted.resize(views[i]->numElements());
-        readAsF32(*views[i], converted);
+  return [this](const std::string &name,
+                executable::DType dtype) -> std::optional<std::span<const std::byte>> {
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      if (parameters[i].name != name)
+        continue;
+      converted.resize(views[i]->numElements());
+      readAsF32(*views[i], converted);
+      if (dtype != executable::BF16)
         return std::as_bytes(std::span(converted));
-      }
+      rounded.resize(converted.size());
+      std::ranges::transform(converted, rounded.begin(), floatToBfloat16);
+      return std::as_bytes(std::span(rounded));
+    }
     return std::nullopt;
   };
 }

@@ -66,7 +66,8 @@ std::vector<float> runReference(const Options &o, ModelInfo &info) {
     auto type = mlir::cast<mlir::RankedTensorType>(forward.getArgument(i).getType());
     lm::Tensor tensor(type.getShape());
     if (hasRole(forward, i, "parameter")) {
-      auto bytes = *data(forward.getArgAttrOfType<mlir::StringAttr>(i, kName).str());
+      auto bytes =
+          *data(forward.getArgAttrOfType<mlir::StringAttr>(i, kName).str(), executable::F32);
       const auto *values = reinterpret_cast<const float *>(bytes.data());
       std::copy_n(values, tensor.size(), tensor.data.begin());
     } else {
@@ -124,6 +125,7 @@ Command addRun(CLI::App &app, CommonOptions &common) {
                "Use the reference evaluator (float64, slow) instead of kernels");
   addCommon(app, common, true);
   addCompileFlags(app, o->settings);
+  addPrecision(app, o->settings);
   return [o, &common] { return run(*o, common); };
 }
 

@@ -53,6 +53,7 @@ Command addServe(CLI::App &app, CommonOptions &common) {
   app.add_flag("--plan", o->plan, "Print the memory ledger and exit");
   addCommon(app, common, true);
   addCompileFlags(app, o->settings);
+  addPrecision(app, o->settings);
   return [o, &common] { return run(*o, common); };
 }
 

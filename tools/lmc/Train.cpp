@@ -125,8 +125,6 @@ int run(Options &o, const CommonOptions &common) {
   if (config.target == TargetChoice::Cuda)
     fail("{}: target: cuda is not available in this build; use cpu or auto",
          config.sourcePath.string());
-  if (config.precision == Precision::Bf16)
-    fail("{}: precision: bf16 is not available in this build; use f32", config.sourcePath.string());
   ModelConfig modelConfig = modelOf(config);
   std::shared_ptr<const Tokenizer> tokenizer;
   if (!o.plan)
@@ -141,6 +139,7 @@ int run(Options &o, const CommonOptions &common) {
   o.settings.programs.length = config.batch.length;
   o.settings.programs.inference = false;
   o.settings.pipeline.train = optimizerOf(config);
+  o.settings.pipeline.bf16 = config.precision == Precision::Bf16;
   std::map<std::string, std::string> metadata = {{"spec", canonicalSpec(modelConfig)},
                                                  {"source_path", config.sourcePath.string()}};
   auto executable = compileModel(modelConfig, o.settings, metadata, {});

@@ -29,6 +29,15 @@ void addCompileFlags(CLI::App &command, CompileSettings &settings) {
                    "Neither read nor write the kernel cache");
 }
 
+void addPrecision(CLI::App &command, CompileSettings &settings) {
+  command
+      .add_option_function<std::string>(
+          "--precision", [&](const std::string &name) { settings.pipeline.bf16 = name == "bf16"; },
+          "Of weights, caches and what products read: f32 or bf16 (sums are f32)")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->default_str("f32");
+}
+
 void printLedger(const std::vector<LedgerRow> &rows, bool json) {
   uint64_t arena = 0, mapped = 0;
   for (const LedgerRow &row : rows)

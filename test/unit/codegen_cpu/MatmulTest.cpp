@@ -57,7 +57,7 @@ MatmulDescription describe(const Case &c, mlir::Type f32) {
     extent.max *= by;
     return extent;
   };
-  d.a.storage = d.b.storage = f32;
+  d.a.storage = d.a.element = d.b.storage = d.b.element = f32;
   d.a.rowStride = c.transposeA ? Extent(1) : Extent(c.k);
   d.a.columnStride = c.transposeA ? m : Extent(1);
   d.b.rowStride = c.transposeB ? 1 : c.n;
