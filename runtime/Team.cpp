@@ -78,7 +78,6 @@ void Team::waitWhile(std::atomic<uint32_t> &word, uint32_t value) const {
 }
 
 void Team::start(Call job, void *argument) {
-  nextItem.store(0, std::memory_order_relaxed);
   if (numWorkers > 1) {
     call = job;
     self = argument;
@@ -86,7 +85,8 @@ void Team::start(Call job, void *argument) {
     jobs.notify_all(); // a system call only if somebody sleeps
   }
   job(argument, 0);
-  barrier();
+  if (numWorkers > 1)
+    meet();
 }
 
 void Team::serve(int worker) {
@@ -107,7 +107,6 @@ void Team::meet() {
     return;
   }
   arrived.store(0, std::memory_order_relaxed);
-  nextItem.store(0, std::memory_order_relaxed);
   meetings.fetch_add(1, std::memory_order_release);
   meetings.notify_all();
 }

@@ -97,7 +97,7 @@ double secondsOf(const std::function<void()> &work) {
 }
 
 Roof::Roof(const cpu::Target &target, Team &team)
-    : team(team), code(compileRoof(target)),
+    : walk(team, 1), code(compileRoof(target)),
       multiply(reinterpret_cast<KernelFunction>(code.find("multiply"))),
       read(reinterpret_cast<KernelFunction>(code.find("read"))), registers(accumulatorsOf(target)),
       lanes(target.lanes()) {
@@ -111,24 +111,24 @@ static float *aligned(std::vector<float> &values) {
   return reinterpret_cast<float *>(alignUp(reinterpret_cast<uintptr_t>(values.data())));
 }
 
-double Roof::measureFlops() {
-  alignas(64) float factor[64] = {};
-  void *buffers[] = {factor, aligned(sums)};
-  double seconds = secondsOf([&] {
-    team.run(kItems, 4, [&](int, int64_t begin, int64_t end) {
-      multiply(buffers, nullptr, begin, end, nullptr);
+double Roof::secondsOfItems(int64_t items, int64_t grain, KernelFunction kernel, void *in) {
+  void *buffers[] = {in, aligned(sums)};
+  WalkLaunch launch{items, grain, 0};
+  return secondsOf([&] {
+    walk.run({&launch, 1}, [&](int, size_t, int64_t begin, int64_t end) {
+      kernel(buffers, nullptr, begin, end, nullptr);
     });
   });
-  return 2.0 * registers * lanes * kSteps * kItems / seconds;
+}
+
+double Roof::measureFlops() {
+  alignas(64) float factor[64] = {};
+  return 2.0 * registers * lanes * kSteps * kItems / secondsOfItems(kItems, 4, multiply, factor);
 }
 
 double Roof::measureBandwidth() {
-  void *buffers[] = {aligned(memory), aligned(sums)};
   int64_t items = static_cast<int64_t>(memory.size()) / kBlock - 1;
-  double seconds = secondsOf([&] {
-    team.run(items, 0,
-             [&](int, int64_t begin, int64_t end) { read(buffers, nullptr, begin, end, nullptr); });
-  });
+  double seconds = secondsOfItems(items, 0, read, aligned(memory));
   return static_cast<double>(items * kBlock * sizeof(float)) / seconds;
 }
 

@@ -4,7 +4,7 @@
 
 #include "codegen/cpu/Lowering.h"
 #include "runtime/KernelAbi.h"
-#include "runtime/Team.h"
+#include "runtime/Walk.h"
 
 #include <memory>
 #include <vector>
@@ -28,7 +28,9 @@ public:
   double measureBandwidth();
 
 private:
-  Team &team;
+  double secondsOfItems(int64_t items, int64_t grain, KernelFunction kernel, void *in);
+
+  Walk walk;
   cpu::LoadedCode code;
   KernelFunction multiply, read;
   unsigned registers, lanes;

@@ -19,54 +19,36 @@ TEST(Team, EveryWorkerRunsAJobOnce) {
   }
 }
 
-TEST(Team, EveryItemIsComputedOnceInPieces) {
+// What all workers wrote in one job is seen by all in the next.
+TEST(Team, JobsFollowEachOther) {
   for (int threads = 1; threads <= 4; ++threads) {
     Team team(threads);
-    for (int64_t items : {0, 1, 2, 3, 7, 64, 1001})
-      for (int64_t grain : {0, 1, 3, 64, 5000}) {
-        std::vector<int> times(items);
-        std::atomic<bool> sane = true;
-        team.run(items, grain, [&](int worker, int64_t begin, int64_t end) {
-          bool pieces = grain == 0 || (end - begin <= grain && begin % grain == 0);
-          if (worker < 0 || worker >= threads || begin >= end || end > items || !pieces)
-            sane = false;
-          for (int64_t i = begin; i < end; ++i)
-            ++times[i];
-        });
-        EXPECT_TRUE(sane);
-        EXPECT_EQ(times, std::vector<int>(items, 1)) << threads << " " << items << " " << grain;
-      }
-  }
-}
-
-TEST(Team, AnEvenSplitDiffersByOneAtMost) {
-  Team team(4);
-  std::vector<int64_t> sizes(4);
-  team.run(10, 0, [&](int worker, int64_t begin, int64_t end) { sizes[worker] = end - begin; });
-  EXPECT_EQ(sizes, (std::vector<int64_t>{3, 3, 2, 2}));
-}
-
-// Each loop reads what all workers wrote in the one before, as launches do.
-TEST(Team, BarriersSeparateLoops) {
-  constexpr int64_t kItems = 257;
-  constexpr int kLoops = 2000;
-  for (int threads = 1; threads <= 4; ++threads) {
-    Team team(threads);
-    std::vector<uint64_t> from(kItems), to(kItems);
+    std::vector<int> from(threads), to(threads);
     std::iota(from.begin(), from.end(), 0);
-    team.parallel([&](int worker) {
-      for (int loop = 0; loop < kLoops; ++loop) {
-        auto &source = loop % 2 ? to : from, &target = loop % 2 ? from : to;
-        team.share(worker, kItems, loop % 3 * 5, [&](int, int64_t begin, int64_t end) {
-          for (int64_t i = begin; i < end; ++i)
-            target[i] = source[(i + 1) % kItems];
-        });
-        team.barrier();
-      }
-    });
-    for (int64_t i = 0; i < kItems; ++i)
-      ASSERT_EQ(from[i], uint64_t(i + kLoops) % kItems) << threads;
+    for (int job = 0; job < 2000; ++job) {
+      team.parallel([&](int worker) { to[worker] = from[(worker + 1) % threads]; });
+      std::swap(from, to);
+    }
+    for (int worker = 0; worker < threads; ++worker)
+      EXPECT_EQ(from[worker], (worker + 2000) % threads);
   }
+}
+
+TEST(Team, WaitsForAWord) {
+  Team team(3);
+  std::atomic<uint32_t> word = 7;
+  std::atomic<int> late = 0;
+  team.parallel([&](int worker) {
+    if (worker == 2) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5)); // the others fall asleep
+      word = 8;
+      word.notify_all();
+    } else {
+      team.waitWhile(word, 7);
+      late += word == 8;
+    }
+  });
+  EXPECT_EQ(late, 2);
 }
 
 // Spinning has long ended when the next job comes.
@@ -76,7 +58,7 @@ TEST(Team, WakesSleepers) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
     std::atomic<int> calls = 0;
     team.parallel([&](int worker) {
-      if (worker == 1) // and the others fall asleep at the barrier
+      if (worker == 1) // and the others fall asleep at its end
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
       ++calls;
     });
