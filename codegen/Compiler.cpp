@@ -213,10 +213,14 @@ private:
       buffer->set_role(proto::ACTIVATION);
       return;
     }
-    unsigned tensor = tensorIndex.at(cast<plan::UseOp>(op).getTensor().str());
+    auto use = cast<plan::UseOp>(op);
+    unsigned tensor = tensorIndex.at(use.getTensor().str());
     buffer->set_segment(proto::Buffer::TENSOR);
     buffer->set_tensor(tensor);
-    buffer->set_bytes(message.tensors(static_cast<int>(tensor)).bytes());
+    buffer->set_offset(use.getOffset());
+    // Views of a part have static shapes; symbols may have other ranges in other programs.
+    buffer->set_bytes(type.hasStaticShape() ? largestBytes(type, {})
+                                            : message.tensors(static_cast<int>(tensor)).bytes());
     buffer->set_role(message.tensors(static_cast<int>(tensor)).role());
   }
 

@@ -2,7 +2,7 @@
 //         memory.
 // Before: %m = lm.matmul %x, %w   %b = lm.broadcast %bias   %h = lm.add %m, %b
 // After:  %h = lm.kernel "matmul"(%x, %w, %bias) { ... lm.yield %h }
-// Needs:  primitives. Leaves: lm.kernel, and lm.reshape as a view of what a kernel stored.
+// Needs:  primitives. Leaves: lm.kernel, and views of what kernels stored (Views.h).
 //         Numerics: exact.
 // Order:  after flash attention, before memory planning. The rules stand in Fusion.h.
 #include "passes/Passes.h"
@@ -154,13 +154,13 @@ struct FuseKernels : impl::FuseKernelsBase<FuseKernels> {
   }
 
 private:
-  /// Puts the reshapes that an anchor reads in front of its kernel.
+  /// Puts the views that an anchor reads in front of its kernel.
   void mapViews(Operation *anchor, const Fusion &fusion, IRMapping &values, OpBuilder &builder) {
     SmallVector<Value> work(anchor->getOperands());
     while (!work.empty()) {
       Value value = work.pop_back_val();
       if (fusion.isStored(value)) {
-        if (value.getDefiningOp<lm::ReshapeOp>())
+        if (fusion.isView(value))
           viewed(value, fusion, values, builder);
       } else {
         llvm::append_range(work, value.getDefiningOp()->getOperands());
@@ -171,12 +171,11 @@ private:
   Value viewed(Value value, const Fusion &fusion, IRMapping &values, OpBuilder &builder) {
     if (Value known = values.lookupOrNull(value))
       return known;
-    auto reshape = value.getDefiningOp<lm::ReshapeOp>();
-    assert(reshape && "kernels come in an order in which their inputs exist");
-    Value source = viewed(reshape.getX(), fusion, values, builder);
-    Value view = builder.create<lm::ReshapeOp>(reshape.getLoc(), reshape.getType(), source);
-    values.map(value, view);
-    return view;
+    assert(fusion.isView(value) && "kernels come in an order in which their inputs exist");
+    Operation *view = value.getDefiningOp();
+    for (Value operand : view->getOperands())
+      viewed(operand, fusion, values, builder);
+    return builder.clone(*view, values)->getResult(0);
   }
 
   static std::string describe(lm::KernelOp kernel) {

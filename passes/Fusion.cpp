@@ -1,5 +1,7 @@
 #include "passes/Fusion.h"
 
+#include "passes/Views.h"
+
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -24,13 +26,13 @@ static bool isRoundedArgument(Operation *op) {
   return isRounding(op) && isa<BlockArgument>(op->getOperand(0));
 }
 
-Fusion::Kind Fusion::kindOf(Operation *op) {
+Fusion::Kind Fusion::kindOf(Operation *op) const {
+  if (isa<lm::ReshapeOp>(op) || views.contains(op))
+    return Kind::View;
   if (isRoundedArgument(op))
     return Kind::Free;
   if (isa<lm::ConstantOp, lm::IotaOp, lm::BroadcastOp, lm::SliceOp, lm::TransposeOp>(op))
     return Kind::Free;
-  if (isa<lm::ReshapeOp>(op))
-    return Kind::View;
   if (isa<lm::PointwiseOp, lm::ConcatOp>(op))
     return Kind::Pointwise;
   if (auto reduce = dyn_cast<lm::ReduceOp>(op)) {
@@ -53,6 +55,21 @@ Fusion::Fusion(func::FuncOp function, llvm::function_ref<void(Operation *, std::
 
 bool Fusion::isStored(Value value) const {
   return isa<BlockArgument>(value) || stored.contains(value);
+}
+
+bool Fusion::isView(Value value) const {
+  return value.getDefiningOp() && kindOf(value.getDefiningOp()) == Kind::View;
+}
+
+/// Does a slice or concatenation of what is stored need no kernel? Its operands are decided.
+bool Fusion::becomesView(Operation *op) const {
+  if (auto slice = dyn_cast<lm::SliceOp>(op))
+    return isStored(slice.getX()) && offsetOf(slice);
+  auto concat = dyn_cast<lm::ConcatOp>(op);
+  return concat && !offsetsOf(concat).empty() && llvm::all_of(concat.getXs(), [&](Value part) {
+           return stored.contains(part) &&
+                  !isView(part); // a kernel writes it, and may do so anywhere
+         });
 }
 
 /// Elements at the largest extents of symbols.
@@ -112,6 +129,8 @@ void Fusion::findStored() {
         require(&op, operand);
   }
   for (Operation &op : body.without_terminator()) {
+    if (becomesView(&op))
+      views.insert(&op);
     switch (kindOf(&op)) {
     case Kind::Free:
       // A kernel of its own only where somebody needs it in memory.
@@ -291,14 +310,49 @@ bool Fusion::isEpilogueOf(KernelGroup &product, Operation *op, std::string &reas
   return true;
 }
 
+/// Does the product add to a value that dies there (a sum over chunks), and would it wait for what
+/// the op reads? Its result can take over that value's place, so that it needs no memory to run at
+/// once, whereas waiting keeps its operands too. With a tied head the gradient of the table has such
+/// a second part, which comes at the very end of the backward pass.
+bool Fusion::sumsEarlier(const KernelGroup &product, Operation *op) const {
+  unsigned when = 0, now = 0;
+  auto isMember = [&](Operation *other) { return product.anchors.contains(other); };
+  for (Value leaf : leaves.at(op))
+    if (Operation *from = leaf.getDefiningOp(); from && !isMember(from))
+      when = std::max(when, position.at(from));
+  for (Operation *anchor : product.anchors)
+    now = std::max(now, position.at(anchor));
+  auto diesHere = [&](Operation *from) {
+    return llvm::all_of(users.at(from), [&](Operation *user) {
+      return isMember(user) || (kindOf(user) != Kind::View && position.at(user) < now);
+    });
+  };
+  return now < when && llvm::any_of(
+                           product.anchors,
+                           [&](Operation *anchor) {
+                             return isa<lm::PointwiseOp>(anchor) &&
+                                    llvm::any_of(leaves.at(anchor), [&](Value leaf) {
+                                      Operation *from = leaf.getDefiningOp();
+                                      return from && !isMember(from) &&
+                                             leaf.getType() == op->getResult(0).getType() &&
+                                             kindOf(from) != Kind::View && diesHere(from);
+                                    });
+                           });
+}
+
 bool Fusion::canJoin(KernelGroup &group, Operation *op, std::string &reason) const {
   KernelGroup &own = *groupOf.lookup(op);
   auto loops = [](KernelGroup::Family family) {
     return family == KernelGroup::Map || family == KernelGroup::Row;
   };
   if (group.family == KernelGroup::Matmul && own.family == KernelGroup::Map &&
-      own.anchors.size() == 1 && isa<lm::PointwiseOp>(op))
-    return isEpilogueOf(group, op, reason);
+      own.anchors.size() == 1 && isa<lm::PointwiseOp>(op)) {
+    if (!isEpilogueOf(group, op, reason))
+      return false;
+    if (sumsEarlier(group, op))
+      reason = "the product adds to a sum in place and need not wait";
+    return reason.empty();
+  }
   if (group.family == KernelGroup::Column && own.family == KernelGroup::Column) {
     auto dims = [](Operation *reduce) { return cast<lm::ReduceOp>(reduce).getDims(); };
     if (group.space != own.space || dims(group.anchors.front()) != dims(op)) {

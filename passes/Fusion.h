@@ -10,8 +10,11 @@
 //   - what a product, attention, gather or reshape reads, and what the function returns, is stored;
 //   - a value that is converted to a shorter float is stored in that type, except that products and
 //     gathers convert an argument as they read it (the f32 weights of a bf16 product);
-//   - results of reductions, products, attention, gather and scatter are stored.
-// Stored values are grouped into kernels greedily in program order, never across a cycle.
+//   - results of reductions, products, attention, gather and scatter are stored;
+//   - a slice of leading dimensions of a stored value, and a concatenation of stored values along
+//     the leading dimension, are views (Views.h) and belong to no kernel.
+// Stored values are grouped into kernels greedily in program order, never across a cycle. A product
+// that adds to a sum in place takes no epilogue for which it would have to wait.
 #pragma once
 
 #include "ir/Dialect.h"
@@ -23,7 +26,7 @@
 
 namespace lmc {
 
-/// A group of ops whose results one launch stores. Views (reshapes) are no kernels.
+/// A group of ops whose results one launch stores. Views are no kernels.
 struct KernelGroup {
   enum Family { Map, Row, Column, Matmul, Attention, Gather, Scatter, CacheAppend };
   Family family;
@@ -43,16 +46,20 @@ public:
   /// In an order in which they can run.
   llvm::ArrayRef<KernelGroup *> groups() const { return order; }
   bool isStored(mlir::Value value) const;
+  /// Is the value a view of what kernels stored?
+  bool isView(mlir::Value value) const;
 
 private:
   enum class Kind { Free, View, Pointwise, RowReduce, ColumnReduce, Heavy };
-  static Kind kindOf(mlir::Operation *op);
+  Kind kindOf(mlir::Operation *op) const;
+  bool becomesView(mlir::Operation *op) const;
   int64_t largestSize(mlir::Value value) const;
   void findStored();
   void addLeaves(mlir::Value value, llvm::SetVector<mlir::Value> &leaves) const;
   llvm::SetVector<mlir::Value> leavesOf(mlir::Operation *op) const;
   bool canJoin(KernelGroup &group, mlir::Operation *op, std::string &reason) const;
   bool isEpilogueOf(KernelGroup &product, mlir::Operation *op, std::string &reason) const;
+  bool sumsEarlier(const KernelGroup &product, mlir::Operation *op) const;
   bool readsAligned(mlir::Operation *op, const KernelGroup &from) const;
   bool readsAny(mlir::Operation *op, const KernelGroup &from) const;
   bool reachesOutside(KernelGroup *from, mlir::Operation *to) const;
@@ -62,6 +69,7 @@ private:
 
   mlir::func::FuncOp function;
   llvm::DenseSet<mlir::Value> stored;
+  llvm::DenseSet<mlir::Operation *> views; ///< slices and concatenations that became views
   llvm::DenseMap<mlir::Operation *, unsigned> position;
   llvm::DenseMap<mlir::Operation *, llvm::SetVector<mlir::Value>> leaves; ///< of stored ops
   llvm::DenseMap<mlir::Operation *, llvm::SmallVector<mlir::Operation *>>

@@ -8,20 +8,6 @@ using namespace mlir;
 
 namespace lmc {
 
-int64_t largestBytes(Type type, DictionaryAttr ranges) {
-  auto tensor = cast<RankedTensorType>(type);
-  int64_t count = 1;
-  for (const lm::Dim &dim : lm::shapeOf(type))
-    count *= dim.isStatic() ? dim.size : ranges.getAs<DenseI64ArrayAttr>(dim.symbol)[1];
-  return count * std::max(8u, tensor.getElementTypeBitWidth()) / 8;
-}
-
-Value viewedValue(Value value) {
-  while (auto reshape = value.getDefiningOp<lm::ReshapeOp>())
-    value = reshape.getX();
-  return value;
-}
-
 bool readsInPlace(Block &kernel, unsigned index) {
   SmallVector<Value> work = {kernel.getArgument(index)};
   llvm::DenseSet<Value> seen;
@@ -50,7 +36,8 @@ bool readsInPlace(Block &kernel, unsigned index) {
   return true;
 }
 
-MemoryPlan::MemoryPlan(func::FuncOp function) : function(function) {
+MemoryPlan::MemoryPlan(func::FuncOp function)
+    : function(function), ranges(function->getAttrOfType<DictionaryAttr>("lm.ranges")) {
   insertCopies();
   unsigned next = 0;
   for (Operation &op : function.getBody().front())
@@ -65,7 +52,7 @@ unsigned MemoryPlan::lastRead(Value root) const {
   SmallVector<Value> work = {root};
   while (!work.empty())
     for (Operation *user : work.pop_back_val().getUsers()) {
-      if (isa<lm::ReshapeOp>(user))
+      if (isView(user))
         work.push_back(user->getResult(0));
       else
         last = std::max(last, launchIndex.lookup(user));
@@ -78,11 +65,13 @@ bool MemoryPlan::mayTakeOver(lm::KernelOp kernel, BlockArgument argument) const 
   for (Operation &op :
        llvm::make_range(std::next(kernel->getIterator()), kernel->getBlock()->end()))
     for (Value operand : op.getOperands())
-      if (viewedValue(operand) == argument && !isa<lm::ReshapeOp>(op))
+      if (viewedValue(operand) == argument && !isView(&op))
         return false;
   for (auto [i, input] : llvm::enumerate(kernel.getInputs()))
-    if (viewedValue(input) == argument && !readsInPlace(kernel.getBody().front(), i))
-      return false;
+    if (viewedValue(input) == argument &&
+        (largestBytes(input.getType(), ranges) != largestBytes(argument.getType(), ranges) ||
+         !readsInPlace(kernel.getBody().front(), i)))
+      return false; // a slice is read at other places than it is written
   return true;
 }
 
@@ -121,19 +110,73 @@ void MemoryPlan::insertCopies() {
     BlockArgument target = targetOf(result);
     if (target && value == target)
       continue; // unchanged
-    bool inPlace = kernel && value == viewedValue(value) && written.insert(value).second &&
-                   (!target || mayTakeOver(kernel, target));
+    bool inPlace = kernel && value == viewedValue(value) && !wholeOf(value) &&
+                   written.insert(value).second && (!target || mayTakeOver(kernel, target));
     if (!inPlace)
       result.set(copyOf(builder, value));
   }
 }
 
+unsigned MemoryPlan::add(Value value, Storage piece) {
+  unsigned index = storage.size();
+  storage.push_back(std::make_unique<Storage>(std::move(piece)));
+  places[value] = {index};
+  return index;
+}
+
+/// Does the value take all of its storage?
+bool MemoryPlan::isWhole(Value value) const {
+  return storageOf(value).bytes == largestBytes(value.getType(), ranges);
+}
+
+void MemoryPlan::placeView(Operation *view) {
+  if (isa<lm::ConcatOp>(view))
+    return; // with its first part
+  Place place = places.at(view->getOperand(0));
+  if (auto slice = dyn_cast<lm::SliceOp>(view))
+    place.offset += *lmc::offsetOf(slice);
+  places[view->getResult(0)] = place;
+}
+
+/// The first part makes room for all.
+void MemoryPlan::placePart(Value part, unsigned now) {
+  lm::ConcatOp whole = wholeOf(part);
+  if (!places.contains(whole.getY())) {
+    unsigned last = now;
+    for (Value other : whole.getXs())
+      last = std::max({last, launchIndex.at(other.getDefiningOp()), lastRead(other)});
+    add(whole.getY(), {"", largestBytes(whole.getType(), ranges), 0, now, last});
+  }
+  auto number = llvm::find(whole.getXs(), part) - whole.getXs().begin();
+  places[part] = {places.at(whole.getY()).storage, offsetsOf(whole)[number]};
+}
+
+/// Takes over an input that dies here and is read in place.
+bool MemoryPlan::placeOverInput(lm::KernelOp kernel, Value output, unsigned now,
+                                llvm::DenseSet<unsigned> &taken) {
+  Block &body = kernel.getBody().front();
+  for (auto [i, input] : llvm::enumerate(kernel.getInputs())) {
+    unsigned candidate = places.at(input).storage;
+    Storage &piece = *storage[candidate];
+    if (!piece.tensor.empty() || piece.last != now || !isWhole(input) ||
+        input.getType() != output.getType() || taken.contains(candidate) || !readsInPlace(body, i))
+      continue;
+    // The same memory may come in through another operand that is not read in place.
+    bool elsewhere = llvm::any_of(llvm::enumerate(kernel.getInputs()), [&](auto other) {
+      return places.at(other.value()).storage == candidate &&
+             (!isWhole(other.value()) || !readsInPlace(body, other.index()));
+    });
+    if (elsewhere)
+      continue;
+    taken.insert(candidate); // by an output of this kernel
+    places[output] = {candidate};
+    piece.last = std::max(now, lastRead(output));
+    return true;
+  }
+  return false;
+}
+
 void MemoryPlan::assignStorage() {
-  auto ranges = function->getAttrOfType<DictionaryAttr>("lm.ranges");
-  auto add = [&](Value value, Storage piece) {
-    index[value] = storage.size();
-    storage.push_back(std::make_unique<Storage>(std::move(piece)));
-  };
   for (BlockArgument argument : function.getArguments()) {
     auto name = function.getArgAttrOfType<StringAttr>(argument.getArgNumber(), kName);
     add(argument, {name.str(), largestBytes(argument.getType(), ranges)});
@@ -152,42 +195,20 @@ void MemoryPlan::assignStorage() {
     }
   }
   for (Operation &op : function.getBody().front().without_terminator()) {
-    if (auto view = dyn_cast<lm::ReshapeOp>(op)) {
-      index[view.getY()] = index.at(view.getX());
+    if (isView(&op)) {
+      placeView(&op);
       continue;
     }
     auto kernel = cast<lm::KernelOp>(op);
     unsigned now = launchIndex.at(&op);
-    llvm::DenseSet<unsigned> taken; // storage reused by an output of this kernel
+    llvm::DenseSet<unsigned> taken;
     for (Value output : kernel.getOutputs()) {
       int64_t bytes = largestBytes(output.getType(), ranges);
-      if (auto at = destination.find(output); at != destination.end()) {
+      if (auto at = destination.find(output); at != destination.end())
         add(output, {at->second, bytes});
-        continue;
-      }
-      // Take over an input that dies here and is read in place.
-      bool reused = false;
-      for (auto [i, input] : llvm::enumerate(kernel.getInputs())) {
-        unsigned candidate = index.at(input);
-        Storage &piece = *storage[candidate];
-        if (!piece.tensor.empty() || piece.last != now || piece.bytes != bytes ||
-            input.getType() != output.getType() || taken.contains(candidate) ||
-            !readsInPlace(kernel.getBody().front(), i))
-          continue;
-        // The same memory may come in through another operand that is not read in place.
-        bool elsewhere = llvm::any_of(llvm::enumerate(kernel.getInputs()), [&](auto other) {
-          return index.at(other.value()) == candidate &&
-                 !readsInPlace(kernel.getBody().front(), other.index());
-        });
-        if (elsewhere)
-          continue;
-        taken.insert(candidate);
-        index[output] = candidate;
-        piece.last = std::max(now, lastRead(output));
-        reused = true;
-        break;
-      }
-      if (!reused)
+      else if (wholeOf(output))
+        placePart(output, now);
+      else if (!placeOverInput(kernel, output, now, taken))
         add(output, {"", bytes, 0, now, std::max(now, lastRead(output))});
     }
   }

@@ -2,7 +2,7 @@
 // lm-plan-memory.
 #pragma once
 
-#include "ir/Dialect.h"
+#include "passes/Views.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/DenseMap.h"
@@ -12,16 +12,6 @@
 #include <vector>
 
 namespace lmc {
-
-/// Every buffer starts at a multiple of this.
-inline constexpr int64_t kBufferAlignment = 64;
-
-inline int64_t alignedBytes(int64_t bytes) {
-  return (bytes + kBufferAlignment - 1) / kBufferAlignment * kBufferAlignment;
-}
-
-/// Bytes of a tensor at the largest extents of its symbols; i1 takes a byte an element.
-int64_t largestBytes(mlir::Type type, mlir::DictionaryAttr ranges);
 
 /// May a kernel write an output over input `index`, element by element? True where the input is
 /// read only at the index that is being written, or in a reduction of the row that is finished
@@ -44,24 +34,35 @@ public:
   /// argument that is returned, a donated buffer that is still read.
   explicit MemoryPlan(mlir::func::FuncOp function);
 
-  const Storage &storageOf(mlir::Value value) const { return *storage[index.at(value)]; }
+  const Storage &storageOf(mlir::Value value) const { return *storage[places.at(value).storage]; }
+  /// Bytes from the start of its storage to the value: not 0 for slices and parts of a whole.
+  int64_t offsetOf(mlir::Value value) const { return places.at(value).offset; }
   int64_t transientBytes() const { return total; }
 
 private:
+  struct Place {
+    unsigned storage;   ///< index
+    int64_t offset = 0; ///< bytes
+  };
+
   void insertCopies();
   void assignStorage();
+  void placeView(mlir::Operation *view);
+  void placePart(mlir::Value part, unsigned now);
+  bool placeOverInput(lm::KernelOp kernel, mlir::Value output, unsigned now,
+                      llvm::DenseSet<unsigned> &taken);
+  bool isWhole(mlir::Value value) const;
+  unsigned add(mlir::Value value, Storage piece);
   void placeTransients();
   bool mayTakeOver(lm::KernelOp kernel, mlir::BlockArgument argument) const;
   unsigned lastRead(mlir::Value root) const;
 
   mlir::func::FuncOp function;
   llvm::DenseMap<mlir::Operation *, unsigned> launchIndex;
-  llvm::DenseMap<mlir::Value, unsigned> index;
+  mlir::DictionaryAttr ranges;
+  llvm::DenseMap<mlir::Value, Place> places;
   std::vector<std::unique_ptr<Storage>> storage;
   int64_t total = 0;
 };
-
-/// The value whose memory a view shows.
-mlir::Value viewedValue(mlir::Value value);
 
 } // namespace lmc

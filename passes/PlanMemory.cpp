@@ -4,7 +4,7 @@
 // After:  plan.tensor @w "parameter" ... at 0
 //         plan.kernel @map_0 "map" { ... }
 //         plan.program @train_step transient = 4096 { plan.launch @map_0(%w, ...) -> (%w) }
-// Needs:  functions of lm.kernel and lm.reshape. Leaves: only plan ops at the top. Numerics: exact.
+// Needs:  functions of lm.kernel and views (Views.h). Leaves: only plan ops at the top. Numerics: exact.
 // Order:  last before code generation. Lifetimes and offsets: MemoryPlan.h.
 #include "passes/Passes.h"
 
@@ -210,10 +210,12 @@ private:
         return buffer;
       const Storage &place = memory.storageOf(value);
       auto type = plan::BufferType::get(&getContext(), cast<RankedTensorType>(value.getType()));
+      int64_t offset = memory.offsetOf(value);
       if (place.tensor.empty())
-        buffer = inner.create<plan::TemporaryOp>(value.getLoc(), type, place.offset, place.bytes);
+        buffer = inner.create<plan::TemporaryOp>(value.getLoc(), type, place.offset + offset,
+                                                 largestBytes(value.getType(), ranges));
       else
-        buffer = inner.create<plan::UseOp>(value.getLoc(), type, place.tensor);
+        buffer = inner.create<plan::UseOp>(value.getLoc(), type, place.tensor, offset);
       return buffer;
     };
     for (lm::KernelOp kernel : llvm::make_early_inc_range(function.getOps<lm::KernelOp>())) {

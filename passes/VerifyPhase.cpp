@@ -4,6 +4,7 @@
 #include "passes/Passes.h"
 
 #include "ir/Dialect.h"
+#include "passes/Views.h"
 
 using namespace mlir;
 
@@ -29,7 +30,7 @@ bool isLegal(StringRef phase, Operation *op) {
   if (inKernel)
     return isa<lm::YieldOp, plan::YieldOp>(op) || (isPrimitive(op) && !isa<lm::ReshapeOp>(op));
   if (phase == "kernels")
-    return isFunction(op) || isa<lm::KernelOp, lm::ReshapeOp>(op);
+    return isFunction(op) || isa<lm::KernelOp>(op) || isView(op);
   return isa<ModuleOp>(op) || isa_and_nonnull<plan::PlanDialect>(op->getDialect());
 }
 

@@ -127,8 +127,9 @@ struct Session::Impl {
     }
     const executable::Tensor &tensor = message.tensors(buffer.tensor());
     if (tensor.role() == executable::CACHE && tensor.arena_offset() >= 0)
-      bound.caches.push_back({bound.pointers.size(), uint64_t(tensor.arena_offset())});
-    bound.pointers.push_back(address(tensor, 0));
+      bound.caches.push_back(
+          {bound.pointers.size(), uint64_t(tensor.arena_offset()) + buffer.offset()});
+    bound.pointers.push_back(address(tensor, 0) + buffer.offset());
   }
 
   void setDims(const executable::Program &program, BoundProgram &bound,

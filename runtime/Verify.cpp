@@ -165,9 +165,7 @@ private:
     } else if (buffer.segment() == executable::Buffer::TENSOR) {
       checkIndex(path + ".tensor", buffer.tensor(), message.tensors_size());
       const executable::Tensor &tensor = message.tensors(buffer.tensor());
-      checkSize(path + ".bytes", buffer.bytes(), tensor.bytes());
-      if (buffer.offset() != 0)
-        fail("{}.offset: {}, must be 0 for a tensor", path, buffer.offset());
+      checkRange(path + ".tensor", buffer.offset(), buffer.bytes(), tensor.bytes());
     } else {
       fail("{}.segment: {} is unknown", path, int(buffer.segment()));
     }

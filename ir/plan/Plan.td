@@ -66,10 +66,10 @@ def Plan_ProgramOp : Plan_Op<"program", [NoTerminator]> {
 }
 
 def Plan_UseOp : Plan_Op<"use", [Pure]> {
-  let summary = "the buffer of a named tensor";
-  let arguments = (ins FlatSymbolRefAttr:$tensor);
+  let summary = "the buffer of a named tensor, or from `offset` bytes on, where a view begins";
+  let arguments = (ins FlatSymbolRefAttr:$tensor, DefaultValuedAttr<I64Attr, "0">:$offset);
   let results = (outs Plan_BufferType:$buffer);
-  let assemblyFormat = "$tensor attr-dict `:` type($buffer)";
+  let assemblyFormat = "$tensor (`at` $offset^)? attr-dict `:` type($buffer)";
 }
 
 def Plan_TemporaryOp : Plan_Op<"temporary", [Pure]> {

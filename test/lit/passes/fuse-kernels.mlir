@@ -104,3 +104,64 @@ func.func @dead(%x: tensor<3xf32>) -> tensor<3xf32> {
   %z = lm.exp %y : (tensor<f32>) -> tensor<f32>
   return %x : tensor<3xf32>
 }
+
+// -----
+
+// A slice of leading dimensions of what is stored, at a multiple of 64 bytes, is no part of a kernel,
+// and parts that are stored are written where the whole lies. Both products are one kernel.
+// CHECK-LABEL: func.func @views
+// CHECK:         %[[HIGH:.*]] = lm.slice %arg0 {dim = 0 : i64, size = 4 : i64, start = 4 : i64}
+// CHECK:         %[[Y1:.*]] = lm.kernel "matmul"(%[[HIGH]], %arg1)
+// CHECK:         %[[LOW:.*]] = lm.slice %arg0 {dim = 0 : i64, size = 4 : i64, start = 0 : i64}
+// CHECK:         %[[Y0:.*]] = lm.kernel "matmul"(%[[LOW]], %arg1)
+// CHECK:         %[[Y:.*]] = lm.concat %[[Y1]], %[[Y0]]
+// CHECK-NEXT:    %[[E:.*]] = lm.kernel "map"(%[[Y]])
+// CHECK:         return %[[E]]
+func.func @views(%x: tensor<8x4xf32>, %w: tensor<4x8xf32>) -> tensor<8x8xf32> {
+  %1 = lm.slice %x {dim = 0 : i64, size = 4 : i64, start = 4 : i64} : (tensor<8x4xf32>) -> tensor<4x4xf32>
+  %y1 = lm.matmul %1, %w : (tensor<4x4xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+  %0 = lm.slice %x {dim = 0 : i64, size = 4 : i64, start = 0 : i64} : (tensor<8x4xf32>) -> tensor<4x4xf32>
+  %y0 = lm.matmul %0, %w : (tensor<4x4xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+  %y = lm.concat %y1, %y0 {dim = 0 : i64} : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<8x8xf32>
+  %e = lm.exp %y : (tensor<8x8xf32>) -> tensor<8x8xf32>
+  return %e : tensor<8x8xf32>
+}
+
+// -----
+
+// Elsewhere a slice is read through its strides, and a concatenation is computed where it is read.
+// CHECK-LABEL: func.func @no_views
+// CHECK-NEXT:    %[[Y1:.*]] = lm.kernel "matmul"(%arg0, %arg1)
+// CHECK:           lm.slice
+// CHECK:         %[[E:.*]] = lm.kernel "map"
+// CHECK:           lm.concat
+// CHECK:         return %[[E]]
+func.func @no_views(%x: tensor<8x4xf32>, %w: tensor<4x3xf32>) -> tensor<6x3xf32> {
+  %1 = lm.slice %x {dim = 0 : i64, size = 3 : i64, start = 2 : i64} : (tensor<8x4xf32>) -> tensor<3x4xf32>
+  %y1 = lm.matmul %1, %w : (tensor<3x4xf32>, tensor<4x3xf32>) -> tensor<3x3xf32>
+  %0 = lm.slice %x {dim = 0 : i64, size = 3 : i64, start = 0 : i64} : (tensor<8x4xf32>) -> tensor<3x4xf32>
+  %y0 = lm.matmul %0, %w : (tensor<3x4xf32>, tensor<4x3xf32>) -> tensor<3x3xf32>
+  %y = lm.concat %y1, %y0 {dim = 0 : i64} : (tensor<3x3xf32>, tensor<3x3xf32>) -> tensor<6x3xf32>
+  %e = lm.exp %y : (tensor<6x3xf32>) -> tensor<6x3xf32>
+  return %e : tensor<6x3xf32>
+}
+
+// -----
+
+// The second product adds to the first's sum in place. The scatter comes last: with its result as an
+// epilogue the product would wait, and %d with it.
+// CHECK-LABEL: func.func @sum
+// CHECK:         %[[D:.*]] = lm.kernel "gather"
+// CHECK:         %[[W0:.*]] = lm.kernel "matmul"(%[[D]], %arg0)
+// CHECK:         %[[W1:.*]] = lm.kernel "matmul"(%[[D]], %arg1, %[[W0]])
+// CHECK:         %[[S:.*]] = lm.kernel "scatter"
+// CHECK:         lm.kernel "map"({{.*}}%[[W1]]
+func.func @sum(%x: tensor<3x4xf32>, %y: tensor<3x4xf32>, %t: tensor<9x5xf32>, %i: tensor<3xi32>, %j: tensor<3xi32>) -> tensor<5x4xf32> {
+  %d = lm.gather %t, %i : (tensor<9x5xf32>, tensor<3xi32>) -> tensor<3x5xf32>
+  %w0 = lm.matmul %d, %x {transpose_a} : (tensor<3x5xf32>, tensor<3x4xf32>) -> tensor<5x4xf32>
+  %m1 = lm.matmul %d, %y {transpose_a} : (tensor<3x5xf32>, tensor<3x4xf32>) -> tensor<5x4xf32>
+  %w1 = lm.add %m1, %w0 : (tensor<5x4xf32>, tensor<5x4xf32>) -> tensor<5x4xf32>
+  %s = lm.scatter_add %j, %y : (tensor<3xi32>, tensor<3x4xf32>) -> tensor<5x4xf32>
+  %w = lm.add %w1, %s : (tensor<5x4xf32>, tensor<5x4xf32>) -> tensor<5x4xf32>
+  return %w : tensor<5x4xf32>
+}

@@ -151,3 +151,48 @@ func.func @past(%k: tensor<1x?x2x4xf32, #lm.dims<"S">> {lm.name = "k", lm.role =
   %m = lm.cache_append %v, %u, %p : (tensor<1x?x2x4xf32, #lm.dims<"S">>, tensor<1x1x2x4xf32>, tensor<i32>) -> tensor<1x?x2x4xf32, #lm.dims<"S">>
   return %n, %m : tensor<1x?x2x4xf32, #lm.dims<"S">>, tensor<1x?x2x4xf32, #lm.dims<"S">>
 }
+
+// -----
+
+// Views of a part: a tensor from an offset on, parts that are written where the whole will lie, and
+// the end of that whole. Nothing is copied, and both products are one kernel.
+// CHECK-LABEL: plan.program @parts transient = 256
+// CHECK:         %[[HIGH:.*]] = plan.use @x at 64 : <tensor<4x4xf32>>
+// CHECK:         %[[Y1:.*]] = plan.temporary at 0 size 128 : <tensor<4x8xf32>>
+// CHECK:         plan.launch @[[PRODUCT:matmul_.*]](%[[HIGH]], %{{.*}}) -> (%[[Y1]])
+// CHECK:         %[[LOW:.*]] = plan.use @x : <tensor<4x4xf32>>
+// CHECK:         %[[Y0:.*]] = plan.temporary at 128 size 128 : <tensor<4x8xf32>>
+// CHECK:         plan.launch @[[PRODUCT]](%[[LOW]], %{{.*}}) -> (%[[Y0]])
+// CHECK:         %[[Y:.*]] = plan.temporary at 0 size 256 : <tensor<8x8xf32>>
+// CHECK:         plan.launch @map_0(%[[Y]]) -> (%{{.*}})
+// CHECK:         %[[TAIL:.*]] = plan.temporary at 192 size 64 : <tensor<2x8xf32>>
+// CHECK:         plan.launch @{{.*}}(%[[TAIL]], %{{.*}})
+func.func @parts(%x: tensor<8x4xf32> {lm.name = "x", lm.role = "input"}, %w: tensor<4x8xf32> {lm.name = "w", lm.role = "input"})
+    -> (tensor<8x8xf32> {lm.name = "e", lm.role = "output"}, tensor<2x4xf32> {lm.name = "z", lm.role = "output"}) {
+  %1 = lm.slice %x {dim = 0 : i64, size = 4 : i64, start = 4 : i64} : (tensor<8x4xf32>) -> tensor<4x4xf32>
+  %y1 = lm.matmul %1, %w : (tensor<4x4xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+  %0 = lm.slice %x {dim = 0 : i64, size = 4 : i64, start = 0 : i64} : (tensor<8x4xf32>) -> tensor<4x4xf32>
+  %y0 = lm.matmul %0, %w : (tensor<4x4xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+  %y = lm.concat %y1, %y0 {dim = 0 : i64} : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<8x8xf32>
+  %e = lm.exp %y : (tensor<8x8xf32>) -> tensor<8x8xf32>
+  %tail = lm.slice %y {dim = 0 : i64, size = 2 : i64, start = 6 : i64} : (tensor<8x8xf32>) -> tensor<2x8xf32>
+  %z = lm.matmul %tail, %w {transpose_b} : (tensor<2x8xf32>, tensor<4x8xf32>) -> tensor<2x4xf32>
+  return %e, %z : tensor<8x8xf32>, tensor<2x4xf32>
+}
+
+// -----
+
+// A sum over chunks stays in one place.
+// CHECK-LABEL: plan.program @sum transient = 128
+// CHECK:         %[[W0:.*]] = plan.temporary at 0 size 80
+// CHECK:         plan.launch @{{.*}} -> (%[[W0]])
+// CHECK:         %[[W1:.*]] = plan.temporary at 0 size 80
+// CHECK:         plan.launch @{{.*}}(%{{.*}}, %{{.*}}, %[[W0]]) -> (%[[W1]])
+func.func @sum(%d: tensor<3x5xf32> {lm.name = "d", lm.role = "input"}, %x: tensor<3x4xf32> {lm.name = "x", lm.role = "input"})
+    -> (tensor<5x5xf32> {lm.name = "y", lm.role = "output"}) {
+  %w0 = lm.matmul %d, %x {transpose_a} : (tensor<3x5xf32>, tensor<3x4xf32>) -> tensor<5x4xf32>
+  %m1 = lm.matmul %d, %x {transpose_a} : (tensor<3x5xf32>, tensor<3x4xf32>) -> tensor<5x4xf32>
+  %w1 = lm.add %m1, %w0 : (tensor<5x4xf32>, tensor<5x4xf32>) -> tensor<5x4xf32>
+  %y = lm.matmul %w1, %w1 {transpose_b} : (tensor<5x4xf32>, tensor<5x4xf32>) -> tensor<5x5xf32>
+  return %y : tensor<5x5xf32>
+}

@@ -73,6 +73,25 @@ void addMaps(std::vector<FamilyCase> &cases) {
                    {},
                    {{}},
                    true});
+  // Slices of leading dimensions at multiples of 64 bytes lie where the whole is; parts are written
+  // where the whole will be. Of arguments, of temporaries, and of parts themselves.
+  cases.push_back({"map.leading_views",
+                   {"f32[48,21]", "f32[21,32]", "f32[32,7]", "i32[48]<9"},
+                   [](G &g, In a) {
+                     Values parts;
+                     for (int64_t start : {32, 0, 16}) {
+                       Value part = g.matmul(g.slice(a[0], 0, start, 16), a[1]);
+                       Value ids = g.convert(g.slice(a[3], 0, start, 16), g.b.getF32Type());
+                       parts.push_back(g.mul(part, g.perRow(g.add(ids, g.sumLast(part)), part)));
+                     }
+                     Value whole = g.concat(parts, 0);
+                     Value middle = g.slice(g.reshape(whole, {1, 48, 32}), 1, 8, 24);
+                     return Values{g.matmul(middle, a[2]), g.add(whole, g.tanh(whole)),
+                                   g.matmul(g.slice(parts[1], 0, 4, 12), a[2])};
+                   },
+                   {},
+                   {{}},
+                   true});
   cases.push_back({"map.select",
                    {"f32[3,29]", "f32[3,29]", "i1[3,29]", "f32[29]"},
                    [](G &g, In a) {

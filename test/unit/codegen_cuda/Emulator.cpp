@@ -90,7 +90,7 @@ struct Memory {
 
   char *at(const Program &program, Value buffer) {
     if (auto use = buffer.getDefiningOp<plan::UseOp>())
-      return at(program, use.getTensor());
+      return at(program, use.getTensor()) + use.getOffset();
     return aligned(transient) + buffer.getDefiningOp<plan::TemporaryOp>().getOffset();
   }
   char *at(const Program &program, StringRef tensor) {
