@@ -53,6 +53,14 @@ def FlashAttention : Pass<"lm-flash-attention", "::mlir::func::FuncOp"> {
   let summary = "attention's adjoint becomes two tiled kernels that recompute the scores";
 }
 
+def ChunkLoss : Pass<"lm-chunk-loss", "::mlir::func::FuncOp"> {
+  let summary = "computes large logits, their loss and its adjoint for some rows at a time";
+  let options = [
+    Option<"rows", "rows", "int64_t", "0", "rows of a chunk, whatever the size; 0: chosen from the shapes, and small logits stay whole">,
+    Option<"explain", "explain", "bool", "false", "print what is split and each refusal as a remark">,
+  ];
+}
+
 def FuseKernels : Pass<"lm-fuse-kernels", "::mlir::func::FuncOp"> {
   let summary = "groups primitives into the regions that one launch computes";
   let options = [

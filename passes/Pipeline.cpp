@@ -57,10 +57,14 @@ std::vector<Phase> phases() {
          addSimplify(module);
        }},
       {"decompose", "primitives",
-       [](OpPassManager &module, const PipelineOptions &) {
+       [](OpPassManager &module, const PipelineOptions &options) {
          module.addNestedPass<func::FuncOp>(createFlashAttention()); // before its composite is lost
          module.addNestedPass<func::FuncOp>(createDecompose());
          addSimplify(module);
+         ChunkLossOptions chunks;
+         chunks.rows = options.lossRows;
+         chunks.explain = options.explainFusion;
+         module.addNestedPass<func::FuncOp>(createChunkLoss(chunks)); // every loss is rows now
        }},
       {"fuse", "kernels",
        [](OpPassManager &module, const PipelineOptions &options) {
@@ -94,8 +98,9 @@ std::vector<std::string> phaseNames() {
 }
 
 std::string canonicalOptions(const PipelineOptions &options) {
-  std::string text = fmt::format("bind {}\n{}\n", llvm::join(options.bindings, " "),
-                                 options.bf16 ? "bf16" : "f32");
+  std::string text =
+      fmt::format("bind {}\n{}\nloss rows {}\n", llvm::join(options.bindings, " "),
+                  options.bf16 ? "bf16" : "f32", options.lossRows);
   if (!options.train)
     return text;
   // All members by name: a new one does not compile before it is part of the text.

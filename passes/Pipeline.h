@@ -17,8 +17,9 @@ struct PipelineOptions {
   std::vector<std::string> bindings;           ///< "T=64": symbols that become numbers
   std::optional<OptimizerUpdateOptions> train; ///< differentiate @loss and append the update
   bool bf16 = false;                           ///< products read and keep bf16 (lm-round-products)
-  bool explainFusion = false;                  ///< remarks
-  std::string stopAfter;                       ///< name of the last phase to run; empty: all
+  int64_t lossRows = 0;             ///< rows of a chunk of logits; 0: chosen from the shapes
+  bool explainFusion = false;       ///< remarks
+  std::string stopAfter;            ///< name of the last phase to run; empty: all
   std::filesystem::path dumpFolder; ///< the module after each phase, numbered; empty: none
   /// Called with each phase's name and seconds.
   std::function<void(const std::string &, double)> onPhase;

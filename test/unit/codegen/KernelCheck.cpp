@@ -233,7 +233,7 @@ void checkKernels(Context &context, ModuleOp module, const std::vector<Extents> 
   OwningOpRef<ModuleOp> plan = module.clone();
   std::shared_ptr<const Executable> code;
   try {
-    runPipeline(*plan, {});
+    runPipeline(*plan, {.lossRows = options.lossRows});
     code = buildExecutable(*plan, {.cpu = options.cpu, .jobs = 1, .useCache = false}, {}, nullptr);
   } catch (const Error &error) {
     FAIL() << error.what();

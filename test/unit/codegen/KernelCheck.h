@@ -53,6 +53,7 @@ struct CheckOptions {
   std::string cpu = "host";
   double tolerance = 1e-5; ///< times the output's largest |expected| (at least 1 for a scalar)
   std::vector<int> threads = {1, 2, 3}; ///< must all give the same bits
+  int64_t lossRows = 0;                 ///< PipelineOptions::lossRows
 };
 
 /// Compiles @f (or the only function) and compares it with the evaluator for each set of arguments.

@@ -40,7 +40,7 @@ ModelConfig llama() {
 }
 
 /// The function with its gradients, and arguments of a usual scale; tokens and targets last.
-void checkStep(const ModelConfig &config) {
+void checkStep(const ModelConfig &config, int64_t lossRows = 0) {
   Context context;
   OwningOpRef<ModuleOp> module =
       buildPrograms(context.context, config, {.batch = 3, .length = 19, .inference = false});
@@ -60,7 +60,7 @@ void checkStep(const ModelConfig &config) {
   }
   ASSERT_TRUE(context.run(*module, createDifferentiate())) << context.errors;
   EXPECT_EQ(loss.getNumResults(), 1 + parametersOf(*module).size());
-  checkKernels(context, *module, {{}}, {arguments}, {.tolerance = 2e-5});
+  checkKernels(context, *module, {{}}, {arguments}, {.tolerance = 2e-5, .lossRows = lossRows});
 }
 
 TEST(ModelStep, Gpt2) { checkStep(gpt2()); }
@@ -80,6 +80,15 @@ TEST(ModelStep, LlamaTied) {
   config.tiedHead = true;
   checkStep(config);
 }
+
+/// 57 rows as 16, 16, 16 and 9: slices of activations and targets are views.
+TEST(ModelStep, LossInChunks) {
+  checkStep(gpt2(), 16);
+  checkStep(llama(), 16);
+}
+
+/// As 5, ..., 5 and 2: no chunk begins at a multiple of 64 bytes.
+TEST(ModelStep, LossInChunksOffAlignment) { checkStep(gpt2(), 5); }
 
 } // namespace
 } // namespace lmc::test
