@@ -5,7 +5,7 @@
 //         plan.kernel @map_0 "map" { ... }
 //         plan.program @train_step transient = 4096 { plan.launch @map_0(%w, ...) -> (%w) }
 // Needs:  functions of lm.kernel and views (Views.h). Leaves: only plan ops at the top. Numerics: exact.
-// Order:  last before code generation. Lifetimes and offsets: MemoryPlan.h.
+// Order:  last before code generation. Lifetimes and offsets: LaunchList.h.
 #include "passes/Passes.h"
 
 #include "ir/Dialect.h"
