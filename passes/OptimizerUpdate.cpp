@@ -5,7 +5,7 @@
 //           func @train_step(params, inputs, moments, step) -> (loss, grad_norm, lr, params',
 //                                                            moments', step')
 //         accumulate = A > 1:
-//           func @accumulate(params, inputs, sums, loss_sum) -> (sums', loss_sum')
+//           func @accumulate(params, inputs, sums, loss_sum) -> (loss_sum', sums')
 //           func @apply(params, moments, sums, loss_sum, step) -> (loss, grad_norm, lr, params',
 //                                                            ..., zeros)
 //         Results marked lm.updates take over the buffer of that argument.
@@ -152,15 +152,24 @@ private:
 
   /// Gradients and loss are added to sums that live between programs.
   SmallVector<Parameter> appendSums(Program &program, ArrayRef<Parameter> parameters, Value loss) {
-    for (const Parameter &p : parameters) {
-      Value sum =
-          program.argument(p.value.getType(), "gradient", "grad." + p.name, p.value.getLoc());
-      lm::GraphBuilder g(program.builder, p.value.getLoc());
-      program.update(sum, g.add(sum, p.gradient));
-    }
-    lm::GraphBuilder g = optimizer(program);
-    Value sum = program.argument(loss.getType(), "state", "loss_sum", g.loc);
-    program.update(sum, g.add(sum, g.mul(loss, 1.0 / static_cast<double>(accumulate))));
+    Location loc = optimizer(program).loc;
+    SmallVector<Value> sums;
+    for (const Parameter &p : parameters)
+      sums.push_back(
+          program.argument(p.value.getType(), "gradient", "grad." + p.name, p.value.getLoc()));
+    Value lossSum = program.argument(loss.getType(), "state", "loss_sum", loc);
+    // Each sum right behind what it adds: fused with it, a gradient is never stored, and what it is
+    // made of dies early.
+    OpBuilder builder(loss.getContext());
+    auto addTo = [&](Value sum, Value value, Location loc, double factor) {
+      builder.setInsertionPointAfterValue(value);
+      lm::GraphBuilder g(builder, loc);
+      program.update(sum, g.add(sum, factor == 1 ? value : g.mul(value, factor)));
+    };
+    // First, as the loss is elsewhere: lm-recompute finds the forward pass by it.
+    addTo(lossSum, loss, loc, 1.0 / static_cast<double>(accumulate));
+    for (auto [p, sum] : llvm::zip_equal(parameters, sums))
+      addTo(sum, p.gradient, p.value.getLoc(), 1);
     return SmallVector<Parameter>(parameters);
   }
 

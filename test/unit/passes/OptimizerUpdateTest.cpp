@@ -100,12 +100,12 @@ TEST(OptimizerUpdate, AccumulatesTheMeanOfMicroBatches) {
   OptimizerUpdateOptions one, two;
   two.accumulate = 2;
   Compiled whole(one), parts(two);
-  // accumulate: p, x, sum, loss_sum -> sum', loss_sum'. The mean of x = (2, 6) and (4, 2) is (3,
+  // accumulate: p, x, sum, loss_sum -> loss_sum', sum'. The mean of x = (2, 6) and (4, 2) is (3,
   // 4).
   auto first = parts("accumulate", {{1, 2}, {2, 6}, {0, 0}, {0}});
-  auto second = parts("accumulate", {{1, 2}, {4, 2}, first[0].data, first[1].data});
+  auto second = parts("accumulate", {{1, 2}, {4, 2}, first[1].data, first[0].data});
   // apply: p, sum, loss_sum, step, m, v -> loss, grad_norm, lr, p', m', v', step', zeros.
-  auto r = parts("apply", {{1, 2}, second[0].data, second[1].data, {0}, {0, 0}, {0, 0}});
+  auto r = parts("apply", {{1, 2}, second[1].data, second[0].data, {0}, {0, 0}, {0, 0}});
   auto expected = whole("train_step", {{1, 2}, {3, 4}, {0}, {0, 0}, {0, 0}});
   expectClose(ArrayRef(r).take_front(7), expected, 1e-15, "apply");
   EXPECT_EQ(r[7].data, (std::vector<double>{0, 0}));
