@@ -286,6 +286,12 @@ std::shared_ptr<const Executable> finish(codegen::CachedProgram program,
 
 } // namespace
 
+int64_t workerScratchBytes(ModuleOp plan, const CodegenOptions &options) {
+  cpu::loadCodegenDialects(*plan.getContext());
+  return alignedBytes(
+      largestScratch(plan, Dimensions(plan).symbols, cpu::Target::named(options.cpu), options));
+}
+
 std::shared_ptr<const Executable>
 buildExecutable(ModuleOp plan, const CodegenOptions &options,
                 const std::map<std::string, std::string> &metadata, const ParameterData &parameters,
@@ -302,8 +308,8 @@ compilePrograms(ModuleOp programs, const PipelineOptions &pipeline, const Codege
                 CompileReport *report) {
   CompileReport unused, &used = report ? *report : unused;
   // Whoever asks for what the passes say or leave behind wants them to run.
-  bool watched =
-      pipeline.explainFusion || !pipeline.dumpFolder.empty() || !pipeline.stopAfter.empty();
+  bool watched = pipeline.explainFusion || pipeline.explainMemory || !pipeline.dumpFolder.empty() ||
+                 !pipeline.stopAfter.empty();
   auto folder = options.useCache && !watched ? knobs::cacheFolder() : std::nullopt;
   CodeCache cache(folder);
   std::string hash = folder ? contentHash(programText(programs, pipeline, options)) : "";

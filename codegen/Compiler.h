@@ -47,6 +47,10 @@ buildExecutable(mlir::ModuleOp plan, const CodegenOptions &options,
                 const std::map<std::string, std::string> &metadata, const ParameterData &parameters,
                 CompileReport *report = nullptr);
 
+/// Scratch bytes that each worker needs for the kernels of a planned module: what buildExecutable
+/// will reserve (MemoryLimit::scratchBytes). Throws Error where a kernel cannot be lowered.
+int64_t workerScratchBytes(mlir::ModuleOp plan, const CodegenOptions &options);
+
 /// From programs of the lm dialect (buildPrograms) to an executable: through runPipeline, which
 /// changes the module, and buildExecutable; or, where the cache knows the same programs with the
 /// same options, without either. Throws Error.

@@ -162,4 +162,22 @@ std::vector<CompiledKernel> compileKernels(ModuleOp plan, const cpu::Symbols &sy
   return result;
 }
 
+int64_t largestScratch(ModuleOp plan, const cpu::Symbols &symbols, const cpu::Target &target,
+                       const CodegenOptions &options) {
+  CodeCache cache(options.useCache ? knobs::cacheFolder() : std::nullopt);
+  int64_t largest = 0;
+  for (auto kernel : plan.getOps<plan::KernelOp>()) {
+    codegen::CachedKernel known;
+    if (cache.find("kernels", contentHash(kernelText(kernel, symbols, target)), known)) {
+      largest = std::max<int64_t>(largest, known.scratch_bytes());
+      continue;
+    }
+    OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(plan.getContext()));
+    cpu::Emit emitter(*module, target);
+    cpu::Schedule schedule = cpu::emitKernel(emitter, kernel, symbols, kernel.getSymName());
+    largest = std::max(largest, schedule.scratchBytes);
+  }
+  return largest;
+}
+
 } // namespace lmc

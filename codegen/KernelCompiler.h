@@ -28,4 +28,8 @@ std::vector<CompiledKernel> compileKernels(mlir::ModuleOp plan, const cpu::Symbo
                                            const cpu::Target &target, const CodegenOptions &options,
                                            CompileReport &report);
 
+/// The most scratch bytes that a kernel of the plan needs for a worker, without compiling any.
+int64_t largestScratch(mlir::ModuleOp plan, const cpu::Symbols &symbols, const cpu::Target &target,
+                       const CodegenOptions &options);
+
 } // namespace lmc

@@ -68,6 +68,16 @@ def FuseKernels : Pass<"lm-fuse-kernels", "::mlir::func::FuncOp"> {
   ];
 }
 
+def Recompute : Pass<"lm-recompute", "::mlir::ModuleOp"> {
+  let summary = "runs forward launches again in the backward pass where memory would not suffice";
+  let options = [
+    Option<"limit", "limit", "int64_t", "0", "bytes of the whole arena">,
+    Option<"scratch", "scratch", "int64_t", "0", "bytes of the arena that kernels need as scratch">,
+    Option<"source", "source", "std::string", "\"limit\"", "what set the limit, for errors">,
+    Option<"explain", "explain", "bool", "false", "print what is recomputed and why as remarks">,
+  ];
+}
+
 def VerifyPhase : Pass<"lm-verify-phase", "::mlir::ModuleOp"> {
   let summary = "checks that only the ops that a phase may leave are there";
   let options = [

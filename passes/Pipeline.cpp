@@ -22,7 +22,8 @@ namespace {
 struct Phase {
   std::string name;
   std::string leaves; ///< what VerifyPhase checks at its end
-  std::function<void(OpPassManager &, const PipelineOptions &)> addPasses;
+  /// For the module as the phase before left it.
+  std::function<void(OpPassManager &, ModuleOp, const PipelineOptions &)> addPasses;
 };
 
 void addSimplify(OpPassManager &module) {
@@ -30,17 +31,27 @@ void addSimplify(OpPassManager &module) {
   module.addPass(createCSEPass());           // adjoints share the forward's statistics
 }
 
+/// Of all workers. Launches that run again run the same kernels: the plan without them says it.
+int64_t scratchBytes(ModuleOp kernels, const MemoryLimit &limit) {
+  OwningOpRef<ModuleOp> planned = kernels.clone();
+  PassManager manager(kernels.getContext());
+  manager.addPass(createPlanMemory());
+  if (failed(manager.run(*planned)))
+    return 0; // the phase that follows reports it
+  return limit.workers * limit.scratchBytes(*planned);
+}
+
 std::vector<Phase> phases() {
   return {
       {"import", "graph",
-       [](OpPassManager &module, const PipelineOptions &options) {
+       [](OpPassManager &module, ModuleOp, const PipelineOptions &options) {
          InferShapesOptions shapes;
          shapes.bindings = options.bindings;
          module.addNestedPass<func::FuncOp>(createInferShapes(shapes));
          addSimplify(module);
        }},
       {"differentiate", "graph",
-       [](OpPassManager &module, const PipelineOptions &options) {
+       [](OpPassManager &module, ModuleOp, const PipelineOptions &options) {
          if (!options.train)
            return;
          DifferentiateOptions differentiate;
@@ -50,14 +61,14 @@ std::vector<Phase> phases() {
          addSimplify(module);
        }},
       {"precision", "graph",
-       [](OpPassManager &module, const PipelineOptions &options) {
+       [](OpPassManager &module, ModuleOp, const PipelineOptions &options) {
          if (!options.bf16)
            return;
          module.addPass(createRoundProducts()); // adjoints too are there by now
          addSimplify(module);
        }},
       {"decompose", "primitives",
-       [](OpPassManager &module, const PipelineOptions &options) {
+       [](OpPassManager &module, ModuleOp, const PipelineOptions &options) {
          module.addNestedPass<func::FuncOp>(createFlashAttention()); // before its composite is lost
          module.addNestedPass<func::FuncOp>(createDecompose());
          addSimplify(module);
@@ -67,13 +78,27 @@ std::vector<Phase> phases() {
          module.addNestedPass<func::FuncOp>(createChunkLoss(chunks)); // every loss is rows now
        }},
       {"fuse", "kernels",
-       [](OpPassManager &module, const PipelineOptions &options) {
+       [](OpPassManager &module, ModuleOp, const PipelineOptions &options) {
          FuseKernelsOptions fuse;
          fuse.explain = options.explainFusion;
          module.addNestedPass<func::FuncOp>(createFuseKernels(fuse));
        }},
+      {"recompute", "kernels",
+       [](OpPassManager &module, ModuleOp current, const PipelineOptions &options) {
+         if (!options.memory)
+           return;
+         RecomputeOptions recompute;
+         recompute.limit = options.memory->bytes;
+         recompute.scratch = scratchBytes(current, *options.memory);
+         recompute.source = options.memory->source;
+         recompute.explain = options.explainMemory;
+         module.addPass(
+             createRecompute(recompute)); // on launches: what runs again is known exactly
+       }},
       {"plan", "plan",
-       [](OpPassManager &module, const PipelineOptions &) { module.addPass(createPlanMemory()); }},
+       [](OpPassManager &module, ModuleOp, const PipelineOptions &) {
+         module.addPass(createPlanMemory());
+       }},
   };
 }
 
@@ -98,9 +123,10 @@ std::vector<std::string> phaseNames() {
 }
 
 std::string canonicalOptions(const PipelineOptions &options) {
-  std::string text =
-      fmt::format("bind {}\n{}\nloss rows {}\n", llvm::join(options.bindings, " "),
-                  options.bf16 ? "bf16" : "f32", options.lossRows);
+  std::string text = fmt::format("bind {}\n{}\nloss rows {}\n", llvm::join(options.bindings, " "),
+                                 options.bf16 ? "bf16" : "f32", options.lossRows);
+  if (options.memory)
+    text += fmt::format("memory {} workers {}\n", options.memory->bytes, options.memory->workers);
   if (!options.train)
     return text;
   // All members by name: a new one does not compile before it is part of the text.
@@ -131,7 +157,7 @@ void runPipeline(ModuleOp module, const PipelineOptions &options) {
   for (const Phase &phase : phases()) {
     auto start = std::chrono::steady_clock::now();
     PassManager manager(module.getContext());
-    phase.addPasses(manager, options);
+    phase.addPasses(manager, module, options);
     VerifyPhaseOptions verify;
     verify.phase = phase.leaves;
     manager.addPass(createVerifyPhase(verify));

@@ -13,12 +13,23 @@
 
 namespace lmc {
 
+/// The most that the arena of one run may take: state, slots, transient region and scratch.
+struct MemoryLimit {
+  int64_t bytes = 0;
+  int workers = 1;    ///< each has scratch of its own
+  std::string source; ///< what set the limit, for errors: "train.yaml:9: memory.limit"
+  /// Scratch bytes of one worker for a planned module: the code generator's to know.
+  std::function<int64_t(mlir::ModuleOp)> scratchBytes;
+};
+
 struct PipelineOptions {
   std::vector<std::string> bindings;           ///< "T=64": symbols that become numbers
   std::optional<OptimizerUpdateOptions> train; ///< differentiate @loss and append the update
+  std::optional<MemoryLimit> memory;           ///< recompute activations to stay within
   bool bf16 = false;                           ///< products read and keep bf16 (lm-round-products)
   int64_t lossRows = 0;             ///< rows of a chunk of logits; 0: chosen from the shapes
   bool explainFusion = false;       ///< remarks
+  bool explainMemory = false;       ///< remarks: what is recomputed and why
   std::string stopAfter;            ///< name of the last phase to run; empty: all
   std::filesystem::path dumpFolder; ///< the module after each phase, numbered; empty: none
   /// Called with each phase's name and seconds.
@@ -28,7 +39,7 @@ struct PipelineOptions {
 /// The options that change what the pipeline makes, as text: equal exactly where those are equal.
 std::string canonicalOptions(const PipelineOptions &options);
 
-/// import, differentiate, precision, decompose, fuse, plan: in order.
+/// import, differentiate, precision, decompose, fuse, recompute, plan: in order.
 std::vector<std::string> phaseNames();
 
 /// Loads the dialects that the phases need.

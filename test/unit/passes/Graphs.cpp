@@ -94,6 +94,20 @@ OwningOpRef<ModuleOp> mlp(MLIRContext &context) {
   return m.finish(m.linear("fc2", hidden, 4, true), targets);
 }
 
+OwningOpRef<ModuleOp> deepMlp(MLIRContext &context, int depth) {
+  Graph m(context);
+  constexpr int64_t N = 37, C = 6, F = 13;
+  Value x = m.argument("features", "input", {N, C}, m.f64);
+  Value targets = m.ids("targets", {N});
+  for (int i = 0; i < depth; ++i) {
+    std::string path = "layers." + std::to_string(i);
+    Value hidden = m.linear(path + ".fc1", m.layerNorm(path + ".norm", x), F, true);
+    hidden = m.builder.create<lm::GeluOp>(m.at(path + ".gelu").loc, hidden);
+    x = m.at(path).add(x, m.linear(path + ".fc2", hidden, C, true));
+  }
+  return m.finish(m.linear("head", x, 5, true), targets);
+}
+
 OwningOpRef<ModuleOp> gptBlock(MLIRContext &context, BlockSizes s) {
   Graph m(context);
   int64_t C = s.C();

@@ -16,6 +16,8 @@ struct BlockSizes {
 
 /// @loss of features [B, 5] and targets [B]: two layers with biases and relu.
 mlir::OwningOpRef<mlir::ModuleOp> mlp(mlir::MLIRContext &context);
+/// @loss of features [37, 6] and targets [37]: `depth` residual blocks x + W2 gelu(W1 layer_norm(x)).
+mlir::OwningOpRef<mlir::ModuleOp> deepMlp(mlir::MLIRContext &context, int depth);
 /// @loss of tokens and targets [B, T]: learned positions, layer_norm, causal attention, gelu, tied
 /// head.
 mlir::OwningOpRef<mlir::ModuleOp> gptBlock(mlir::MLIRContext &context, BlockSizes sizes = {});
