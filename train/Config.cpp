@@ -1,5 +1,6 @@
 #include "train/Config.h"
 
+#include "runtime/ByteSize.h"
 #include "runtime/NearestWord.h"
 #include "train/ConfigValue.h"
 
@@ -206,6 +207,15 @@ void readListen(TrainConfig &config, const ConfigValue &value) {
   config.metrics.listen = text;
 }
 
+void readMemoryLimit(TrainConfig &config, const ConfigValue &value) {
+  std::optional<int64_t> bytes = parseByteSize(value.scalar(kByteSizeForm));
+  if (!bytes)
+    value.bad("expected {}, got {}", kByteSizeForm, value.shown());
+  config.memory.limit = *bytes;
+  config.memory.place =
+      fmt::format("{}: {}", value.source.locate(value.key, value.node), value.key);
+}
+
 #define MEMBER(member) [](auto &c) -> auto & { return c.member; }
 
 const std::vector<Field> &table() {
@@ -283,6 +293,12 @@ const std::vector<Field> &table() {
               "one JSON object a line"),
       {"metrics.listen", "host:port", "(none)", "Prometheus endpoint /metrics", readListen,
        listenNode},
+      {"memory.limit", "size, for example 2GiB", "(none)",
+       "of the arena that --plan prints; activations are recomputed to keep it", readMemoryLimit,
+       [](const TrainConfig &c) {
+         return c.memory.limit ? YAML::Node(formatByteSize(c.memory.limit))
+                               : YAML::Node(YAML::NodeType::Undefined);
+       }},
       choice("target", "auto", {"auto", "cpu", "cuda"}, MEMBER(target), "machine to compile for"),
       {"source_path", "path", "(this file)", "set in the copy that a checkpoint keeps",
        [](TrainConfig &c, const ConfigValue &v) {
@@ -433,7 +449,7 @@ std::vector<ConfigChange> changesSince(const fs::path &resolvedCopy, const Train
   };
   for (const Field &field : table()) {
     bool shapesTraining = field.key != "source_path" && field.key != "target";
-    for (std::string_view section : {"eval.", "checkpoint.", "log.", "metrics."})
+    for (std::string_view section : {"eval.", "checkpoint.", "log.", "metrics.", "memory."})
       shapesTraining &= !field.key.starts_with(section);
     // Through text and back, so that both sides have the same style.
     YAML::Node value = field.write(config);

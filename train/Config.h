@@ -76,6 +76,10 @@ struct TrainConfig {
   struct {
     std::string listen; ///< "host:port"; empty: no endpoint
   } metrics;
+  struct {
+    int64_t limit = 0; ///< bytes of the arena; 0: as many as it takes
+    std::string place; ///< where the limit was given, for errors: "train.yaml:9: memory.limit"
+  } memory;
   TargetChoice target = TargetChoice::Auto;
 
   Schedule learningRate() const;

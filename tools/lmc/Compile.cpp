@@ -1,19 +1,19 @@
 #include "tools/lmc/Commands.h"
 
 #include "codegen/cuda/Print.h"
+#include "runtime/ByteSize.h"
 #include "runtime/Error.h"
 #include "runtime/Session.h"
 #include "runtime/Team.h"
 
 #include "mlir/IR/AsmState.h"
-#include "mlir/IR/Diagnostics.h"
 #include "llvm/Support/raw_ostream.h"
 
 namespace lmc {
 namespace {
 
 struct Options {
-  std::string spec, output, emit, mode = "infer", target = "cpu", explain;
+  std::string spec, output, emit, mode = "infer", target = "cpu", explain, memoryLimit;
   bool plan = false;
   int64_t batch = 1, length = 0;
   CompileSettings settings;
@@ -53,12 +53,7 @@ void explainExecutable(const Executable &executable, const std::string &what, in
 /// --emit and --explain=fusion: what the passes make and say.
 void showStage(Options &o, const ModelConfig &config, bool cuda) {
   mlir::MLIRContext context;
-  mlir::ScopedDiagnosticHandler remarks(&context, [](mlir::Diagnostic &diagnostic) {
-    if (diagnostic.getSeverity() != mlir::DiagnosticSeverity::Remark)
-      return mlir::failure();
-    fmt::print("{}\n", diagnostic.str());
-    return mlir::success();
-  });
+  PrintedRemarks remarks(context);
   if (o.emit == "lm")
     o.settings.pipeline.stopAfter = "import";
   else if (o.emit == "grad")
@@ -110,6 +105,17 @@ int run(Options &o, const CommonOptions &common) {
     o.settings.pipeline.train->gradClip = 1;
   }
   o.settings.pipeline.explainFusion = o.explain == "fusion";
+  o.settings.pipeline.explainMemory = o.explain == "memory" && !o.memoryLimit.empty();
+  if (!o.memoryLimit.empty()) {
+    std::optional<int64_t> bytes = parseByteSize(o.memoryLimit);
+    if (!bytes)
+      throw UsageError(
+          fmt::format("--memory-limit: expected {}, got '{}'", kByteSizeForm, o.memoryLimit));
+    if (o.mode != "train" || cuda)
+      throw UsageError("--memory-limit needs --mode train and a CPU target: only a training step "
+                       "has activations to recompute");
+    o.settings.limitMemory(*bytes, resolveThreads(common.threads), "--memory-limit");
+  }
 
   if (!o.emit.empty() || o.explain == "fusion" || cuda) {
     showStage(o, config, cuda);
@@ -157,6 +163,9 @@ Command addCompile(CLI::App &app, CommonOptions &common) {
   app.add_option("--batch", o->batch, "Sequences of a training step");
   app.add_option("--length", o->length,
                  "Tokens of a training sequence (default: the model's context)");
+  app.add_option("--memory-limit", o->memoryLimit,
+                 "With --mode train: most bytes of the arena (2GiB, 800MB); activations are "
+                 "recomputed to keep it");
   addCommon(app, common, true);
   addCompileFlags(app, o->settings);
   addPrecision(app, o->settings);

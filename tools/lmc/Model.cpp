@@ -30,6 +30,10 @@ PipelineOptions pipelineOf(const CompileSettings &settings) {
   PipelineOptions pipeline = settings.pipeline;
   if (settings.timePasses)
     pipeline.onPhase = printPhase;
+  if (pipeline.memory)
+    pipeline.memory->scratchBytes = [&codegen = settings.codegen](mlir::ModuleOp plan) {
+      return workerScratchBytes(plan, codegen);
+    };
   return pipeline;
 }
 
@@ -114,6 +118,18 @@ LoadedModel loadExecutable(const fs::path &path) {
 
 } // namespace
 
+void CompileSettings::limitMemory(int64_t bytes, int workers, std::string source) {
+  pipeline.memory = MemoryLimit{bytes, workers, std::move(source), {}};
+}
+
+PrintedRemarks::PrintedRemarks(mlir::MLIRContext &context)
+    : handler(&context, [](mlir::Diagnostic &diagnostic) {
+        if (diagnostic.getSeverity() != mlir::DiagnosticSeverity::Remark)
+          return mlir::failure();
+        fmt::print("{}\n", diagnostic.str());
+        return mlir::success();
+      }) {}
+
 ModelSource findModel(const fs::path &path) {
   ModelSource source;
   source.path = path;
@@ -153,6 +169,7 @@ std::shared_ptr<const Executable> compileModel(const ModelConfig &config,
                                                const std::map<std::string, std::string> &metadata,
                                                const ParameterData &parameters) {
   mlir::MLIRContext context;
+  PrintedRemarks remarks(context);
   auto module = wantedPrograms(context, config, settings);
   CompileReport report;
   auto executable = compilePrograms(*module, pipelineOf(settings), settings.codegen, metadata,

@@ -9,6 +9,8 @@
 #include "runtime/Executable.h"
 #include "serve/Engine.h"
 
+#include "mlir/IR/Diagnostics.h"
+
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -25,6 +27,18 @@ struct CompileSettings {
   ProgramOptions programs;
   std::set<std::string> keep; ///< programs to compile; empty: all that were built
   bool timePasses = false;
+
+  /// Keeps the arena of a run with `workers` within `bytes`; `source` names the setting in errors.
+  void limitMemory(int64_t bytes, int workers, std::string source);
+};
+
+/// Prints what the passes explain, while it lives.
+class PrintedRemarks {
+public:
+  explicit PrintedRemarks(mlir::MLIRContext &context);
+
+private:
+  mlir::ScopedDiagnosticHandler handler;
 };
 
 /// Where a model's parts lie.

@@ -140,6 +140,9 @@ int run(Options &o, const CommonOptions &common) {
   o.settings.programs.inference = false;
   o.settings.pipeline.train = optimizerOf(config);
   o.settings.pipeline.bf16 = config.precision == Precision::Bf16;
+  if (config.memory.limit)
+    o.settings.limitMemory(config.memory.limit, resolveThreads(common.threads),
+                           config.memory.place);
   std::map<std::string, std::string> metadata = {{"spec", canonicalSpec(modelConfig)},
                                                  {"source_path", config.sourcePath.string()}};
   auto executable = compileModel(modelConfig, o.settings, metadata, {});

@@ -159,6 +159,15 @@ TEST_F(ConfigTest, ErrorsSayWhereWhatAndWhatToDo) {
       {"- a\n", "train.yaml:1: expected a mapping of keys such as `model:` and `data:`"},
       {m + "---\na: 1\n", "train.yaml: holds 2 YAML documents, expected one"},
       {m + "log: {every: 1\n", "train.yaml:4: end of map flow not found"},
+      // sizes
+      {m + "memory:\n  limit: 2 gigs\n", "train.yaml:4: memory.limit: expected a size such as "
+                                         "2GiB, 1500 MiB or 800MB (KiB, MiB, GiB, "
+                                         "TiB, KB, MB, GB, TB, or plain bytes), got '2 gigs'"},
+      {m + "memory: {limit: 0}\n", "train.yaml:3: memory.limit: expected a size such as 2GiB, 1500 "
+                                   "MiB or 800MB (KiB, MiB, GiB, "
+                                   "TiB, KB, MB, GB, TB, or plain bytes), got '0'"},
+      {m + "memory: {limits: 1GiB}\n",
+       "train.yaml:3: unknown key 'limits' in 'memory', did you mean 'limit'?"},
       // types and ranges
       {m + "steps: many\n", "train.yaml:3: steps: expected a whole number in [1, 1073741824], got "
                             "'many'"},
@@ -292,7 +301,8 @@ TEST_F(ConfigTest, ResolvedCopyIsAFixedPoint) {
                              "tokenizer: {train: {kind: bpe, vocab: 300}}\n"
                              "optimizer: {lr: 0.1, betas: [0.9, 0.99], eps: 1e-7}\n"
                              "schedule: {name: wsd, min_lr: 1e-5, decay_steps: 7}\n"
-                             "seed: 18446744073709551615\nmetrics: {listen: ':0'}\n")}) {
+                             "seed: 18446744073709551615\nmetrics: {listen: ':0'}\n"
+                             "memory: {limit: 1.5GiB}\n")}) {
     TrainConfig first = load(text);
     std::string resolved = resolvedYaml(first);
     EXPECT_THAT(resolved, HasSubstr("source_path: " + (folder / "train.yaml").string()));
@@ -302,6 +312,17 @@ TEST_F(ConfigTest, ResolvedCopyIsAFixedPoint) {
     EXPECT_EQ(again.seed, first.seed);
     EXPECT_EQ(again.optimizer.learningRate, first.optimizer.learningRate);
   }
+}
+
+TEST_F(ConfigTest, AMemoryLimitKnowsWhereItStands) {
+  EXPECT_EQ(load(minimal).memory.limit, 0);
+  TrainConfig c = load(minimal + "memory: {limit: 1500MiB}\n");
+  EXPECT_EQ(c.memory.limit, int64_t(1500) << 20);
+  EXPECT_THAT(c.memory.place, testing::EndsWith("train.yaml:3: memory.limit"));
+  EXPECT_EQ(load(minimal, {"memory.limit=2000000"}).memory.limit, 2000000);
+  EXPECT_THAT(resolvedYaml(c), HasSubstr("limit: 1500MiB"));
+  // The same numbers come out, so a resumed run may have another limit.
+  EXPECT_TRUE(changesSince(folder.write("copy.yaml", resolvedYaml(c)), load(minimal)).empty());
 }
 
 TEST_F(ConfigTest, HelpListsEveryKeyWithItsDefault) {
