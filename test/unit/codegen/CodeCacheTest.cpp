@@ -90,6 +90,16 @@ TEST_F(CodeCacheTest, OtherPrograms) {
   train.train->accumulate = 2;
   compile();
   EXPECT_FALSE(report.programsCached) << "another number of micro-batches";
+  auto scratch = [](mlir::ModuleOp plan) { return workerScratchBytes(plan, {}); };
+  train.memory = MemoryLimit{int64_t(1) << 30, 1, "test", scratch};
+  compile();
+  EXPECT_FALSE(report.programsCached) << "a memory limit";
+  train.memory->workers = 2;
+  compile();
+  EXPECT_FALSE(report.programsCached) << "more scratch within the limit";
+  train.memory->source = "elsewhere";
+  compile();
+  EXPECT_TRUE(report.programsCached) << "who set the limit changes nothing";
   compile(5);
   EXPECT_FALSE(report.programsCached) << "another batch";
   config.layerList[1].kind = LayerSpec::Kind::Gelu;
