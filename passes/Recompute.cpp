@@ -92,7 +92,7 @@ public:
         moved.insert(list.launches[pick.launch].kernel);
     for (Operation *launch : positions) {
       for (unsigned pick : arrivals.lookup(next++))
-        insertCopy(list.launches[pick].kernel, launch);
+        insertCopy(list.launches[pick], launch);
       for (OpOperand &operand : launch->getOpOperands())
         operand.set(latest(operand.get()));
     }
@@ -103,15 +103,17 @@ public:
   }
 
 private:
-  void insertCopy(lm::KernelOp original, Operation *before) {
+  void insertCopy(const LaunchList::Launch &launch, Operation *before) {
+    lm::KernelOp original = launch.kernel;
     OpBuilder builder(before);
     auto copy = cast<lm::KernelOp>(builder.clone(*original));
     std::string path = lm::modelPath(original.getLoc());
     copy->setLoc(NameLoc::get(builder.getStringAttr(path + ".recompute")));
     for (OpOperand &operand : copy->getOpOperands())
       operand.set(latest(operand.get()));
-    for (auto [old, made] : llvm::zip_equal(original.getOutputs(), copy.getOutputs()))
-      copies[old] = made;
+    for (unsigned i = 0; i < copy->getNumResults(); ++i)
+      if (isReadFromCopy(list, launch, i))
+        copies[original->getResult(i)] = copy->getResult(i);
   }
 
   /// The copy of a value, or of what a view shows, where there is one by now.

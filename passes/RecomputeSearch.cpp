@@ -28,6 +28,13 @@ int64_t peakOf(const Placement &placement) {
 
 } // namespace
 
+bool isReadFromCopy(const LaunchList &list, const LaunchList::Launch &launch, unsigned output) {
+  int64_t largest = 0;
+  for (const LaunchList::Output &other : launch.outputs)
+    largest = std::max(largest, list.buffers[other.buffer].bytes);
+  return list.buffers[launch.outputs[output].buffer].bytes >= largest / 8;
+}
+
 RecomputeSearch::RecomputeSearch(const LaunchList &list)
     : list(list), readers(list.buffers.size()), producer(list.buffers.size()),
       overwrittenAt(list.buffers.size()) {
@@ -95,8 +102,10 @@ bool RecomputeSearch::mayMove(unsigned launch) const {
 /// what would otherwise have to be kept for it.
 void RecomputeSearch::findGroups() {
   auto isReadLate = [&](unsigned launch) {
-    return llvm::any_of(list.launches[launch].outputs, [&](const LaunchList::Output &output) {
-      return !readers[output.buffer].empty() && readers[output.buffer].back() > turn;
+    return llvm::any_of(llvm::enumerate(list.launches[launch].outputs), [&](auto output) {
+      const auto &reads = readers[output.value().buffer];
+      return !reads.empty() && reads.back() > turn &&
+             isReadFromCopy(list, list.launches[launch], output.index());
     });
   };
   for (unsigned launch = 0; launch <= turn && launch < list.launches.size(); ++launch) {
@@ -127,8 +136,12 @@ std::optional<RecomputeSearch::Trial> RecomputeSearch::tryPicks(const Picks &pic
     std::optional<unsigned> before;
     bool moved = true;
     auto readAt = [&](unsigned at) { before = std::min(before.value_or(at), at); };
-    for (const LaunchList::Output &output : list.launches[launch].outputs)
+    for (auto [i, output] : llvm::enumerate(list.launches[launch].outputs))
       for (unsigned reader : readers[output.buffer]) {
+        if (!isReadFromCopy(list, list.launches[launch], i)) {
+          moved = false;
+          continue;
+        }
         if (reader > turn) {
           readAt(reader);
           continue;
@@ -163,10 +176,12 @@ std::optional<RecomputeSearch::Trial> RecomputeSearch::tryPicks(const Picks &pic
   for (unsigned launch = 0; launch < list.launches.size(); ++launch) {
     for (unsigned arrival : arrivals[launch]) {
       LaunchList::Launch copy = redirected(list.launches[arrival]);
-      for (LaunchList::Output &output : copy.outputs) {
-        copyOf[output.buffer] = trial.list.buffers.size();
+      for (auto [i, output] : llvm::enumerate(copy.outputs)) {
+        unsigned made = trial.list.buffers.size();
         trial.list.buffers.push_back(list.buffers[output.buffer]);
-        output.buffer = copyOf[output.buffer];
+        if (isReadFromCopy(list, list.launches[arrival], i))
+          copyOf[output.buffer] = made;
+        output.buffer = made;
       }
       trial.list.launches.push_back(std::move(copy));
     }

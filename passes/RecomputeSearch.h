@@ -25,6 +25,10 @@ struct Recomputed {
   bool moved;      ///< nobody reads it earlier: it runs only there
 };
 
+/// Does the backward pass read the copy's output? Outputs that are small beside another one of the
+/// launch (row statistics) are kept: they may be needed long before the large one.
+bool isReadFromCopy(const LaunchList &list, const LaunchList::Launch &launch, unsigned output);
+
 struct RecomputePlan {
   std::vector<Recomputed> launches; ///< in the list's order
   int64_t transientBytes = 0;
