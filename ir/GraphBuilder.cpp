@@ -182,7 +182,7 @@ Value GraphBuilder::sumLeading(Value x) {
 }
 
 Value GraphBuilder::matmul(Value a, Value c, bool transposeA, bool transposeB) {
-  return b.create<MatmulOp>(loc, a, c, transposeA, transposeB);
+  return b.create<MatmulOp>(loc, a, c, transposeA, transposeB, /*panel_columns=*/IntegerAttr());
 }
 
 } // namespace lmc::lm

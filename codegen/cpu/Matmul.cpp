@@ -156,6 +156,8 @@ void MatmulEmitter::rectangle(Value m0, Value m1, Value n0, Value n1) {
 // --- few rows: B is read once, in its own layout
 
 void MatmulEmitter::fewRows(unsigned rows, Value n0, Value n1) {
+  if (isPanels())
+    return fewRowsOfPanels(rows, n0, n1);
   copyRows(rows);
   e.loop(n0, n1, p.sliceN, [&](Value slice) {
     Value columns = e.min(e.i64(p.sliceN), e.sub(n1, slice));

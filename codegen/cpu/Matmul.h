@@ -2,7 +2,8 @@
 //
 // Structure after BLIS (Van Zee & van de Geijn 2015): panels of A and B are packed into scratch, a
 // register tile of fused multiply-adds runs over them. Few rows (decode) skip the packing of B and
-// read it once, in its own layout. Any strides: a transpose is a description, not a copy.
+// read it once, in its own layout. Any strides: a transpose is a description, not a copy. A B that
+// was packed ahead (weights that do not change) is never packed: the tile reads it where it lies.
 //
 // Numerics: one fixed order of summation over k for each element. It depends on the description,
 // the target and (for a symbolic m) on whether the run has few rows, but not on threads or on how
@@ -42,7 +43,13 @@ struct MatmulOperand {
   Extent rowStride, columnStride;
   llvm::SmallVector<Extent> batchStrides; ///< one for each batch dimension; 0 broadcasts
   mlir::Type element = storage;           ///< elements are rounded to this type as they are read
+  /// > 0, for b with fixed n and k only: b lies as panels of so many columns (ir/Panels.h), shared
+  /// by all batches; strides mean nothing then.
+  int64_t panelWidth = 0;
 };
+
+/// Columns of the panels that the register tile reads best.
+int64_t panelWidth(const Target &target);
 
 struct MatmulDescription {
   llvm::SmallVector<Extent> batch; ///< outermost first
@@ -68,7 +75,7 @@ struct MatmulPlan {
   bool outerIsN = true;
   int64_t tileM = 0, tileN = 0; ///< 0: the whole extent
 
-  // Few rows: m <= smallRows takes the path without packing of B.
+  // Few rows: m <= smallRows takes the path without packing of B, or one tile of panels.
   int64_t smallRows = 0; ///< 0: never
   int64_t sliceN = 0;    ///< columns whose sums are in L1 at a time
 

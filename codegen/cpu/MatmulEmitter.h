@@ -32,7 +32,7 @@ private:
 
   // MatmulPacked.cpp
   void packedRectangle(Value m0, Value m1, Value n0, Value n1);
-  void packA(Value m0, Value rows, Value k0, Value depth);
+  void packA(int64_t mr, Value m0, Value rows, Value k0, Value depth);
   void packB(Value k0, Value depth, Value n0, Value columns);
   void packBTransposed(Value k0, Value depth, Value n0, Value columns);
   struct Block { // of one step of the cache loops
@@ -40,7 +40,18 @@ private:
   };
   void tiles(const Block &block);
   void tile(const Block &block, Value i, Value j);
+  /// `sum` plus the products of `count` steps of kUnroll along panels of A (mr rows) and of B.
+  /// `ahead(step)` may prefetch.
+  Values multiply(int64_t mr, Value aPanel, mlir::Type bStorage, Value bPanel, Value count,
+                  Values sum, llvm::function_ref<void(Value step)> ahead);
   void zeroTail(Value pointer, Value depth, int64_t width, Value panels, int64_t panelStride);
+
+  // MatmulPanels.cpp: B was packed ahead.
+  bool isPanels() const { return d.b.panelWidth > 0; }
+  void fewRowsOfPanels(unsigned rows, Value n0, Value n1);
+  Value columnsAtOnce();
+  Value panelAt(Value column, Value k0);
+  void prefetchNext(const Block &block, Value i, Value bPanel, Value steps, Value step);
 
   /// Hands the sums at `sums` [rows, stride] to the epilogue, row by row.
   void finish(Value sums, int64_t stride, Value rows, Value columns, Value m0, Value n0);

@@ -12,20 +12,20 @@ namespace lmc::cpu {
 
 void MatmulEmitter::packedRectangle(Value m0, Value m1, Value n0, Value n1) {
   Value zero = e.i64(0);
-  auto rest = [&](int64_t block, Value from, Value to) {
-    return e.min(e.i64(block), e.sub(to, from));
-  };
+  auto rest = [&](Value block, Value from, Value to) { return e.min(block, e.sub(to, from)); };
+  Value columnStep = isPanels() ? columnsAtOnce() : e.i64(p.nc);
   e.loop(m0, m1, p.mc, [&](Value i) {
-    Value rows = rest(p.mc, i, m1);
+    Value rows = rest(e.i64(p.mc), i, m1);
     if (p.packWholeA)
-      packA(i, rows, zero, k);
-    e.loop(n0, n1, p.nc, [&](Value j) {
-      Value columns = rest(p.nc, j, n1);
+      packA(p.mr, i, rows, zero, k);
+    e.loop(n0, n1, columnStep, [&](Value j) {
+      Value columns = rest(columnStep, j, n1);
       e.loop(zero, k, p.kc, [&](Value k0) {
-        Value depth = rest(p.kc, k0, k);
+        Value depth = rest(e.i64(p.kc), k0, k);
         if (!p.packWholeA)
-          packA(i, rows, k0, depth);
-        packB(k0, depth, j, columns);
+          packA(p.mr, i, rows, k0, depth);
+        if (!isPanels())
+          packB(k0, depth, j, columns);
         tiles({i, rows, k0, depth, j, columns});
       });
     });
@@ -45,9 +45,9 @@ void MatmulEmitter::zeroTail(Value pointer, Value depth, int64_t width, Value pa
   });
 }
 
-void MatmulEmitter::packA(Value m0, Value rows, Value k0, Value depth) {
+void MatmulEmitter::packA(int64_t mr, Value m0, Value rows, Value k0, Value depth) {
   Value zero = e.i64(0), lastRow = e.sub(m, e.i64(1));
-  int64_t mr = p.mr, steps = p.kUnroll;
+  int64_t steps = p.kUnroll;
   e.loop(zero, rows, mr, [&](Value i) {
     Value panel = e.at(type, packedA, e.mul(i, p.aDepth)), first = e.add(m0, i);
     if (aLies == Contiguous::AlongK) {
@@ -204,22 +204,34 @@ void MatmulEmitter::packBTransposed(Value k0, Value depth, Value n0, Value colum
 }
 
 void MatmulEmitter::tiles(const Block &block) {
+  if (isPanels()) {
+    // Panels come from memory: each piece is read once, for all rows.
+    e.loop(e.i64(0), block.columns, p.nr(), [&](Value j) {
+      e.loop(e.i64(0), block.rows, p.mr, [&](Value i) { tile(block, i, j); });
+    });
+    return;
+  }
   e.loop(e.i64(0), block.rows, p.mr, [&](Value i) {
     e.loop(e.i64(0), block.columns, p.nr(), [&](Value j) { tile(block, i, j); });
   });
 }
 
 void MatmulEmitter::tile(const Block &block, Value i, Value j) {
-  int64_t mr = p.mr, nr = p.nr(), steps = p.kUnroll;
+  int64_t mr = p.mr, nr = p.nr();
   unsigned nv = p.nv, width = p.lanes;
   Value aStart = e.mul(i, p.aDepth);
   if (p.packWholeA)
     aStart = e.add(aStart, e.mul(block.k0, mr));
-  Value aPanel = e.at(type, packedA, aStart), bPanel = e.at(type, packedB, e.mul(j, p.bDepth));
+  Value aPanel = e.at(type, packedA, aStart);
+  Value bPanel =
+      isPanels() ? panelAt(e.add(block.n0, j), block.k0) : e.at(type, packedB, e.mul(j, p.bDepth));
 
   // Where k takes several blocks the tile's sums wait in their own place.
   bool severalBlocks = d.k.max > p.kc;
-  Value place = severalBlocks ? e.at(type, sums, e.add(e.mul(i, p.nc), e.mul(j, mr))) : sums;
+  // They lie in the order in which tiles() visits them.
+  Value waitingAt =
+      isPanels() ? e.add(e.mul(j, p.mc), e.mul(i, nr)) : e.add(e.mul(i, p.nc), e.mul(j, mr));
+  Value place = severalBlocks ? e.at(type, sums, waitingAt) : sums;
   auto zeros = [&] { return Values(mr * nv, e.constant(type, 0, width)); };
   auto waiting = [&] {
     Values values;
@@ -232,22 +244,10 @@ void MatmulEmitter::tile(const Block &block, Value i, Value j) {
       e.prefetch(type, place, e.i64(mr * nr + v * width));
   Values sum = severalBlocks ? e.choose(e.equal(block.k0, e.i64(0)), zeros, waiting) : zeros();
 
-  Value count = e.ceilDiv(block.depth, e.i64(steps));
-  sum = e.loopCarried(e.i64(0), count, e.i64(1), sum, [&](Value step, mlir::ValueRange carried) {
-    Values next(carried.begin(), carried.end());
-    Value aPlace = e.mul(step, steps * mr), bPlace = e.mul(step, steps * nr);
-    for (int64_t s = 0; s < steps; ++s) {
-      Values right;
-      for (unsigned v = 0; v < nv; ++v)
-        right.push_back(e.load(type, bPanel, e.add(bPlace, s * nr + v * width), width));
-      for (int64_t r = 0; r < mr; ++r) {
-        int64_t index = aLies == Contiguous::AlongK ? r * steps + s : s * mr + r;
-        Value left = e.loadSplat(type, aPanel, e.add(aPlace, index), width);
-        for (unsigned v = 0; v < nv; ++v)
-          next[r * nv + v] = e.fma(left, right[v], next[r * nv + v]);
-      }
-    }
-    return next;
+  Value count = e.ceilDiv(block.depth, e.i64(p.kUnroll));
+  sum = multiply(mr, aPanel, isPanels() ? d.b.storage : type, bPanel, count, sum, [&](Value step) {
+    if (isPanels())
+      prefetchNext(block, i, bPanel, count, step);
   });
 
   for (int64_t v = 0; v < mr * nv; ++v)
@@ -256,6 +256,30 @@ void MatmulEmitter::tile(const Block &block, Value i, Value j) {
   e.ifThen(isLast, [&] {
     finish(place, nr, e.min(e.i64(mr), e.sub(block.rows, i)),
            e.min(e.i64(nr), e.sub(block.columns, j)), e.add(block.m0, i), e.add(block.n0, j));
+  });
+}
+
+MatmulEmitter::Values MatmulEmitter::multiply(int64_t mr, Value aPanel, mlir::Type bStorage,
+                                              Value bPanel, Value count, Values sum,
+                                              llvm::function_ref<void(Value step)> ahead) {
+  int64_t nr = p.nr(), steps = p.kUnroll;
+  unsigned nv = p.nv, width = p.lanes;
+  return e.loopCarried(e.i64(0), count, e.i64(1), sum, [&](Value step, mlir::ValueRange carried) {
+    Values next(carried.begin(), carried.end());
+    Value aPlace = e.mul(step, steps * mr), bPlace = e.mul(step, steps * nr);
+    ahead(step);
+    for (int64_t s = 0; s < steps; ++s) {
+      Values right;
+      for (unsigned v = 0; v < nv; ++v)
+        right.push_back(e.load(bStorage, bPanel, e.add(bPlace, s * nr + v * width), width));
+      for (int64_t r = 0; r < mr; ++r) {
+        int64_t index = aLies == Contiguous::AlongK ? r * steps + s : s * mr + r;
+        Value left = e.loadSplat(type, aPanel, e.add(aPlace, index), width);
+        for (unsigned v = 0; v < nv; ++v)
+          next[r * nv + v] = e.fma(left, right[v], next[r * nv + v]);
+      }
+    }
+    return next;
   });
 }
 

@@ -1,6 +1,8 @@
 // Chooses path, register tile, cache blocks and work items of a matrix product.
 #include "codegen/cpu/Matmul.h"
 
+#include "ir/Panels.h"
+
 #include "llvm/Support/MathExtras.h"
 
 #include <algorithm>
@@ -13,6 +15,11 @@ namespace {
 int64_t roundUp(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
 int64_t divideUp(int64_t x, int64_t by) { return (x + by - 1) / by; }
 
+/// Vectors in a row of the register tile: two loads of B for each element of A.
+unsigned vectorsOfTile(const Target &target) {
+  return target.lanes() == 4 && target.vectorRegisters == 32 ? 3 : 2;
+}
+
 /// Columns of one register tile, then the rows that fill the remaining registers with sums.
 void chooseRegisterTile(MatmulPlan &plan, const MatmulDescription &d, const Target &target) {
   // Not wider than the matrix: idle lanes cost as much as busy ones.
@@ -21,12 +28,16 @@ void chooseRegisterTile(MatmulPlan &plan, const MatmulDescription &d, const Targ
   plan.lanes = full;
   while (plan.lanes > least && d.n.max <= plan.lanes / 2)
     plan.lanes /= 2;
-  unsigned wanted = full == 4 && target.vectorRegisters == 32 ? 3 : 2;
-  plan.nv = std::min<int64_t>(wanted, divideUp(d.n.max, plan.lanes));
+  plan.nv = std::min<int64_t>(vectorsOfTile(target), divideUp(d.n.max, plan.lanes));
+  if (int64_t width = d.b.panelWidth) {
+    for (plan.lanes = full; width % plan.lanes != 0;)
+      plan.lanes /= 2;
+    plan.nv = width / plan.lanes;
+  }
 
   // A quarter of the registers is for a row of B, elements of A and loads ahead: with less, LLVM's
   // scheduler spills sums.
-  unsigned most = std::min(16u, target.vectorRegisters * 3 / 4 / plan.nv);
+  unsigned most = std::clamp(target.vectorRegisters * 3 / 4 / plan.nv, 1u, 16u);
   plan.mr = most;
   double best = 0;
   for (unsigned mr = most; mr >= 1 && mr * 2 >= most; --mr) {
@@ -50,6 +61,9 @@ void chooseCacheBlocks(MatmulPlan &plan, const MatmulDescription &d, const Targe
   // Measured with 32 KiB: 192 for a 12 x 32 tile, 256 for 6 x 16; longer blocks lose L1, shorter
   // ones move partial sums more often.
   int64_t kc = std::clamp<int64_t>(target.l1Bytes / ((mr + nr) * bytes), 64, 256);
+  // Here a piece of B stays in L1 and panels of A pass through.
+  if (d.b.panelWidth > 0)
+    kc = std::clamp<int64_t>(target.l1Bytes / ((2 * mr + nr) * bytes), 64, 256);
   plan.kc = equalBlocks(k, kc + kc / 8, target.lanes(8 * bytes));
   int64_t nc = std::clamp<int64_t>(target.l2Bytes * 5 / 8 / (plan.kc * bytes), nr, 1024);
   plan.nc = equalBlocks(d.n.max, nc / nr * nr, nr);
@@ -116,6 +130,8 @@ mlir::Value Extent::emit(Emit &e) const {
   return value;
 }
 
+int64_t panelWidth(const Target &target) { return target.lanes() * vectorsOfTile(target); }
+
 MatmulPlan planMatmul(const MatmulDescription &d, const Target &target) {
   MatmulPlan plan;
   int64_t bytes = Emit::storageBytes(Emit::computeType(d.a.storage));
@@ -123,11 +139,16 @@ MatmulPlan planMatmul(const MatmulDescription &d, const Target &target) {
   int64_t least = d.m.isFixed() ? d.m.factor : 1;
   // Measured: with more rows packing pays, and the copy of A leaves L1.
   int64_t few = target.vectorRegisters >= 32 ? 12 : 8;
-  plan.smallRows = readInPlace && least <= few ? std::min(few, d.m.max) : 0;
-  plan.packed = d.m.max > plan.smallRows;
   plan.kUnroll =
       std::min(4u, target.lanes(bytes * 8)); // a vector along k is a whole number of steps
   chooseRegisterTile(plan, d, target);
+  if (d.b.panelWidth > 0) {
+    assert(d.n.isFixed() && d.k.isFixed() && lm::kPanelSteps % plan.kUnroll == 0);
+    readInPlace = true;
+    few = std::clamp<int64_t>(target.vectorRegisters * 3 / 4 / plan.nv, 1, 16); // one tile
+  }
+  plan.smallRows = readInPlace && least <= few ? std::min(few, d.m.max) : 0;
+  plan.packed = d.m.max > plan.smallRows;
   chooseCacheBlocks(plan, d, target, bytes);
   chooseItems(plan, d);
 
@@ -137,10 +158,13 @@ MatmulPlan planMatmul(const MatmulDescription &d, const Target &target) {
     plan.bDepth = roundUp(plan.kc, lanes);
     plan.aDepth = plan.packWholeA ? roundUp(d.k.max, lanes) : plan.bDepth;
     a = plan.mc * plan.aDepth + lanes;
-    b = plan.nc * plan.bDepth + lanes;
+    b = d.b.panelWidth > 0 ? 0 : plan.nc * plan.bDepth + lanes;
     sums = d.k.max > plan.kc ? plan.mc * plan.nc : plan.mr * plan.nr();
   }
-  if (plan.smallRows > 0) {
+  if (plan.smallRows > 0 && d.b.panelWidth > 0) {
+    a = std::max(a, plan.smallRows * roundUp(d.k.max, lanes) + lanes);
+    sums = std::max(sums, plan.smallRows * plan.nr());
+  } else if (plan.smallRows > 0) {
     plan.sliceN = d.b.columnStride.is(1) ? 512 : 128;
     plan.sliceN = std::min(plan.sliceN, roundUp(d.n.max, lanes));
     int64_t rows = plan.smallRows;

@@ -17,7 +17,8 @@ Schedule emitProduct(Expression &x) {
   size_t rank = y.size();
   OperandView a = operandView(x, op.getA()), b = operandView(x, op.getB());
   lm::Shape shapeA = lm::shapeOf(op.getA());
-  bool shared = lm::shapeOf(op.getB()).size() == 2;
+  bool packed = op.getPanelColumns().has_value();
+  bool shared = packed || lm::shapeOf(op.getB()).size() == 2;
 
   // Leading dimensions of a shared right side are more rows where the left side lies densely.
   bool merged = shared && a.whole && rank > 2;
@@ -41,7 +42,12 @@ Schedule emitProduct(Expression &x) {
     operand.columnStride = view.strides[transposed ? n - 2 : n - 1];
   };
   last(a, op.getTransposeA(), d.a);
-  last(b, op.getTransposeB(), d.b);
+  if (packed) {
+    d.b.storage = b.storage;
+    d.b.panelWidth = lm::shapeOf(op.getB()).back().size;
+  } else {
+    last(b, op.getTransposeB(), d.b);
+  }
 
   MatmulPlan plan = planMatmul(d, e.target());
   MatmulBodies bodies;

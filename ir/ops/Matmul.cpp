@@ -1,8 +1,34 @@
 #include "ir/Dialect.h"
+#include "ir/Panels.h"
 
 using namespace mlir;
 
 namespace lmc::lm {
+
+/// Where b is packed: y is a's rows by the matrix's columns.
+static LogicalResult inferPacked(MatmulOp::Adaptor op, std::optional<Location> loc,
+                                 SmallVectorImpl<Type> &types) {
+  Shape a = shapeOf(op.getA()), b = shapeOf(op.getB());
+  bool isStatic = llvm::all_of(b, [](const Dim &dim) { return dim.isStatic(); });
+  if (op.getTransposeB() || b.size() != 3 || !isStatic || a.size() < 2 ||
+      (op.getTransposeA() && a.size() > 2))
+    return emitOptionalError(loc, "matmul of ", toString(a), " and panels ", toString(b),
+                             ": panels are [count, depth, width] without transpose_b");
+  Dim row = a[a.size() - 2], k = a.back();
+  if (op.getTransposeA())
+    std::swap(row, k);
+  Panels panels{k.isStatic() ? k.size : -1, static_cast<int64_t>(*op.getPanelColumns()), b[2].size};
+  if (panels.depth < 0 || panels.columns < 1 || panels.width < 1 || b[0].size != panels.count() ||
+      b[1].size != panels.paddedDepth())
+    return emitOptionalError(
+        loc, "matmul of ", toString(a), op.getTransposeA() ? " transposed" : "", " and panels ",
+        toString(b), ": they do not hold ", toString({k}), " x ", panels.columns, " elements");
+  Shape y(ArrayRef<Dim>(a).drop_back(2));
+  y.push_back(row);
+  y.push_back(panels.columns);
+  types.push_back(tensorType(y, elementOf(op.getA())));
+  return success();
+}
 
 LogicalResult MatmulOp::infer(Adaptor op, std::optional<Location> loc,
                               SmallVectorImpl<Type> &types) {
@@ -10,6 +36,8 @@ LogicalResult MatmulOp::infer(Adaptor op, std::optional<Location> loc,
   if (elementOf(op.getA()) != elementOf(op.getB()))
     return emitOptionalError(loc, "matmul of ", elementOf(op.getA()), " and ",
                              elementOf(op.getB()));
+  if (op.getPanelColumns())
+    return inferPacked(op, loc, types);
   if (a.size() < 2 || b.size() < 2 || (b.size() > 2 && a.size() != b.size()))
     return emitOptionalError(loc, "matmul of ", toString(a), " and ", toString(b),
                              ": ranks must be equal, or the right one 2");
@@ -43,7 +71,11 @@ LogicalResult MatmulOp::evaluate(ArrayRef<const Tensor *> operands,
   int64_t rank = y.rank(), m = y.shape[rank - 2], n = y.shape[rank - 1];
   int64_t k = getTransposeA() ? a.shape[a.rank() - 2] : a.shape[a.rank() - 1];
   int64_t batches = m * n ? y.size() / (m * n) : 0;
-  bool shared = b.rank() == 2;
+  bool packed = getPanelColumns().has_value(), shared = packed || b.rank() == 2;
+  Panels panels{k, n, packed ? b.shape[2] : 1};
+  auto indexOfB = [&](int64_t l, int64_t j) {
+    return packed ? panels.at(l, j) : getTransposeB() ? j * k + l : l * n + j;
+  };
   for (int64_t batch = 0; batch < batches; ++batch) {
     const double *pa = a.data.data() + batch * m * k;
     const double *pb = b.data.data() + (shared ? 0 : batch * k * n);
@@ -52,7 +84,7 @@ LogicalResult MatmulOp::evaluate(ArrayRef<const Tensor *> operands,
       for (int64_t l = 0; l < k; ++l) {
         double left = getTransposeA() ? pa[l * m + i] : pa[i * k + l];
         for (int64_t j = 0; j < n; ++j)
-          py[i * n + j] += left * (getTransposeB() ? pb[j * k + l] : pb[l * n + j]);
+          py[i * n + j] += left * pb[indexOfB(l, j)];
       }
   }
   results.push_back(std::move(y));
@@ -62,6 +94,8 @@ LogicalResult MatmulOp::evaluate(ArrayRef<const Tensor *> operands,
 // y = op(a) op(b):  d op(a) = dy op(b)^T,  d op(b) = op(a)^T dy, each transposed back where needed.
 // Products of bf16 or f16 read dy in that type, as they read a and b.
 LogicalResult MatmulOp::adjoint(GraphBuilder &g, ValueRange dys, MutableArrayRef<Value> d) {
+  if (getPanelColumns())
+    return notDifferentiable(*this, "differentiate before weights are packed");
   Value a = getA(), b = getB();
   Type element = elementOf(a);
   Value dy = g.convert(dys[0], element);

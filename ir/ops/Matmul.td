@@ -10,8 +10,11 @@ def LM_MatmulOp : LM_InferredOp<"matmul"> {
     `transpose_a`: a is `[..., k, m]`; `transpose_b`: b is `[..., n, k]`.
     Either both operands have the same leading (batch) dimensions, or b has rank 2 and is shared
     by all rows of a.
+    `panel_columns = n`: b is a shared matrix [k, n] packed as panels (`ir/Panels.h`),
+    `[ceil(n / width), k rounded up to a multiple of 4, width]`; no `transpose_b` then.
   }];
-  let arguments = (ins LM_Float:$a, LM_Float:$b, UnitAttr:$transpose_a, UnitAttr:$transpose_b);
+  let arguments = (ins LM_Float:$a, LM_Float:$b, UnitAttr:$transpose_a, UnitAttr:$transpose_b,
+                       OptionalAttr<I64Attr>:$panel_columns);
   let results = (outs LM_Float:$y);
 }
 

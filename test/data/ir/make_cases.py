@@ -261,4 +261,12 @@ add("kernel", [x], [np.exp(x), np.exp(x).sum(-1)], reason="differentiate before 
     lm.yield %e, %s : tensor<3x5xf64>, tensor<3xf64>
   }""")
 
+# ---- packed products ---------------------------------------------------------------------------
+a, b, width = real(2, 3, 5), real(5, 7), 4
+panels = np.zeros((2, 8, width))
+for j in range(7):
+    panels[j // width, :5, j % width] = b[:, j]
+add("matmul", [a, panels], [a @ b], "{panel_columns = 7 : i64}", tag="panels",
+    reason="differentiate before weights are packed")
+
 print(json.dumps(cases, separators=(",", ":")))

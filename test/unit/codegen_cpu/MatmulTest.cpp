@@ -2,6 +2,7 @@
 // splits.
 #include "codegen/cpu/Matmul.h"
 #include "codegen/cpu/Lowering.h"
+#include "ir/Panels.h"
 #include "runtime/KernelAbi.h"
 
 #include <fmt/format.h>
@@ -37,12 +38,13 @@ struct Case {
   bool transposeA = false, transposeB = false; // stored [k, m], [n, k]
   int64_t outerBatch = 1, innerBatch = 1;      // B is shared along the inner one
   int64_t symbolicMax = 0;                     // > 0: m is dims[0]
+  int64_t panelWidth = 0;                      // > 0: b is packed ahead
 };
 
 std::string nameOf(const Case &c, const Target &target) {
-  return fmt::format("{} {}x{}x{}{}{} batch {}x{} max {}", target.cpu, c.m, c.n, c.k,
+  return fmt::format("{} {}x{}x{}{}{} batch {}x{} max {} panels {}", target.cpu, c.m, c.n, c.k,
                      c.transposeA ? " At" : "", c.transposeB ? " Bt" : "", c.outerBatch,
-                     c.innerBatch, c.symbolicMax);
+                     c.innerBatch, c.symbolicMax, c.panelWidth);
 }
 
 MatmulDescription describe(const Case &c, mlir::Type f32) {
@@ -62,10 +64,11 @@ MatmulDescription describe(const Case &c, mlir::Type f32) {
   d.a.columnStride = c.transposeA ? m : Extent(1);
   d.b.rowStride = c.transposeB ? 1 : c.n;
   d.b.columnStride = c.transposeB ? c.k : 1;
+  d.b.panelWidth = c.panelWidth;
   if (c.outerBatch * c.innerBatch > 1) {
     d.batch = {c.outerBatch, c.innerBatch};
     d.a.batchStrides = {times(m, c.k * c.innerBatch), times(m, c.k)};
-    d.b.batchStrides = {c.n * c.k, 0};
+    d.b.batchStrides = {c.panelWidth ? 0 : c.n * c.k, 0};
   }
   return d;
 }
@@ -170,8 +173,21 @@ struct Data {
         }
   }
 
+  /// b as the product wants it.
+  std::vector<float> stored() const {
+    if (c.panelWidth == 0)
+      return b;
+    lm::Panels panels{c.k, c.n, c.panelWidth};
+    std::vector<float> packed(panels.size());
+    for (int64_t k = 0; k < c.k; ++k)
+      for (int64_t j = 0; j < c.n; ++j)
+        packed[panels.at(k, j)] = b[c.transposeB ? j * c.k + k : k * c.n + j];
+    return packed;
+  }
+
   void run(const Product &product, int64_t step) {
-    void *buffers[] = {a.data(),        b.data(),      bias.data(),
+    std::vector<float> right = stored();
+    void *buffers[] = {a.data(),        right.data(),  bias.data(),
                        residual.data(), output.data(), second.data()};
     // Scratch holds NaN at first: nothing may be used before it is written. A word after it is
     // watched.
@@ -294,6 +310,52 @@ TEST(MatmulTest, SymbolicRows) {
         check(c, target);
       if (HasFatalFailure())
         return;
+    }
+}
+
+/// c[i] for one whole launch.
+std::vector<float> computed(const Case &c, const Target &target) {
+  Product product(c, target, Fused::Nothing);
+  Data data(c);
+  data.run(product, product.items(c.m));
+  return data.output;
+}
+
+// Packed ahead: the last panel is part of one, k ends inside a step, rows end inside a tile.
+TEST(MatmulTest, Panels) {
+  for (const Target &target : targets()) {
+    int64_t width = panelWidth(target);
+    std::vector<Case> cases;
+    for (int64_t m : {1, 2, 3, 5, 7, 12, 13, 17, 40})
+      cases.push_back({m, 2 * width + 5, 71});
+    for (bool transposeA : {false, true})
+      for (int64_t max : {1, 6, 40})
+        cases.push_back({0, 3 * width, 37, transposeA, false, 1, 1, max});
+    cases.push_back({33, width - 3, 4500});                  // several blocks of k
+    cases.push_back({530, 5 * width + 1, 401, true});        // of rows too
+    cases.push_back({3, width + 1, 30, false, false, 1, 2}); // shared by batches
+    for (Case c : cases) {
+      c.panelWidth = width;
+      if (c.symbolicMax > 0 && c.symbolicMax < 31)
+        c.m = c.symbolicMax, c.symbolicMax = 0;
+      for (Fused fused : {Fused::Nothing, Fused::BiasResidualTwoOutputs}) {
+        check(c, target, fused);
+        if (HasFatalFailure())
+          return;
+      }
+    }
+  }
+}
+
+// Every path that reads panels adds over k in the order of the packed path.
+TEST(MatmulTest, PanelsGiveTheBitsOfPlainWeights) {
+  for (const Target &target : targets())
+    for (int64_t m : {1, 4, 16, 70}) {
+      Case plain{m, 100, 333}, packed = plain;
+      packed.panelWidth = panelWidth(target);
+      std::vector<float> expected = computed(plain, target), got = computed(packed, target);
+      ASSERT_EQ(std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)), 0)
+          << nameOf(packed, target);
     }
 }
 
