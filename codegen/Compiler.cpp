@@ -145,6 +145,11 @@ private:
       bytes *= symbol.max;
     }
     tensor->set_bytes(bytes);
+    if (std::optional<Type> plain = op.getPlain()) {
+      for (int64_t extent : cast<RankedTensorType>(*plain).getShape())
+        tensor->mutable_packing()->add_shape(extent);
+      tensor->mutable_packing()->set_transposed(op.getTransposed());
+    }
   }
 
   void addCode(CompileReport &report) {
@@ -274,13 +279,13 @@ std::string programText(ModuleOp programs, const PipelineOptions &pipeline,
 /// The executable with everything that two runs of the same programs may have different.
 std::shared_ptr<const Executable> finish(codegen::CachedProgram program,
                                          const std::map<std::string, std::string> &metadata,
-                                         const ParameterData &parameters) {
+                                         const ParameterData &parameters, int jobs) {
   proto::Executable message = std::move(*program.mutable_message());
   for (auto &[key, value] : metadata)
     (*message.mutable_metadata())[key] = value;
   const auto *begin = reinterpret_cast<const std::byte *>(program.data().data());
   std::vector<std::byte> data(begin, begin + program.data().size());
-  placeTensors(message, data, parameters);
+  placeTensors(message, data, parameters, jobs);
   return std::make_shared<Executable>(std::move(message), std::move(data));
 }
 
@@ -299,7 +304,7 @@ buildExecutable(ModuleOp plan, const CodegenOptions &options,
   CompileReport unused;
   cpu::loadCodegenDialects(*plan.getContext());
   return finish(ExecutableWriter(plan, options).write(report ? *report : unused), metadata,
-                parameters);
+                parameters, options.jobs);
 }
 
 std::shared_ptr<const Executable>
@@ -317,13 +322,13 @@ compilePrograms(ModuleOp programs, const PipelineOptions &pipeline, const Codege
   if (cache.find("programs", hash, program)) {
     used.programsCached = true;
     used.kernels = used.cached = program.message().kernels_size();
-    return finish(std::move(program), metadata, parameters);
+    return finish(std::move(program), metadata, parameters, options.jobs);
   }
   runPipeline(programs, pipeline);
   cpu::loadCodegenDialects(*programs.getContext());
   program = ExecutableWriter(programs, options).write(used);
   cache.keep("programs", hash, program);
-  return finish(std::move(program), metadata, parameters);
+  return finish(std::move(program), metadata, parameters, options.jobs);
 }
 
 std::string printCode(ModuleOp plan, const CodegenOptions &options, bool assembly) {

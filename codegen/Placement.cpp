@@ -1,28 +1,59 @@
 #include "codegen/Placement.h"
 
+#include "codegen/PackPanels.h"
 #include "runtime/Error.h"
 #include "runtime/KernelAbi.h"
 
 #include <xxhash.h>
 
 namespace lmc {
+namespace {
+
+/// Bytes of the values that a parameter's name stands for.
+uint64_t plainBytes(const executable::Tensor &tensor) {
+  if (!tensor.has_packing())
+    return tensor.bytes();
+  return sizeOf(tensor.dtype()) * tensor.packing().shape(0) * tensor.packing().shape(1);
+}
+
+lm::Panels panelsOf(const executable::Tensor &tensor) {
+  const executable::Packing &packing = tensor.packing();
+  int depth = packing.transposed() ? 1 : 0;
+  return {packing.shape(depth), packing.shape(1 - depth), tensor.shape(2)};
+}
+
+} // namespace
 
 void placeTensors(executable::Executable &message, std::vector<std::byte> &data,
-                  const ParameterData &parameters) {
-  uint64_t stateBytes = 0, slotBytes = 0;
+                  const ParameterData &parameters, int jobs) {
+  uint64_t stateBytes = 0, slotBytes = 0, parameterBytes = 0;
+  for (const executable::Tensor &tensor : message.tensors())
+    if (tensor.role() == executable::PARAMETER)
+      parameterBytes += alignUp(tensor.bytes());
+  if (parameters) // growing would hold them twice
+    data.reserve(alignUp(data.size()) + parameterBytes);
+  std::optional<Team> team;
   for (executable::Tensor &tensor : *message.mutable_tensors()) {
     std::optional<std::span<const std::byte>> stored;
     if (tensor.role() == executable::PARAMETER && parameters)
       stored = parameters(tensor.name(), tensor.dtype());
     tensor.set_data_offset(-1);
     if (stored) {
-      if (stored->size() != tensor.bytes())
+      if (stored->size() != plainBytes(tensor))
         fail("parameter '{}' has {} bytes, the program expects {}", tensor.name(), stored->size(),
-             tensor.bytes());
+             plainBytes(tensor));
       data.resize(alignUp(data.size()));
       tensor.set_data_offset(static_cast<int64_t>(data.size()));
-      tensor.set_data_checksum(XXH3_64bits(stored->data(), stored->size()));
-      data.insert(data.end(), stored->begin(), stored->end());
+      if (tensor.has_packing()) {
+        if (!team)
+          team.emplace(resolveThreads(jobs));
+        data.resize(data.size() + tensor.bytes());
+        packPanels(*stored, tensor.packing().transposed(), panelsOf(tensor), sizeOf(tensor.dtype()),
+                   std::span(data).last(tensor.bytes()), *team);
+      } else {
+        data.insert(data.end(), stored->begin(), stored->end());
+      }
+      tensor.set_data_checksum(XXH3_64bits(data.data() + tensor.data_offset(), tensor.bytes()));
       if (message.mode() == "infer") {
         tensor.set_arena_offset(-1);
         continue;

@@ -11,8 +11,10 @@ namespace lmc {
 
 /// Appends the values of stored parameters to the data section and gives every tensor its offset:
 /// in the state region (in a slot's for caches), or where the file is mapped for the stored
-/// parameters of an inference executable. Throws Error where values have another size.
+/// parameters of an inference executable. Packed ones are packed here, from the values that their
+/// names stand for, on `jobs` threads (0: as many as cores). Throws Error where values have another
+/// size.
 void placeTensors(executable::Executable &message, std::vector<std::byte> &data,
-                  const ParameterData &parameters);
+                  const ParameterData &parameters, int jobs);
 
 } // namespace lmc

@@ -2,6 +2,8 @@
 // results:
 //   lm.name     checkpoint name, input or output name
 //   lm.role     parameter | gradient | moment | cache | input | output | state
+//   lm.plain    on a packed parameter (lm-pack-weights): the type of the tensor that has its name
+//   lm.plain_transposed  on a packed parameter: that tensor is [columns, depth]
 //   lm.updates  on a result: index of the argument whose buffer it takes over (donation)
 // and on the function: lm.ranges = {T = array<i64: 1, 128>}.
 #pragma once
@@ -13,6 +15,8 @@ namespace lmc {
 
 inline constexpr llvm::StringLiteral kName = "lm.name";
 inline constexpr llvm::StringLiteral kRole = "lm.role";
+inline constexpr llvm::StringLiteral kPlain = "lm.plain";
+inline constexpr llvm::StringLiteral kPlainTransposed = "lm.plain_transposed";
 inline constexpr llvm::StringLiteral kUpdates = "lm.updates";
 
 /// Has argument `index` this lm.role?

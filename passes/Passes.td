@@ -61,6 +61,14 @@ def ChunkLoss : Pass<"lm-chunk-loss", "::mlir::func::FuncOp"> {
   ];
 }
 
+def PackWeights : Pass<"lm-pack-weights", "::mlir::ModuleOp"> {
+  let summary = "parameters that are only right sides of products become panels";
+  let options = [
+    Option<"width", "width", "int64_t", "0", "columns of a panel; 0: nothing is packed">,
+    Option<"explain", "explain", "bool", "false", "say as a remark why a matrix stays as it is">,
+  ];
+}
+
 def FuseKernels : Pass<"lm-fuse-kernels", "::mlir::func::FuncOp"> {
   let summary = "groups primitives into the regions that one launch computes";
   let options = [

@@ -79,6 +79,10 @@ std::vector<Phase> phases() {
        }},
       {"fuse", "kernels",
        [](OpPassManager &module, ModuleOp, const PipelineOptions &options) {
+         PackWeightsOptions pack;
+         pack.width = options.panelWidth;
+         pack.explain = options.explainFusion;
+         module.addPass(createPackWeights(pack)); // kernels are formed of the types buffers have
          FuseKernelsOptions fuse;
          fuse.explain = options.explainFusion;
          module.addNestedPass<func::FuncOp>(createFuseKernels(fuse));
@@ -123,8 +127,9 @@ std::vector<std::string> phaseNames() {
 }
 
 std::string canonicalOptions(const PipelineOptions &options) {
-  std::string text = fmt::format("bind {}\n{}\nloss rows {}\n", llvm::join(options.bindings, " "),
-                                 options.bf16 ? "bf16" : "f32", options.lossRows);
+  std::string text =
+      fmt::format("bind {}\n{}\nloss rows {}\npanels {}\n", llvm::join(options.bindings, " "),
+                  options.bf16 ? "bf16" : "f32", options.lossRows, options.panelWidth);
   if (options.memory)
     text += fmt::format("memory {} workers {}\n", options.memory->bytes, options.memory->workers);
   if (!options.train)

@@ -50,6 +50,8 @@ private:
     RankedTensorType type;
     int64_t bytes;
     Location loc;
+    TypeAttr plain = {}; ///< of a packed parameter
+    bool transposed = false;
   };
 
   LogicalResult addTensor(func::FuncOp function, StringAttr name, StringAttr role, Type type,
@@ -122,6 +124,12 @@ private:
                            function.getArgAttrOfType<StringAttr>(i, kRole), argument.getType(),
                            argument.getLoc())))
         return failure();
+      if (auto plain = function.getArgAttrOfType<TypeAttr>(i, kPlain)) {
+        StringAttr name = function.getArgAttrOfType<StringAttr>(i, kName);
+        Tensor &tensor = tensors[tensorIndex.lookup(name)];
+        tensor.plain = plain;
+        tensor.transposed = bool(function.getArgAttr(i, kPlainTransposed));
+      }
     }
     for (unsigned i = 0; i < function.getNumResults(); ++i) {
       if (function.getResultAttr(i, kUpdates))
@@ -141,7 +149,8 @@ private:
         if (tensor.role != role)
           continue;
         int64_t &offset = role == "cache" ? slot : state;
-        builder.create<plan::TensorOp>(tensor.loc, tensor.name, tensor.role, tensor.type, offset);
+        builder.create<plan::TensorOp>(tensor.loc, tensor.name, tensor.role, tensor.type, offset,
+                                       tensor.plain, tensor.transposed);
         offset += alignedBytes(tensor.bytes);
       }
   }

@@ -312,21 +312,23 @@ std::span<std::byte> Session::bytes(std::string_view name, int slot) {
 }
 
 template <typename T, typename Span>
-static std::span<T> typed(Span bytes, std::string_view name, executable::DType actual,
+static std::span<T> typed(Span bytes, const executable::Tensor &tensor,
                           executable::DType expected) {
-  if (actual != expected)
-    fail("tensor '{}' is {}, not {}", name, nameOf(actual), nameOf(expected));
+  if (tensor.dtype() != expected)
+    fail("tensor '{}' is {}, not {}", tensor.name(), nameOf(tensor.dtype()), nameOf(expected));
+  if (tensor.has_packing())
+    fail("tensor '{}' is packed for products; read it from the model's folder", tensor.name());
   return {reinterpret_cast<T *>(bytes.data()), bytes.size() / sizeof(T)};
 }
 
 std::span<float> Session::f32(std::string_view name, int slot) {
-  executable::DType type = impl->message.tensors(impl->tensorIndex(name)).dtype();
-  return typed<float>(bytes(name, slot), name, type, executable::F32);
+  const executable::Tensor &tensor = impl->message.tensors(impl->tensorIndex(name));
+  return typed<float>(bytes(name, slot), tensor, executable::F32);
 }
 
 std::span<int32_t> Session::i32(std::string_view name, int slot) {
-  executable::DType type = impl->message.tensors(impl->tensorIndex(name)).dtype();
-  return typed<int32_t>(bytes(name, slot), name, type, executable::I32);
+  const executable::Tensor &tensor = impl->message.tensors(impl->tensorIndex(name));
+  return typed<int32_t>(bytes(name, slot), tensor, executable::I32);
 }
 
 void Session::run(std::string_view program, std::span<const int64_t> dims, int slot) {

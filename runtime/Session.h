@@ -52,8 +52,8 @@ public:
   int threads() const;
 
   /// The bytes of a named tensor; slot counts only for CACHE tensors. Tensors that are used where
-  /// they are mapped are read-only memory. Throws Error for unknown names, slots, and another
-  /// element type.
+  /// they are mapped are read-only memory. bytes() of a packed weight are its panels; f32() and i32()
+  /// refuse it. Throws Error for unknown names, slots, and another element type.
   std::span<std::byte> bytes(std::string_view tensor, int slot = 0);
   std::span<float> f32(std::string_view tensor, int slot = 0);
   std::span<int32_t> i32(std::string_view tensor, int slot = 0);

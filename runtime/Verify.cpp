@@ -75,6 +75,8 @@ private:
           tensor.role() == executable::ACTIVATION)
         fail("{}.role: {} is not a role of a tensor", path, int(tensor.role()));
       checkShape(path, tensor);
+      if (tensor.has_packing())
+        checkPacking(path, tensor);
       checkPlace(path, tensor);
     }
     checkOverlap(false);
@@ -102,6 +104,20 @@ private:
     if (symbolic != tensor.dims_size())
       fail("{}.dims: {} entries for {} symbolic extents", path, tensor.dims_size(), symbolic);
     checkElements(path + ".shape", elements, tensor.dtype(), tensor.bytes());
+  }
+
+  /// Panels hold the whole matrix that the name stands for.
+  void checkPacking(const Path &path, const executable::Tensor &tensor) {
+    const executable::Packing &packing = tensor.packing();
+    if (tensor.role() != executable::PARAMETER || tensor.shape_size() != 3 ||
+        tensor.dims_size() != 0 || packing.shape_size() != 2)
+      fail("{}.packing: only a parameter of static shape holds a matrix as panels", path);
+    int64_t depth = packing.shape(packing.transposed() ? 1 : 0);
+    int64_t columns = packing.shape(packing.transposed() ? 0 : 1), width = tensor.shape(2);
+    if (depth < 1 || columns < 1 || width < 1 || tensor.shape(1) < depth ||
+        tensor.shape(0) != columns / width + (columns % width != 0))
+      fail("{}.packing: {} x {} elements are not {} panels of [{}, {}]", path, depth, columns,
+           tensor.shape(0), tensor.shape(1), width);
   }
 
   void checkPlace(const Path &path, const executable::Tensor &tensor) {

@@ -29,10 +29,12 @@ def Plan_TensorOp : Plan_Op<"tensor", [Symbol]> {
   let summary = "a named tensor that outlives a run";
   let description = [{
     `role` is parameter, gradient, moment, cache, input, output or state; `offset` counts bytes in
-    the state region, for caches in one slot.
+    the state region, for caches in one slot. `plain`: the type is panels (`ir/Panels.h`) of this
+    matrix, [depth, columns], or [columns, depth] where `transposed`.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$role, TypeAttrOf<AnyRankedTensor>:$type,
-                       I64Attr:$offset);
+                       I64Attr:$offset, OptionalAttr<TypeAttrOf<AnyRankedTensor>>:$plain,
+                       UnitAttr:$transposed);
   let assemblyFormat = "$sym_name $role $type `at` $offset attr-dict";
 }
 

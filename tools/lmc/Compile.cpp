@@ -104,6 +104,7 @@ int run(Options &o, const CommonOptions &common) {
     o.settings.pipeline.train = OptimizerUpdateOptions();
     o.settings.pipeline.train->gradClip = 1;
   }
+  o.settings.packWeights = !cuda && o.emit != "cuda" && o.emit != "ptx";
   o.settings.pipeline.explainFusion = o.explain == "fusion";
   o.settings.pipeline.explainMemory = o.explain == "memory" && !o.memoryLimit.empty();
   if (!o.memoryLimit.empty()) {
@@ -157,7 +158,8 @@ Command addCompile(CLI::App &app, CommonOptions &common) {
       ->check(CLI::IsMember(
           {"lm", "grad", "primitives", "kernels", "plan", "llvm", "asm", "cuda", "ptx"}));
   app.add_option("--explain", o->explain,
-                 "fusion: what was fused and why not; dispatch: kernels; memory: offsets")
+                 "fusion: what was fused, which weights are not packed, and why; dispatch: "
+                 "kernels; memory: offsets")
       ->check(CLI::IsMember({"fusion", "dispatch", "memory"}));
   app.add_flag("--plan", o->plan, "Print the memory ledger");
   app.add_option("--batch", o->batch, "Sequences of a training step");

@@ -41,13 +41,19 @@ Json describeExecutable(const std::filesystem::path &path) {
     result["programs"].push_back({{"name", program.name()},
                                   {"launches", program.launches_size()},
                                   {"transient_bytes", program.transient_bytes()}});
-  for (const auto &tensor : message.tensors())
-    result["tensors"].push_back(
-        {{"name", tensor.name()},
-         {"role", executable::Role_Name(tensor.role())},
-         {"type", std::string(nameOf(tensor.dtype()))},
-         {"shape", std::vector<int64_t>(tensor.shape().begin(), tensor.shape().end())},
-         {"bytes", tensor.bytes()}});
+  for (const auto &tensor : message.tensors()) {
+    auto list = [](const auto &extents) {
+      return std::vector<int64_t>(extents.begin(), extents.end());
+    };
+    Json row = {{"name", tensor.name()},
+                {"role", executable::Role_Name(tensor.role())},
+                {"type", std::string(nameOf(tensor.dtype()))},
+                {"shape", list(tensor.has_packing() ? tensor.packing().shape() : tensor.shape())},
+                {"bytes", tensor.bytes()}};
+    if (tensor.has_packing())
+      row["panels"] = list(tensor.shape());
+    result["tensors"].push_back(row);
+  }
   result["kernels"] = message.kernels_size();
   result["code_bytes"] = message.code_bytes();
   for (const auto &[key, value] : message.metadata())

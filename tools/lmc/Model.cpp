@@ -1,5 +1,6 @@
 #include "tools/lmc/Model.h"
 
+#include "codegen/cpu/Matmul.h"
 #include "frontend/Weights.h"
 #include "runtime/Error.h"
 
@@ -34,6 +35,8 @@ PipelineOptions pipelineOf(const CompileSettings &settings) {
     pipeline.memory->scratchBytes = [&codegen = settings.codegen](mlir::ModuleOp plan) {
       return workerScratchBytes(plan, codegen);
     };
+  if (settings.packWeights && settings.codegen.mode == "infer")
+    pipeline.panelWidth = cpu::panelWidth(cpu::Target::named(settings.codegen.cpu));
   return pipeline;
 }
 
@@ -86,7 +89,7 @@ int64_t parameterCount(const Executable &executable) {
     if (tensor.role() != executable::PARAMETER)
       continue;
     int64_t size = 1;
-    for (int64_t extent : tensor.shape())
+    for (int64_t extent : tensor.has_packing() ? tensor.packing().shape() : tensor.shape())
       size *= extent;
     count += size;
   }

@@ -69,6 +69,16 @@ const Corruption kCorruptions[] = {
     {[](Message &m) { tensor(m, 0).set_dims(0, 1); }, "shape: not a sane extent"},
     {[](Message &m) { tensor(m, 0).set_dims(0, -1); }, "shape: not a sane extent"},
     {[](Message &m) { tensor(m, 0).set_bytes(~0ull); }, "bytes: 18446744073709551615, at most"},
+    {[](Message &m) { tensor(m, 0).mutable_packing(); },
+     "tensors[0] ('x').packing: only a parameter"},
+    {[](Message &m) {
+       tensor(m, 1).mutable_packing()->add_shape(3);
+       tensor(m, 1).mutable_packing()->add_shape(9);
+       tensor(m, 1).clear_shape();
+       for (int64_t extent : {2, 4, 4})
+         tensor(m, 1).add_shape(extent);
+     },
+     "packing: 3 x 9 elements are not 2 panels of [4, 4]"},
     {[](Message &m) { tensor(m, 0).set_arena_offset(-2); }, "arena_offset -2 must be -1 or more"},
     {[](Message &m) { tensor(m, 0).set_arena_offset(-1); }, "neither stored in the file nor"},
     {[](Message &m) { tensor(m, 0).set_arena_offset(1024 - 64); }, "leave their region of 1024"},

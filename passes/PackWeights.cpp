@@ -1,0 +1,117 @@
+// Why:    a weight that does not change is laid out once as the register tile of the product reads it,
+//         so that no run packs it and few rows read it as one stream.
+// Before: @decode(%w: tensor<172x64xf32> {lm.name = "w", lm.role = "parameter"}) {
+//           lm.matmul %x, %w {transpose_b} ... }
+// After:  @decode(%w: tensor<6x64x32xf32> {..., lm.plain = tensor<172x64xf32>, lm.plain_transposed}) {
+//           lm.matmul %x, %w {panel_columns = 172} ... }
+// Needs:  primitives, programs that only read their parameters (inference). Leaves: primitives.
+//         Numerics: exact; the kernel that reads panels adds over k in rising order.
+// Order:  before fusion, which forms kernels of the types that buffers have. All programs together,
+//         because they share parameters by name. Layout: ir/Panels.h; packing: codegen/Placement.h.
+#include "passes/Passes.h"
+
+#include "ir/Dialect.h"
+#include "ir/Panels.h"
+
+#include "llvm/ADT/MapVector.h"
+
+using namespace mlir;
+
+namespace lmc {
+#define GEN_PASS_DEF_PACKWEIGHTS
+#include "passes/Passes.h.inc"
+
+namespace {
+
+/// A parameter as every program has it.
+struct Weight {
+  SmallVector<BlockArgument> arguments;
+  SmallVector<lm::MatmulOp> products; ///< that read it as their right side
+  std::string otherUse;               ///< what else is done with it; empty: nothing
+};
+
+void addUses(Weight &weight, BlockArgument argument) {
+  weight.arguments.push_back(argument);
+  for (OpOperand &use : argument.getUses()) {
+    auto product = dyn_cast<lm::MatmulOp>(use.getOwner());
+    if (product && use.getOperandNumber() == 1)
+      weight.products.push_back(product);
+    else
+      weight.otherUse = use.getOwner()->getName().getStringRef();
+  }
+}
+
+std::optional<lm::Panels> panelsOf(Weight &weight, int64_t width, std::string &reason) {
+  auto type = cast<RankedTensorType>(weight.arguments.front().getType());
+  if (weight.products.empty() || type.getRank() != 2 || !type.hasStaticShape()) {
+    reason = "it is no matrix that products read";
+    return std::nullopt;
+  }
+  // A tied table is gathered row by row, which panels would scatter; one copy of it is enough.
+  if (!weight.otherUse.empty()) {
+    reason = weight.otherUse + " reads it too";
+    return std::nullopt;
+  }
+  bool transposed = weight.products.front().getTransposeB();
+  for (lm::MatmulOp product : weight.products)
+    if (product.getTransposeB() != transposed) {
+      reason = "products read it both ways round";
+      return std::nullopt;
+    }
+  lm::Panels panels{type.getDimSize(transposed ? 1 : 0), type.getDimSize(transposed ? 0 : 1),
+                    width};
+  // Padding is memory that every run reads.
+  if (panels.size() * 4 > panels.depth * panels.columns * 5) {
+    reason = "more than a fifth of the panels would be padding";
+    return std::nullopt;
+  }
+  return panels;
+}
+
+void pack(Weight &weight, const lm::Panels &panels) {
+  auto plain = cast<RankedTensorType>(weight.arguments.front().getType());
+  auto type = RankedTensorType::get({panels.count(), panels.paddedDepth(), panels.width},
+                                    plain.getElementType());
+  Builder b(plain.getContext());
+  bool transposed = weight.products.front().getTransposeB();
+  for (BlockArgument argument : weight.arguments) {
+    auto function = cast<func::FuncOp>(argument.getOwner()->getParentOp());
+    unsigned i = argument.getArgNumber();
+    argument.setType(type);
+    function.setArgAttr(i, kPlain, TypeAttr::get(plain));
+    if (transposed)
+      function.setArgAttr(i, kPlainTransposed, b.getUnitAttr());
+    function.setType(
+        b.getFunctionType(function.getBody().getArgumentTypes(), function.getResultTypes()));
+  }
+  for (lm::MatmulOp product : weight.products) {
+    product.setTransposeB(false);
+    product.setPanelColumns(panels.columns);
+  }
+}
+
+struct PackWeights : impl::PackWeightsBase<PackWeights> {
+  using PackWeightsBase::PackWeightsBase;
+
+  void runOnOperation() override {
+    if (width == 0)
+      return;
+    llvm::MapVector<StringAttr, Weight> weights;
+    for (auto function : getOperation().getOps<func::FuncOp>())
+      for (BlockArgument argument : function.getArguments())
+        if (hasRole(function, argument.getArgNumber(), "parameter"))
+          addUses(weights[function.getArgAttrOfType<StringAttr>(argument.getArgNumber(), kName)],
+                  argument);
+    for (auto &[name, weight] : weights) {
+      std::string reason;
+      if (std::optional<lm::Panels> panels = panelsOf(weight, width, reason))
+        pack(weight, *panels);
+      else if (explain && !weight.products.empty())
+        emitRemark(weight.arguments.front().getLoc())
+            << "'" << name.getValue() << "' is not packed: " << reason;
+    }
+  }
+};
+
+} // namespace
+} // namespace lmc

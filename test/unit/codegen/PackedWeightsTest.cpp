@@ -1,0 +1,211 @@
+// Weights packed ahead: the programs of a model mean the same, and compute the same, as with plain
+// ones.
+#include "codegen/Compiler.h"
+#include "codegen/cpu/Matmul.h"
+#include "frontend/models/Programs.h"
+#include "ir/Panels.h"
+#include "passes/Passes.h"
+#include "runtime/Error.h"
+#include "runtime/Philox.h"
+#include "runtime/Session.h"
+#include "test/unit/ir/OpCases.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <map>
+
+using namespace mlir;
+
+namespace lmc::test {
+namespace {
+
+/// Odd sizes: panels end inside the matrices, depths inside a step.
+ModelConfig llama() {
+  ModelConfig config;
+  config.architecture = Architecture::Llama;
+  config.layers = 2;
+  config.width = 66;
+  config.heads = 6;
+  config.kvHeads = 6;
+  config.headDim = 10;
+  config.ffnWidth = 131;
+  config.vocab = 157;
+  config.context = 21;
+  config.normEps = 1e-6;
+  config.tiedHead = false;
+  config.activation = Activation::Silu;
+  return config;
+}
+
+std::map<std::string, std::vector<float>> weightsOf(const ModelConfig &config) {
+  std::map<std::string, std::vector<float>> weights;
+  uint64_t stream = 0;
+  for (const ParameterSpec &parameter : parametersOf(config)) {
+    int64_t size = 1;
+    for (int64_t extent : parameter.shape)
+      size *= extent;
+    Philox random(3, stream++);
+    std::vector<float> &values = weights[parameter.name];
+    for (int64_t i = 0; i < size; ++i)
+      values.push_back(
+          static_cast<float>((parameter.shape.size() == 1 ? 0.7 : 0) + 0.3 * random.normal(i)));
+  }
+  return weights;
+}
+
+std::shared_ptr<const Executable> compile(const ModelConfig &config, int64_t panelWidth) {
+  MLIRContext context;
+  loadCompilerDialects(context);
+  auto module = buildPrograms(context, config, {.training = false});
+  PipelineOptions pipeline;
+  pipeline.panelWidth = panelWidth;
+  auto weights = weightsOf(config);
+  return compilePrograms(
+      *module, pipeline, {.jobs = 2, .useCache = false}, {},
+      [&](const std::string &name) { return std::as_bytes(std::span(weights.at(name))); });
+}
+
+int64_t hostWidth() { return cpu::panelWidth(cpu::Target::host()); }
+
+/// Logits of @forward for some tokens, and of @prefill of the first ones and @decode of the last.
+std::vector<float> logits(const ModelConfig &config, std::shared_ptr<const Executable> executable,
+                          int threads, int64_t count) {
+  Session session(std::move(executable), {threads, 1});
+  auto dimsFor = [&](int64_t tokens) {
+    std::vector<int64_t> dims;
+    for (const auto &dim : session.executable().message().dims())
+      dims.push_back(std::min(dim.max(), tokens));
+    return dims;
+  };
+  std::vector<float> result;
+  auto take = [&](int64_t rows) {
+    auto span = session.f32("logits").first(rows * config.vocab);
+    result.insert(result.end(), span.begin(), span.end());
+  };
+  auto fill = [&](int64_t first, int64_t tokens) {
+    for (int64_t i = 0; i < tokens; ++i)
+      session.i32("tokens")[i] = static_cast<int32_t>((first + i) * 31 % config.vocab);
+  };
+  fill(0, count);
+  session.run("forward", dimsFor(count));
+  take(count);
+  session.i32("past")[0] = 0;
+  session.i32("last")[0] = static_cast<int32_t>(count - 1);
+  session.run("prefill", dimsFor(count));
+  take(1);
+  fill(count, 1);
+  session.i32("past")[0] = static_cast<int32_t>(count);
+  session.run("decode", dimsFor(1));
+  take(1);
+  return result;
+}
+
+TEST(PackedWeights, LogitsAreThoseOfPlainWeights) {
+  for (bool biasesAndTied : {false, true}) {
+    ModelConfig config = llama();
+    config.biases = config.tiedHead = biasesAndTied;
+    if (biasesAndTied) {
+      config.architecture = Architecture::Gpt2;
+      config.headDim = config.width / config.heads;
+    }
+    auto plain = compile(config, 0), packed = compile(config, hostWidth());
+    for (int64_t count : {1, 5, 20}) {
+      std::vector<float> expected = logits(config, plain, 2, count),
+                         got = logits(config, packed, 2, count);
+      ASSERT_EQ(got.size(), expected.size());
+      for (size_t i = 0; i < got.size(); ++i)
+        ASSERT_NEAR(got[i], expected[i], 2e-4 * (1 + std::abs(expected[i]))) << i << ", " << count;
+      std::vector<float> alone = logits(config, packed, 1, count);
+      EXPECT_EQ(std::memcmp(alone.data(), got.data(), got.size() * sizeof(float)), 0);
+    }
+  }
+}
+
+TEST(PackedWeights, AreStoredAsPanels) {
+  ModelConfig config = llama();
+  auto executable = compile(config, hostWidth());
+  auto weights = weightsOf(config);
+  int packed = 0;
+  for (const auto &tensor : executable->message().tensors()) {
+    if (!tensor.has_packing())
+      continue;
+    ++packed;
+    const auto &shape = tensor.packing().shape();
+    bool transposed = tensor.packing().transposed();
+    lm::Panels panels{shape[transposed ? 1 : 0], shape[transposed ? 0 : 1], tensor.shape(2)};
+    EXPECT_EQ(tensor.bytes(), panels.size() * sizeof(float));
+    EXPECT_EQ(tensor.arena_offset(), -1) << "read where the file is mapped";
+    const auto *stored =
+        reinterpret_cast<const float *>(executable->data().data() + tensor.data_offset());
+    const std::vector<float> &plain = weights.at(tensor.name());
+    double sum = 0, expected = 0;
+    for (int64_t k = 0; k < panels.depth; ++k)
+      for (int64_t j = 0; j < panels.columns; ++j)
+        ASSERT_EQ(stored[panels.at(k, j)],
+                  plain[transposed ? j * panels.depth + k : k * panels.columns + j]);
+    for (int64_t i = 0; i < panels.size(); ++i)
+      sum += std::abs(stored[i]);
+    for (float value : plain)
+      expected += std::abs(value);
+    EXPECT_NEAR(sum, expected, 1e-6 * expected) << "padding is zeros";
+  }
+  EXPECT_GT(packed, 0);
+}
+
+TEST(PackedWeights, AreNotReadAsIfTheyWerePlain) {
+  auto executable = compile(llama(), hostWidth());
+  std::string name;
+  for (const auto &tensor : executable->message().tensors())
+    if (tensor.has_packing())
+      name = tensor.name();
+  Session session(executable, {1, 1});
+  try {
+    session.f32(name);
+    FAIL() << "gave panels as a matrix";
+  } catch (const Error &error) {
+    EXPECT_NE(std::string(error.what()).find("'" + name + "' is packed"), std::string::npos);
+  }
+}
+
+// The pass alone, on the evaluator: the panels of the weights give the products of the weights.
+TEST(PackedWeights, PassKeepsTheMeaning) {
+  Context context;
+  auto module = context.parse(R"(
+    func.func @f(%x: tensor<3x22xf32> {lm.name = "x", lm.role = "input"},
+                 %v: tensor<22x19xf32> {lm.name = "v", lm.role = "parameter"},
+                 %w: tensor<23x19xf32> {lm.name = "w", lm.role = "parameter"})
+        -> (tensor<3x23xf32> {lm.name = "y", lm.role = "output"}) {
+      %h = lm.matmul %x, %v : (tensor<3x22xf32>, tensor<22x19xf32>) -> tensor<3x19xf32>
+      %y = lm.matmul %h, %w {transpose_b} : (tensor<3x19xf32>, tensor<23x19xf32>) -> tensor<3x23xf32>
+      return %y : tensor<3x23xf32>
+    })");
+  ASSERT_TRUE(module) << context.errors;
+  func::FuncOp function = functionOf(*module);
+  std::vector<lm::Tensor> arguments;
+  for (auto [i, type] : llvm::enumerate(function.getArgumentTypes())) {
+    lm::Tensor tensor(cast<RankedTensorType>(type).getShape());
+    Philox random(9, i);
+    for (int64_t n = 0; n < tensor.size(); ++n)
+      tensor.data[n] = random.normal(n);
+    arguments.push_back(std::move(tensor));
+  }
+  auto expected = evaluated(function, arguments);
+  ASSERT_TRUE(context.run(*module, createPackWeights({.width = 4}))) << context.errors;
+  for (unsigned i : {1u, 2u}) {
+    auto type = cast<RankedTensorType>(function.getArgumentTypes()[i]);
+    ASSERT_EQ(type.getRank(), 3) << "packed";
+    bool transposed = i == 2;
+    lm::Panels panels{transposed ? 19 : 22, transposed ? 23 : 19, 4};
+    lm::Tensor packed(type.getShape());
+    for (int64_t k = 0; k < panels.depth; ++k)
+      for (int64_t j = 0; j < panels.columns; ++j)
+        packed.data[panels.at(k, j)] =
+            arguments[i].data[transposed ? j * panels.depth + k : k * panels.columns + j];
+    arguments[i] = std::move(packed);
+  }
+  expectClose(evaluated(function, arguments), expected, 0, "packed");
+}
+
+} // namespace
+} // namespace lmc::test
