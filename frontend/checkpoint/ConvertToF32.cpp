@@ -1,6 +1,7 @@
 #include "frontend/checkpoint/TensorView.h"
 #include "runtime/Error.h"
 
+#include <algorithm>
 #include <bit>
 #include <cassert>
 #include <cmath>
@@ -17,6 +18,12 @@ uint16_t floatToBfloat16(float value) {
   if (std::isnan(value))
     return static_cast<uint16_t>(bits >> 16 | 0x40); // rounding could carry over to infinity
   return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+std::vector<uint16_t> roundToBfloat16(std::span<const float> values) {
+  std::vector<uint16_t> rounded(values.size());
+  std::ranges::transform(values, rounded.begin(), floatToBfloat16);
+  return rounded;
 }
 
 float halfToFloat(uint16_t bits) {

@@ -55,5 +55,6 @@ float halfToFloat(uint16_t bits);
 float bfloat16ToFloat(uint16_t bits);
 /// To nearest even; NaN stays NaN.
 uint16_t floatToBfloat16(float value);
+std::vector<uint16_t> roundToBfloat16(std::span<const float> values);
 
 } // namespace lmc

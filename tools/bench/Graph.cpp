@@ -1,6 +1,7 @@
 #include "tools/bench/Graph.h"
 
 #include "codegen/Compiler.h"
+#include "codegen/cpu/Matmul.h"
 #include "ir/Dialect.h"
 #include "ir/ProgramAttributes.h"
 #include "passes/Pipeline.h"
@@ -8,6 +9,7 @@
 #include "runtime/Philox.h"
 
 #include <cmath>
+#include <numeric>
 
 using namespace mlir;
 
@@ -37,7 +39,7 @@ OwningOpRef<ModuleOp> buildModule(MLIRContext &context, const std::vector<Argume
   function.setType(builder.getFunctionType(types, resultTypes));
   for (auto [i, argument] : llvm::enumerate(arguments)) {
     function.setArgAttr(i, kName, builder.getStringAttr(argument.name));
-    function.setArgAttr(i, kRole, builder.getStringAttr("input"));
+    function.setArgAttr(i, kRole, builder.getStringAttr(argument.weight ? "parameter" : "input"));
   }
   for (size_t i = 0; i < results.size(); ++i) {
     function.setResultAttr(i, kName, builder.getStringAttr("y" + std::to_string(i)));
@@ -53,19 +55,46 @@ Graph::Graph(const std::vector<Argument> &arguments, const BuildGraph &build, in
   MLIRContext context;
   loadCompilerDialects(context);
   OwningOpRef<ModuleOp> module = buildModule(context, arguments, build);
-  runPipeline(*module, {});
-  session = std::make_unique<Session>(buildExecutable(*module, {}, {}, nullptr),
-                                      SessionOptions{threads, 1});
-  for (auto [stream, argument] : llvm::enumerate(arguments)) {
+  auto fill = [](std::span<float> values, uint64_t stream) {
     Philox random(1, stream);
     int64_t i = 0;
-    if (argument.ids)
-      for (int32_t &id : session->i32(argument.name))
-        id = static_cast<int32_t>(random.below(i++, argument.ids));
-    else
-      for (float &value : session->f32(argument.name))
-        value = static_cast<float>(2 * random.uniform(i++) - 1);
+    for (float &value : values)
+      value = static_cast<float>(2 * random.uniform(i++) - 1);
+  };
+  for (auto [stream, argument] : llvm::enumerate(arguments))
+    if (argument.weight) {
+      std::vector<float> &values = weights[argument.name];
+      values.resize(static_cast<size_t>(std::accumulate(
+          argument.shape.begin(), argument.shape.end(), int64_t(1), std::multiplies<>())));
+      fill(values, stream);
+    }
+  CodegenOptions codegen;
+  PipelineOptions pipeline;
+  if (!weights.empty())
+    pipeline.panelWidth = cpu::panelWidth(cpu::Target::named(codegen.cpu));
+  runPipeline(*module, pipeline);
+  auto valuesOf = [&](const std::string &name) -> std::optional<std::span<const std::byte>> {
+    return std::as_bytes(std::span(weights.at(name)));
+  };
+  session = std::make_unique<Session>(buildExecutable(*module, codegen, {}, valuesOf),
+                                      SessionOptions{threads, 1});
+  for (auto [stream, argument] : llvm::enumerate(arguments)) {
+    if (argument.weight)
+      continue;
+    if (argument.ids == 0) {
+      fill(session->f32(argument.name), stream);
+      continue;
+    }
+    Philox random(1, stream);
+    int64_t i = 0;
+    for (int32_t &id : session->i32(argument.name))
+      id = static_cast<int32_t>(random.below(i++, argument.ids));
   }
+}
+
+std::span<const float> Graph::f32(const std::string &name) {
+  auto at = weights.find(name);
+  return at == weights.end() ? session->f32(name) : std::span<const float>(at->second);
 }
 
 void Graph::checkAll(double tolerance) {
@@ -78,7 +107,7 @@ void Graph::checkAll(double tolerance) {
     if (argument.ids)
       std::ranges::copy(session->i32(argument.name), tensor.data.begin());
     else
-      std::ranges::copy(session->f32(argument.name), tensor.data.begin());
+      std::ranges::copy(f32(argument.name), tensor.data.begin());
     inputs.push_back(std::move(tensor));
   }
   auto expected = lm::evaluate(*module->getOps<func::FuncOp>().begin(), inputs);

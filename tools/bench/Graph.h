@@ -6,6 +6,7 @@
 #include "runtime/Session.h"
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,8 @@ struct Argument {
   std::string name;
   std::vector<int64_t> shape;
   int64_t ids = 0; ///< 0: float32
+  bool weight =
+      false; ///< does not change: stored in the executable and packed where products allow
 };
 
 using BuildGraph = std::function<std::vector<mlir::Value>(lm::GraphBuilder &,
@@ -28,7 +31,7 @@ public:
 
   void run() { session->run("f"); }
   /// An argument by name; a result as "y0", "y1", ...
-  std::span<const float> f32(const std::string &name) { return session->f32(name); }
+  std::span<const float> f32(const std::string &name);
   std::span<const int32_t> i32(const std::string &name) { return session->i32(name); }
   Session &runtime() { return *session; }
 
@@ -39,6 +42,7 @@ public:
 private:
   std::vector<Argument> arguments;
   BuildGraph build;
+  std::map<std::string, std::vector<float>> weights; ///< as they were before they were packed
   std::unique_ptr<Session> session;
 };
 

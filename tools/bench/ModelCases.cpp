@@ -3,6 +3,7 @@
 #include "tools/bench/Torch.h"
 
 #include "codegen/Compiler.h"
+#include "codegen/cpu/Matmul.h"
 #include "frontend/Weights.h"
 #include "frontend/checkpoint/TensorView.h"
 #include "passes/Pipeline.h"
@@ -51,26 +52,39 @@ int64_t sizeOf(const ParameterSpec &parameter) {
   return size;
 }
 
-/// Compiles programs of a model and gives all parameters random values.
+/// Compiles programs of a model and gives all parameters random values: those of inference are stored
+/// and packed as lmc compile does it.
 std::unique_ptr<Session> compileModel(const ModelConfig &config, const ProgramOptions &programs,
-                                      const PipelineOptions &pipeline, int threads) {
+                                      PipelineOptions pipeline, int threads) {
   mlir::MLIRContext context;
   loadCompilerDialects(context);
   mlir::OwningOpRef<mlir::ModuleOp> module = buildPrograms(context, config, programs);
   CodegenOptions codegen;
-  codegen.mode = pipeline.train ? "train" : "infer";
-  auto session = std::make_unique<Session>(compilePrograms(*module, pipeline, codegen, {}, nullptr),
-                                           SessionOptions{threads, 1});
-  for (const ParameterSpec &parameter : parametersOf(config)) {
-    std::span<std::byte> bytes = session->bytes(parameter.name);
-    std::vector<float> values(sizeOf(parameter));
-    initialiseParameter(parameter, 1, values);
-    if (bytes.size() == 2 * values.size())
-      std::ranges::transform(values, reinterpret_cast<uint16_t *>(bytes.data()), floatToBfloat16);
-    else
-      std::ranges::copy(values, session->f32(parameter.name).begin());
+  SessionOptions workers{threads, 1};
+  std::vector<ParameterSpec> parameters = parametersOf(config);
+  if (pipeline.train) {
+    codegen.mode = "train";
+    auto session = std::make_unique<Session>(
+        compilePrograms(*module, pipeline, codegen, {}, nullptr), workers);
+    for (const ParameterSpec &parameter : parameters)
+      initialiseParameter(parameter, 1, session->f32(parameter.name));
+    return session;
   }
-  return session;
+  pipeline.panelWidth = cpu::panelWidth(cpu::Target::named(codegen.cpu));
+  std::vector<float> values;
+  std::vector<uint16_t> rounded;
+  auto valuesOf = [&](const std::string &name,
+                      executable::DType dtype) -> std::optional<std::span<const std::byte>> {
+    auto parameter = std::ranges::find(parameters, name, &ParameterSpec::name);
+    values.resize(sizeOf(*parameter));
+    initialiseParameter(*parameter, 1, values);
+    if (dtype != executable::BF16)
+      return std::as_bytes(std::span(values));
+    rounded = roundToBfloat16(values);
+    return std::as_bytes(std::span(rounded));
+  };
+  return std::make_unique<Session>(compilePrograms(*module, pipeline, codegen, {}, valuesOf),
+                                   workers);
 }
 
 /// Operations of one token: 2 for each weight it is multiplied with, and causal attention's two

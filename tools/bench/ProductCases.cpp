@@ -15,11 +15,12 @@ namespace {
 
 class Product : public Workload {
 public:
-  Product(ProductShape s, int threads)
+  /// `packed`: b is a weight, packed ahead.
+  Product(ProductShape s, bool packed, int threads)
       : s(s),
         graph(
             {{"a", s.transposeA ? Dims{s.k, s.m} : Dims{s.m, s.k}},
-             {"b", s.transposeB ? Dims{s.n, s.k} : Dims{s.k, s.n}}},
+             {"b", s.transposeB ? Dims{s.n, s.k} : Dims{s.k, s.n}, 0, packed}},
             [s](lm::GraphBuilder &g, llvm::ArrayRef<mlir::Value> in) {
               return std::vector<mlir::Value>{g.matmul(in[0], in[1], s.transposeA, s.transposeB)};
             },
@@ -81,13 +82,15 @@ private:
 } // namespace
 
 void addProducts(std::vector<Case> &cases) {
-  auto add = [&](int64_t m, int64_t n, int64_t k, bool transposeA, bool transposeB) {
-    std::string layout = {transposeA ? 't' : 'n', transposeB ? 't' : 'n'};
+  auto add = [&](int64_t m, int64_t n, int64_t k, bool transposeA, bool transposeB,
+                 bool packed = false) {
+    std::string layout = {transposeA ? 't' : 'n', packed ? 'p' : transposeB ? 't' : 'n'};
     ProductShape shape{m, n, k, transposeA, transposeB};
     cases.push_back({fmt::format("product.{}.{}x{}x{}", layout, m, n, k),
-                     fmt::format("M={} N={} K={}", m, n, k),
-                     m < 16 ? Bound::Memory : Bound::Compute,
-                     [=](int threads) { return std::make_unique<Product>(shape, threads); }});
+                     fmt::format("M={} N={} K={}{}", m, n, k, packed ? " packed ahead" : ""),
+                     m < 16 ? Bound::Memory : Bound::Compute, [=](int threads) {
+                       return std::make_unique<Product>(shape, packed, threads);
+                     }});
   };
   for (auto [m, n, k] : std::vector<std::array<int64_t, 3>>{{1024, 1024, 1024},
                                                             {512, 768, 3072},
@@ -99,8 +102,11 @@ void addProducts(std::vector<Case> &cases) {
     add(m, k, n, false, true); // dy [m, n] w^T
     add(k, n, m, true, false); // x^T dy
   }
-  for (int64_t m : {1, 4, 16, 32})
-    add(m, 4096, 4096, false, false);
+  for (bool packed : {false, true})
+    for (int64_t m : {1, 4, 16, 32})
+      add(m, 4096, 4096, false, false, packed);
+  for (int64_t m : {128, 512}) // prefill of a packed weight
+    add(m, 3072, 768, false, false, true);
 }
 
 } // namespace lmc::bench

@@ -248,8 +248,7 @@ ParameterData Weights::data() {
       readAsF32(*views[i], converted);
       if (dtype != executable::BF16)
         return std::as_bytes(std::span(converted));
-      rounded.resize(converted.size());
-      std::ranges::transform(converted, rounded.begin(), floatToBfloat16);
+      rounded = roundToBfloat16(converted);
       return std::as_bytes(std::span(rounded));
     }
     return std::nullopt;
