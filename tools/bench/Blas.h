@@ -19,4 +19,8 @@ using Sgemm = std::function<void(const ProductShape &, const float *a, const flo
 /// `name`: openblas, blis or onednn. Null where it is not installed. The library uses `threads`.
 Sgemm findSgemm(const std::string &name, int threads);
 
+/// oneDNN with b [k, n] packed ahead as it likes best for this shape. Null where oneDNN 2 is not
+/// installed or an operand is transposed. Throws Error where the library refuses.
+Sgemm findPackedSgemm(const ProductShape &shape, const float *b, int threads);
+
 } // namespace lmc::bench

@@ -17,7 +17,7 @@ class Product : public Workload {
 public:
   /// `packed`: b is a weight, packed ahead.
   Product(ProductShape s, bool packed, int threads)
-      : s(s),
+      : s(s), packed(packed),
         graph(
             {{"a", s.transposeA ? Dims{s.k, s.m} : Dims{s.m, s.k}},
              {"b", s.transposeB ? Dims{s.n, s.k} : Dims{s.k, s.n}, 0, packed}},
@@ -61,7 +61,9 @@ public:
   std::vector<Peer> peers(const PeerOptions &options) override {
     std::vector<Peer> result;
     for (const std::string &name : options.names)
-      if (auto sgemm = findSgemm(name, options.threads)) {
+      if (auto sgemm = packed && name == "onednn"
+                           ? findPackedSgemm(s, graph.f32("b").data(), options.threads)
+                           : findSgemm(name, options.threads)) {
         theirs.resize(s.m * s.n);
         result.push_back({name, [this, sgemm] {
                             return secondsOf([&] {
@@ -75,6 +77,7 @@ public:
 private:
   using Dims = std::vector<int64_t>;
   ProductShape s;
+  bool packed;
   Graph graph;
   std::vector<float> theirs;
 };
