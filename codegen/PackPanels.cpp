@@ -1,5 +1,7 @@
 #include "codegen/PackPanels.h"
 
+#include "runtime/Walk.h"
+
 #include "llvm/Support/ErrorHandling.h"
 
 #include <algorithm>
@@ -31,7 +33,8 @@ void packPanel(const Word *plain, bool transposed, const lm::Panels &p, int64_t 
 template <typename Word>
 void packAll(const void *plain, bool transposed, const lm::Panels &panels, void *packed,
              Team &team) {
-  team.run(panels.count(), 1, [&](int, int64_t begin, int64_t end) {
+  WalkLaunch launch{panels.count(), 1, 0};
+  Walk(team, 1).run({&launch, 1}, [&](int, size_t, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
       packPanel(static_cast<const Word *>(plain), transposed, panels, i,
                 static_cast<Word *>(packed) + i * panels.panelSize());

@@ -26,7 +26,7 @@ static LogicalResult inferPacked(MatmulOp::Adaptor op, std::optional<Location> l
   Shape y(ArrayRef<Dim>(a).drop_back(2));
   y.push_back(row);
   y.push_back(panels.columns);
-  types.push_back(tensorType(y, elementOf(op.getA())));
+  types.push_back(tensorType(y, accumulatorOf(elementOf(op.getA()))));
   return success();
 }
 
