@@ -96,14 +96,18 @@ double secondsOf(const std::function<void()> &work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+/// Work items of `read`.
+static int64_t blocksOf(const Arena &memory) {
+  return static_cast<int64_t>(memory.size() / sizeof(float)) / kBlock;
+}
+
 Roof::Roof(const cpu::Target &target, Team &team)
     : walk(team, 1), code(compileRoof(target)),
       multiply(reinterpret_cast<KernelFunction>(code.find("multiply"))),
       read(reinterpret_cast<KernelFunction>(code.find("read"))), registers(accumulatorsOf(target)),
-      lanes(target.lanes()) {
-  int64_t bytes = std::max<int64_t>(256 << 20, 4 * target.l3Bytes);
-  memory.assign(bytes / sizeof(float) / kBlock * kBlock, 1.0f);
-  sums.resize((std::max<int64_t>(kItems, memory.size() / kBlock) + 1) * lanes);
+      lanes(target.lanes()), memory(std::max<int64_t>(256 << 20, 4 * target.l3Bytes)) {
+  std::fill_n(reinterpret_cast<float *>(memory.data()), memory.size() / sizeof(float), 1.0f);
+  sums.resize((std::max<int64_t>(kItems, blocksOf(memory)) + 1) * lanes);
 }
 
 /// Kernels want their buffers at cache lines.
@@ -127,8 +131,8 @@ double Roof::measureFlops() {
 }
 
 double Roof::measureBandwidth() {
-  int64_t items = static_cast<int64_t>(memory.size()) / kBlock - 1;
-  double seconds = secondsOfItems(items, 0, read, aligned(memory));
+  int64_t items = blocksOf(memory);
+  double seconds = secondsOfItems(items, 0, read, memory.data());
   return static_cast<double>(items * kBlock * sizeof(float)) / seconds;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "codegen/cpu/Lowering.h"
+#include "runtime/Arena.h"
 #include "runtime/KernelAbi.h"
 #include "runtime/Walk.h"
 
@@ -34,7 +35,8 @@ private:
   cpu::LoadedCode code;
   KernelFunction multiply, read;
   unsigned registers, lanes;
-  std::vector<float> memory, sums;
+  Arena memory; ///< as a session's, huge pages included
+  std::vector<float> sums;
 };
 
 } // namespace lmc::bench
