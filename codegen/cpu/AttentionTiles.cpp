@@ -11,6 +11,9 @@
 
 namespace lmc::cpu {
 
+/// Rows of one head lie far apart, so no processor sees the next ones coming.
+constexpr int64_t kRowsAhead = 12;
+
 static ItemFactor itemFactor(const Extent &extent, int64_t divisor) {
   assert(extent.dims.size() <= 1);
   if (extent.isFixed())
@@ -39,7 +42,9 @@ AttentionPlan planAttention(const AttentionDescription &d, AttentionKind kind,
   p.sumColumns = std::min(8u, (many ? 24 : 12) / p.sumVectors);
 
   const Extent &across = byKeys ? d.keys : d.queries;
-  p.columns = std::min<int64_t>(llvm::alignTo(128, p.group),
+  // Rows come from memory once for each tile of columns, which for long sequences is larger.
+  int64_t most = std::clamp<int64_t>(across.max / 8, 128, 512);
+  p.columns = std::min<int64_t>(llvm::alignTo(most, p.group),
                                 llvm::alignTo(std::max<int64_t>(across.max, 1), p.group));
   // Rows are read for every group of columns: both tiles of them stay in L1 or near.
   p.rows = std::clamp<int64_t>(target.l1Bytes / (p.depth * 4 * 2), 24, 192);
@@ -171,6 +176,7 @@ void AttentionEmitter::packColumns(const Matrix &from, Value first, Value count,
 void AttentionEmitter::copyRows(const Matrix &from, Value first, Value count, Value to) {
   e.loop(e.i64(0), count, 1, [&](Value row) {
     Value index = indexOf(from, e.add(first, row)), place = e.mul(row, p.depth);
+    prefetchRow(from, e.add(e.add(first, row), kRowsAhead));
     alongDepth([&](int64_t at, Lanes memory) {
       Value x = e.load(from.storage, from.pointer, e.add(index, at), memory);
       e.store(type, x, to, e.add(place, at), p.lanes);
