@@ -8,6 +8,7 @@
 
 #include "ir/Dialect.h"
 
+#include "mlir/IR/IRMapping.h"
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
@@ -35,6 +36,21 @@ struct DecomposeComposite : OpInterfaceRewritePattern<lm::CompositeOp> {
 /// Largest row that one worker sums alone when everything is reduced to a scalar.
 constexpr int64_t kSingleRow = 1 << 16;
 
+/// The value as one row. A function of one value (its squares) becomes that function of the row:
+/// otherwise what is only summed would be stored, and its maker wait for the sum.
+Value asRow(lm::GraphBuilder &g, Value value, int64_t count) {
+  Operation *op = value.getDefiningOp();
+  lm::Shape row = {lm::Dim(count)};
+  if (!isa_and_nonnull<lm::PointwiseOp>(op) || isa<lm::ConvertOp>(op) ||
+      !llvm::all_equal(op->getOperands()) || lm::shapeOf(op->getOperand(0)) != lm::shapeOf(value))
+    return g.reshape(value, row);
+  IRMapping map;
+  map.map(op->getOperand(0), g.reshape(op->getOperand(0), row));
+  Operation *copy = g.b.clone(*op, map);
+  copy->getResult(0).setType(lm::tensorType(row, lm::elementOf(value)));
+  return copy->getResult(0);
+}
+
 /// Splits a reduction that is neither along rows nor along columns.
 struct SplitReduction : OpRewritePattern<lm::ReduceOp> {
   using OpRewritePattern::OpRewritePattern;
@@ -54,7 +70,7 @@ struct SplitReduction : OpRewritePattern<lm::ReduceOp> {
     };
     auto [count, symbols] = lm::elementCount(shape);
     if (static_cast<int64_t>(dims.size()) == rank && symbols.empty() && count <= kSingleRow) {
-      rewriter.replaceOp(op, reduce(g.reshape(op.getX(), {lm::Dim(count)}), {0}));
+      rewriter.replaceOp(op, reduce(asRow(g, op.getX(), count), {0}));
       return success();
     }
     // The last dimension first where it is reduced; otherwise bring the reduced ones to the front.

@@ -50,3 +50,14 @@ func.func @attention_grad(%q: tensor<1x3x2x4xf32>, %lse: tensor<1x3x2xf32>) -> t
   %dq, %dk, %dv = lm.attention_grad %q, %q, %q, %q, %lse, %q {scale = 0.5 : f64} : (tensor<1x3x2x4xf32>, tensor<1x3x2x4xf32>, tensor<1x3x2x4xf32>, tensor<1x3x2x4xf32>, tensor<1x3x2xf32>, tensor<1x3x2x4xf32>) -> (tensor<1x3x2x4xf32>, tensor<1x3x2x4xf32>, tensor<1x3x2x4xf32>)
   return %dq : tensor<1x3x2x4xf32>
 }
+
+// Squares that are only summed are made of the row: nobody needs them in memory.
+// CHECK-LABEL: func.func @squares
+// CHECK-NEXT:    %[[FLAT:.*]] = lm.reshape %arg0 : {{.*}} -> tensor<30xf32>
+// CHECK-NEXT:    %[[SQUARES:.*]] = lm.mul %[[FLAT]], %[[FLAT]]
+// CHECK-NEXT:    lm.reduce %[[SQUARES]] {dims = array<i64: 0>, kind = "sum"}
+func.func @squares(%x: tensor<5x6xf32>) -> tensor<f32> {
+  %y = lm.mul %x, %x : (tensor<5x6xf32>, tensor<5x6xf32>) -> tensor<5x6xf32>
+  %r = lm.reduce %y {dims = array<i64: 0, 1>, kind = "sum"} : (tensor<5x6xf32>) -> tensor<f32>
+  return %r : tensor<f32>
+}
