@@ -26,11 +26,11 @@ struct CodegenOptions {
   bool useCache = true;       ///< kernels from and to the cache folder (LMC_CACHE_DIR)
 };
 
-/// Bytes of a parameter to store in the executable, as elements of `dtype`, row-major in the shape
-/// that the frontend gave it (packing is this side's business), or nothing to leave it to the
+/// Bytes of a parameter to store in the executable, in the element type and shape that the frontend
+/// gave it (rounding to bf16 and packing are this side's business), or nothing to leave it to the
 /// driver.
-using ParameterData = std::function<std::optional<std::span<const std::byte>>(
-    const std::string &name, executable::DType dtype)>;
+using ParameterData =
+    std::function<std::optional<std::span<const std::byte>>(const std::string &name)>;
 
 struct CompileReport {
   unsigned kernels = 0;        ///< different ones

@@ -1,9 +1,11 @@
 #include "codegen/Placement.h"
 
 #include "codegen/PackPanels.h"
+#include "runtime/Bfloat16.h"
 #include "runtime/Error.h"
 #include "runtime/KernelAbi.h"
 
+#include <cstring>
 #include <xxhash.h>
 
 namespace lmc {
@@ -14,6 +16,17 @@ uint64_t plainBytes(const executable::Tensor &tensor) {
   if (!tensor.has_packing())
     return tensor.bytes();
   return sizeOf(tensor.dtype()) * tensor.packing().shape(0) * tensor.packing().shape(1);
+}
+
+/// The frontend's parameters are f32.
+std::vector<uint16_t> toBfloat16(std::span<const std::byte> values) {
+  std::vector<uint16_t> rounded(values.size() / sizeof(float));
+  for (size_t i = 0; i < rounded.size(); ++i) {
+    float value;
+    std::memcpy(&value, values.data() + i * sizeof value, sizeof value);
+    rounded[i] = floatToBfloat16(value);
+  }
+  return rounded;
 }
 
 lm::Panels panelsOf(const executable::Tensor &tensor) {
@@ -33,12 +46,17 @@ void placeTensors(executable::Executable &message, std::vector<std::byte> &data,
   if (parameters) // growing would hold them twice
     data.reserve(alignUp(data.size()) + parameterBytes);
   std::optional<Team> team;
+  std::vector<uint16_t> rounded;
   for (executable::Tensor &tensor : *message.mutable_tensors()) {
     std::optional<std::span<const std::byte>> stored;
     if (tensor.role() == executable::PARAMETER && parameters)
-      stored = parameters(tensor.name(), tensor.dtype());
+      stored = parameters(tensor.name());
     tensor.set_data_offset(-1);
     if (stored) {
+      if (tensor.dtype() == executable::BF16) {
+        rounded = toBfloat16(*stored);
+        stored = std::as_bytes(std::span(rounded));
+      }
       if (stored->size() != plainBytes(tensor))
         fail("parameter '{}' has {} bytes, the program expects {}", tensor.name(), stored->size(),
              plainBytes(tensor));

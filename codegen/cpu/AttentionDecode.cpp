@@ -58,13 +58,6 @@ AttentionEmitter::Value AttentionEmitter::decodeScore(Value head, Value row) {
   return e.add(e.mul(head, p.rows + p.lanes), row);
 }
 
-void AttentionEmitter::prefetchRow(const Matrix &of, Value row) {
-  Value index = indexOf(of, row);
-  int64_t line = 64 / Emit::storageBytes(of.storage);
-  for (int64_t at = 0; at < d.headDim; at += line)
-    e.prefetch(of.storage, of.pointer, e.add(index, at));
-}
-
 // Some keys by some heads at a time, so that sums are in flight and each vector of a key is loaded
 // once for the heads.
 void AttentionEmitter::decodeScores(const Matrix &k, Value key, Value rows) {

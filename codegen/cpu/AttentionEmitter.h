@@ -61,6 +61,7 @@ private:
   void alongDepth(llvm::function_ref<void(int64_t at, Lanes memory)> body);
   Values transpose(Values rows);
   void packColumns(const Matrix &from, Value first, Value count, Value to, double factor);
+  void prefetchRow(const Matrix &of, Value row);
   void copyRows(const Matrix &from, Value first, Value count, Value to);
   void copyStatistic(const Matrix &from, Value first, Value count, Value to);
   void fill(Value pointer, int64_t count, double value);
@@ -87,7 +88,6 @@ private:
   // AttentionDecode.cpp
   void decode(const AttentionForwardOperands &operands);
   Value decodeScore(Value head, Value row); ///< its index in FirstScores
-  void prefetchRow(const Matrix &of, Value row);
   void decodeScores(const Matrix &k, Value key, Value rows);
   void decodeSoftmax(Value head, Value rows);
   void decodeSums(const Matrix &v, Value key, Value rows);

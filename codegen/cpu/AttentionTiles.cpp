@@ -173,6 +173,13 @@ void AttentionEmitter::packColumns(const Matrix &from, Value first, Value count,
   });
 }
 
+void AttentionEmitter::prefetchRow(const Matrix &of, Value row) {
+  Value index = indexOf(of, row);
+  int64_t line = 64 / Emit::storageBytes(of.storage);
+  for (int64_t at = 0; at < d.headDim; at += line)
+    e.prefetch(of.storage, of.pointer, e.add(index, at));
+}
+
 void AttentionEmitter::copyRows(const Matrix &from, Value first, Value count, Value to) {
   e.loop(e.i64(0), count, 1, [&](Value row) {
     Value index = indexOf(from, e.add(first, row)), place = e.mul(row, p.depth);

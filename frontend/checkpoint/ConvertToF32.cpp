@@ -1,30 +1,13 @@
 #include "frontend/checkpoint/TensorView.h"
 #include "runtime/Error.h"
 
-#include <algorithm>
 #include <bit>
 #include <cassert>
-#include <cmath>
 #include <cstring>
 
 namespace lmc {
 
 static_assert(std::endian::native == std::endian::little, "files are read as they are");
-
-float bfloat16ToFloat(uint16_t bits) { return std::bit_cast<float>(uint32_t(bits) << 16); }
-
-uint16_t floatToBfloat16(float value) {
-  auto bits = std::bit_cast<uint32_t>(value);
-  if (std::isnan(value))
-    return static_cast<uint16_t>(bits >> 16 | 0x40); // rounding could carry over to infinity
-  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-std::vector<uint16_t> roundToBfloat16(std::span<const float> values) {
-  std::vector<uint16_t> rounded(values.size());
-  std::ranges::transform(values, rounded.begin(), floatToBfloat16);
-  return rounded;
-}
 
 float halfToFloat(uint16_t bits) {
   uint32_t sign = uint32_t(bits & 0x8000) << 16, exponent = bits >> 10 & 0x1F,

@@ -1,6 +1,8 @@
 // A named tensor in a file: element type, shape and bytes, without owning them.
 #pragma once
 
+#include "runtime/Bfloat16.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -52,9 +54,5 @@ void readAsF32(const TensorView &view, std::span<float> values);
 
 /// Exact: every value of the narrow type is an f32.
 float halfToFloat(uint16_t bits);
-float bfloat16ToFloat(uint16_t bits);
-/// To nearest even; NaN stays NaN.
-uint16_t floatToBfloat16(float value);
-std::vector<uint16_t> roundToBfloat16(std::span<const float> values);
 
 } // namespace lmc

@@ -73,8 +73,7 @@ Graph::Graph(const std::vector<Argument> &arguments, const BuildGraph &build, in
   if (!weights.empty())
     pipeline.panelWidth = cpu::panelWidth(cpu::Target::named(codegen.cpu));
   runPipeline(*module, pipeline);
-  auto valuesOf = [&](const std::string &name,
-                      executable::DType) -> std::optional<std::span<const std::byte>> {
+  auto valuesOf = [&](const std::string &name) -> std::optional<std::span<const std::byte>> {
     return std::as_bytes(std::span(weights.at(name)));
   };
   session = std::make_unique<Session>(buildExecutable(*module, codegen, {}, valuesOf),

@@ -5,7 +5,6 @@
 #include "codegen/Compiler.h"
 #include "codegen/cpu/Matmul.h"
 #include "frontend/Weights.h"
-#include "frontend/checkpoint/TensorView.h"
 #include "passes/Pipeline.h"
 #include "runtime/Error.h"
 #include "runtime/Philox.h"
@@ -72,16 +71,11 @@ std::unique_ptr<Session> compileModel(const ModelConfig &config, const ProgramOp
   }
   pipeline.panelWidth = cpu::panelWidth(cpu::Target::named(codegen.cpu));
   std::vector<float> values;
-  std::vector<uint16_t> rounded;
-  auto valuesOf = [&](const std::string &name,
-                      executable::DType dtype) -> std::optional<std::span<const std::byte>> {
+  auto valuesOf = [&](const std::string &name) -> std::optional<std::span<const std::byte>> {
     auto parameter = std::ranges::find(parameters, name, &ParameterSpec::name);
     values.resize(sizeOf(*parameter));
     initialiseParameter(*parameter, 1, values);
-    if (dtype != executable::BF16)
-      return std::as_bytes(std::span(values));
-    rounded = roundToBfloat16(values);
-    return std::as_bytes(std::span(rounded));
+    return std::as_bytes(std::span(values));
   };
   return std::make_unique<Session>(compilePrograms(*module, pipeline, codegen, {}, valuesOf),
                                    workers);

@@ -239,18 +239,13 @@ Weights::Weights(const ModelConfig &config, const fs::path &path)
       views(matchWeights(*source, config, parameters)) {}
 
 ParameterData Weights::data() {
-  return [this](const std::string &name,
-                executable::DType dtype) -> std::optional<std::span<const std::byte>> {
-    for (size_t i = 0; i < parameters.size(); ++i) {
-      if (parameters[i].name != name)
-        continue;
-      converted.resize(views[i]->numElements());
-      readAsF32(*views[i], converted);
-      if (dtype != executable::BF16)
+  return [this](const std::string &name) -> std::optional<std::span<const std::byte>> {
+    for (size_t i = 0; i < parameters.size(); ++i)
+      if (parameters[i].name == name) {
+        converted.resize(views[i]->numElements());
+        readAsF32(*views[i], converted);
         return std::as_bytes(std::span(converted));
-      rounded = roundToBfloat16(converted);
-      return std::as_bytes(std::span(rounded));
-    }
+      }
     return std::nullopt;
   };
 }

@@ -63,7 +63,7 @@ std::shared_ptr<const Executable> compileModel(const ModelConfig &config,
                                                const std::map<std::string, std::string> &metadata,
                                                const ParameterData &parameters);
 
-/// The weights of a folder in the element type that a program wants, one parameter at a time.
+/// The weights of a folder as f32, one parameter at a time.
 class Weights {
 public:
   Weights(const ModelConfig &config, const std::filesystem::path &path);
@@ -75,7 +75,6 @@ private:
   std::vector<ParameterSpec> parameters;
   std::vector<const TensorView *> views;
   std::vector<float> converted;
-  std::vector<uint16_t> rounded;
 };
 
 /// What an executable carries along: spec, config.json, tokenizer, where it came from.

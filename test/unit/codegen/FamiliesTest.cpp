@@ -505,13 +505,7 @@ namespace {
 class Family : public testing::TestWithParam<FamilyCase>, public Context {
 protected:
   void check(bool gradients, const std::string &cpu) {
-    auto module = buildModule(*this, GetParam(), gradients);
-    if (testing::Test::HasFailure())
-      return;
-    std::vector<std::vector<lm::Tensor>> arguments;
-    for (const Extents &extents : GetParam().runs)
-      arguments.push_back(drawArguments(GetParam(), extents));
-    checkKernels(*this, *module, GetParam().runs, arguments, {.cpu = cpu});
+    checkFamily(*this, GetParam(), gradients, {.cpu = cpu});
   }
 };
 

@@ -270,6 +270,17 @@ void checkKernels(Context &context, ModuleOp module, const std::vector<Extents> 
   }
 }
 
+void checkFamily(Context &context, const FamilyCase &family, bool gradients,
+                 const CheckOptions &options) {
+  auto module = buildModule(context, family, gradients);
+  if (testing::Test::HasFailure())
+    return;
+  std::vector<std::vector<lm::Tensor>> arguments;
+  for (const Extents &extents : family.runs)
+    arguments.push_back(drawArguments(family, extents));
+  checkKernels(context, *module, family.runs, arguments, options);
+}
+
 void collectOps(ModuleOp module, std::map<std::string, unsigned> &counts) {
   module.walk([&](lm::TensorOp op) { ++counts[op->getName().stripDialect().str()]; });
 }

@@ -62,6 +62,10 @@ void checkKernels(Context &context, mlir::ModuleOp module, const std::vector<Ext
                   const std::vector<std::vector<lm::Tensor>> &arguments,
                   const CheckOptions &options = {});
 
+/// checkKernels of a case on drawn arguments.
+void checkFamily(Context &context, const FamilyCase &family, bool gradients,
+                 const CheckOptions &options = {});
+
 /// Names of the lm ops of a module.
 void collectOps(mlir::ModuleOp module, std::map<std::string, unsigned> &counts);
 

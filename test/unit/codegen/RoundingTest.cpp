@@ -110,15 +110,7 @@ std::vector<FamilyCase> roundedCases() {
 
 class Rounding : public testing::TestWithParam<FamilyCase>, public Context {
 protected:
-  void check(const CheckOptions &options) {
-    auto module = buildModule(*this, GetParam(), false);
-    if (testing::Test::HasFailure())
-      return;
-    std::vector<std::vector<lm::Tensor>> arguments;
-    for (const Extents &extents : GetParam().runs)
-      arguments.push_back(drawArguments(GetParam(), extents));
-    checkKernels(*this, *module, GetParam().runs, arguments, options);
-  }
+  void check(const CheckOptions &options) { checkFamily(*this, GetParam(), false, options); }
 };
 class ExactRounding : public Rounding {};
 class NearRounding : public Rounding {};
