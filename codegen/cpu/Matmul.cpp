@@ -56,7 +56,12 @@ MatmulEmitter::Value MatmulEmitter::loadB(Value row, Value column, Lanes lanes) 
   return d.b.element == d.b.storage ? elements : e.rounded(d.b.element, elements);
 }
 
-// Streams of B are too short for the processor to see them coming. Harmless beyond the end.
+// Streams are too short for the processor to see them coming. Harmless beyond the end.
+void MatmulEmitter::prefetchA(Value row, Value column) {
+  if (!bodies.loadA)
+    e.prefetch(d.a.storage, a, e.add(e.mul(row, aRow), e.mul(column, aColumn)), false, 2);
+}
+
 void MatmulEmitter::prefetchB(Value row, Value column) {
   if (!bodies.loadB)
     e.prefetch(d.b.storage, b, e.add(e.mul(row, bRow), e.mul(column, bColumn)), false, 2);

@@ -65,6 +65,10 @@ struct ItemFactor {
   int64_t mul = 1, div = 1;
 };
 
+/// How much of A is packed at a time: the panel that the next tile needs, a block of mc x kc, or mc
+/// rows over all of k.
+enum class PackA { Panel, Block, Whole };
+
 /// What the launch needs to know (items, grain, scratch), and the blocking that was chosen.
 struct MatmulPlan {
   llvm::SmallVector<ItemFactor> items;
@@ -85,8 +89,9 @@ struct MatmulPlan {
   unsigned kUnroll = 4;
   int64_t kc = 0, mc = 0, nc = 0; ///< cache blocks; kc >= k means one block
   int64_t aDepth = 0, bDepth = 0; ///< elements along k from one packed panel to the next
-  bool packWholeA = false;        ///< A is packed once for all of k
-  bool packed = false;            ///< the path exists in this kernel
+  bool panelByPanel = false;      ///< one panel of B after the other meets a block of A
+  PackA packA = PackA::Panel;
+  bool packed = false; ///< the path exists in this kernel
 
   int64_t nr() const { return static_cast<int64_t>(lanes) * nv; }
   llvm::SmallVector<int64_t, 3> scratchOffsets; ///< A, B, sums

@@ -17,6 +17,8 @@ public:
   void items();
 
 private:
+  static constexpr int64_t kLine = 64; ///< bytes of a cache line
+
   /// How neighbouring elements of an operand lie in memory, which decides how it is packed.
   enum class Contiguous { AlongK, Across, Neither };
 
@@ -32,9 +34,11 @@ private:
 
   // MatmulPacked.cpp
   void packedRectangle(Value m0, Value m1, Value n0, Value n1);
-  void packA(int64_t mr, Value m0, Value rows, Value k0, Value depth);
+  void packA(int64_t mr, Value panel, Value firstRow, Value k0, Value depth);
+  void packRows(Value first, Value rows, Value k0, Value depth);
   void packB(Value k0, Value depth, Value n0, Value columns);
-  void packBTransposed(Value k0, Value depth, Value n0, Value columns);
+  void packBTransposed(Value panel, Value k0, Value depth, Value firstColumn);
+  void zeroTail(Value panel, Value depth, int64_t width);
   struct Block { // of one step of the cache loops
     Value m0, rows, k0, depth, n0, columns;
   };
@@ -44,7 +48,7 @@ private:
   /// `ahead(step)` may prefetch.
   Values multiply(int64_t mr, Value aPanel, mlir::Type bStorage, Value bPanel, Value count,
                   Values sum, llvm::function_ref<void(Value step)> ahead);
-  void zeroTail(Value pointer, Value depth, int64_t width, Value panels, int64_t panelStride);
+  void prefetchRows(Value first, Value k0, Value step);
 
   // MatmulPanels.cpp: B was packed ahead.
   bool isPanels() const { return d.b.panelWidth > 0; }
@@ -57,6 +61,7 @@ private:
   void finish(Value sums, int64_t stride, Value rows, Value columns, Value m0, Value n0);
   Value loadA(Value row, Value column, Lanes lanes = {});
   Value loadB(Value row, Value column, Lanes lanes = {});
+  void prefetchA(Value row, Value column);
   void prefetchB(Value row, Value column);
 
   Emit &e;

@@ -9,8 +9,6 @@
 
 namespace lmc::cpu {
 
-constexpr int64_t kLine = 64;
-
 static lm::Panels panelsOf(const MatmulDescription &d) {
   return {d.k.factor, d.n.factor, d.b.panelWidth};
 }
@@ -25,7 +23,7 @@ MatmulEmitter::Value MatmulEmitter::panelAt(Value column, Value k0) {
 void MatmulEmitter::fewRowsOfPanels(unsigned rows, Value n0, Value n1) {
   Value zero = e.i64(0);
   int64_t nr = p.nr();
-  packA(rows, zero, e.i64(rows), zero, k);
+  packA(rows, packedA, zero, zero, k);
   int64_t bytes = Emit::storageBytes(d.b.storage), step = p.kUnroll * nr;
   // Far enough for memory, near enough for the second cache. Beyond the end it is harmless.
   int64_t distance = 4096 / bytes;
@@ -47,7 +45,7 @@ void MatmulEmitter::fewRowsOfPanels(unsigned rows, Value n0, Value n1) {
 // which they lie. A larger A passes through the caches once for p.nc columns.
 MatmulEmitter::Value MatmulEmitter::columnsAtOnce() {
   int64_t bytes = Emit::storageBytes(type);
-  int64_t rows = p.packWholeA ? e.target().l2Bytes / 2 / (d.k.factor * bytes) : 0;
+  int64_t rows = p.packA == PackA::Whole ? e.target().l2Bytes / 2 / (d.k.factor * bytes) : 0;
   if (d.m.isFixed())
     return e.i64(d.m.factor <= rows ? p.nr() : p.nc);
   return e.select(e.less(e.i64(rows), m), e.i64(p.nc), e.i64(p.nr()));

@@ -50,26 +50,34 @@ void chooseRegisterTile(MatmulPlan &plan, const MatmulDescription &d, const Targ
   }
 }
 
-// While a panel of A (mr x kc) stays in L1, panels of B (kc x nr) pass through L1 from a block of B
-// (kc x nc) in L2.
+// Order of tiles and what is packed at a time (MatmulPacked.cpp says why).
+void choosePacking(MatmulPlan &plan, const MatmulDescription &d) {
+  bool ahead = d.b.panelWidth > 0;
+  plan.panelByPanel = ahead || (d.b.rowStride.is(1) && !d.b.columnStride.is(1));
+  if (ahead || (d.a.rowStride.is(1) && !d.a.columnStride.is(1)))
+    plan.packA = PackA::Block;
+}
+
+// A panel of A (mr x kc) stays in L1 while panels of B (kc x nr) pass through from a block of B (kc x
+// nc) in L2; panel by panel it is the other way round, with a block of A (mc x kc).
 void chooseCacheBlocks(MatmulPlan &plan, const MatmulDescription &d, const Target &target,
                        int64_t bytes) {
   int64_t nr = plan.nr(), mr = plan.mr, k = d.k.max;
   auto equalBlocks = [](int64_t size, int64_t block, int64_t unit) {
     return roundUp(divideUp(size, divideUp(size, block)), unit);
   };
+  bool ahead = d.b.panelWidth > 0;
   // Measured with 32 KiB: 192 for a 12 x 32 tile, 256 for 6 x 16; longer blocks lose L1, shorter
-  // ones move partial sums more often.
-  int64_t kc = std::clamp<int64_t>(target.l1Bytes / ((mr + nr) * bytes), 64, 256);
-  // Here a piece of B stays in L1 and panels of A pass through.
-  if (d.b.panelWidth > 0)
-    kc = std::clamp<int64_t>(target.l1Bytes / ((2 * mr + nr) * bytes), 64, 256);
+  // ones move partial sums more often. Panels packed ahead come from memory.
+  int64_t kc = std::clamp<int64_t>(target.l1Bytes / (((ahead ? 2 : 1) * mr + nr) * bytes), 64, 256);
   plan.kc = equalBlocks(k, kc + kc / 8, target.lanes(8 * bytes));
-  int64_t nc = std::clamp<int64_t>(target.l2Bytes * 5 / 8 / (plan.kc * bytes), nr, 1024);
+  int64_t inL2 = target.l2Bytes * 5 / 8 / (plan.kc * bytes);
+  int64_t nc = plan.panelByPanel && !ahead ? 1024 : std::clamp<int64_t>(inL2, nr, 1024);
   plan.nc = equalBlocks(d.n.max, nc / nr * nr, nr);
   // More rows pack B less often, but partial sums of mc x nc wait in scratch.
   plan.mc = equalBlocks(d.m.max, 528 / mr * mr, mr);
-  plan.packWholeA = plan.mc * roundUp(k, plan.kUnroll) * bytes <= (4 << 20);
+  if (ahead && plan.mc * roundUp(k, plan.kUnroll) * bytes <= (4 << 20))
+    plan.packA = PackA::Whole;
 }
 
 void chooseItems(MatmulPlan &plan, const MatmulDescription &d) {
@@ -149,6 +157,7 @@ MatmulPlan planMatmul(const MatmulDescription &d, const Target &target) {
   }
   plan.smallRows = readInPlace && least <= few ? std::min(few, d.m.max) : 0;
   plan.packed = d.m.max > plan.smallRows;
+  choosePacking(plan, d);
   chooseCacheBlocks(plan, d, target, bytes);
   chooseItems(plan, d);
 
@@ -156,9 +165,10 @@ MatmulPlan planMatmul(const MatmulDescription &d, const Target &target) {
   int64_t lanes = target.lanes(bytes * 8), a = 0, b = 0, sums = 0;
   if (plan.packed) {
     plan.bDepth = roundUp(plan.kc, lanes);
-    plan.aDepth = plan.packWholeA ? roundUp(d.k.max, lanes) : plan.bDepth;
-    a = plan.mc * plan.aDepth + lanes;
-    b = d.b.panelWidth > 0 ? 0 : plan.nc * plan.bDepth + lanes;
+    plan.aDepth = roundUp((plan.packA == PackA::Whole ? d.k.max : plan.kc) + 1, lanes);
+    bool onePanel = plan.packA == PackA::Panel && !plan.panelByPanel;
+    a = (onePanel ? plan.mr : plan.mc) * plan.aDepth + lanes;
+    b = d.b.panelWidth > 0 ? 0 : (plan.panelByPanel ? plan.nr() : plan.nc) * plan.bDepth + lanes;
     sums = d.k.max > plan.kc ? plan.mc * plan.nc : plan.mr * plan.nr();
   }
   if (plan.smallRows > 0 && d.b.panelWidth > 0) {
