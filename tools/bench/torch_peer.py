@@ -3,8 +3,13 @@
 Prints "ready NOTE", then the seconds of each run; a line "error TEXT" instead where it cannot.
 """
 import json
+import os
 import sys
 import time
+
+# torch.compile in this process: with its pool of processes it did not come to a first step within
+# nine minutes on two cores, without it in two.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 WORK, COMPILED, THREADS = json.loads(sys.argv[1]), sys.argv[2] == "1", int(sys.argv[3])
 try:
