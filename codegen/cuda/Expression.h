@@ -107,7 +107,8 @@ std::vector<GridFactor> gridOf(const Extent &extent, int64_t block = 1);
 struct Launch {
   std::vector<GridFactor> grid;
   unsigned block;
-  std::string mapping; ///< for the comment above the kernel
+  std::string mapping;      ///< for the comment above the kernel
+  unsigned sharedBytes = 0; ///< dynamic shared memory
 };
 Launch emitMap(Expression &x); ///< Map.cpp: pointwise over any index map; gather
 Launch emitRow(Expression &x); ///< Row.cpp: pointwise and reductions along rows

@@ -66,6 +66,7 @@ Kernel emitKernel(plan::KernelOp kernel, const Ranges &ranges, StringRef name) {
   Kernel result = x.finish(path + " (" + kernel.getFamily().str() + "): " + launch.mapping,
                            launch.grid, launch.block);
   result.family = kernel.getFamily().str();
+  result.sharedBytes = launch.sharedBytes;
   return result;
 }
 

@@ -31,6 +31,7 @@ struct Kernel {
   std::vector<std::string> symbols;
   std::vector<GridFactor> grid; ///< blocks: the product
   unsigned block = 0;           ///< threads
+  unsigned sharedBytes = 0;     ///< dynamic shared memory of a block
 
   /// Blocks at given extents.
   int64_t blocks(const llvm::StringMap<int64_t> &extents) const;

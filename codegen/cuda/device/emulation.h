@@ -2,10 +2,12 @@
 // Compiled in front of the device library by the host's C++ compiler (C++17, ELF).
 //
 // Each CUDA thread is a fiber; the threads of a block run one at a time and change places at
-// barriers and shuffles, in an order that a seed chooses. Blocks run one after the other. Shared
-// memory lies in a section of its own, filled with NaN before each block. Found: wrong results,
-// reads of shared memory that nobody wrote, missing barriers (in one of several orders), barriers
-// and shuffles that not all threads reach. Not covered: timing, caches, approximate functions.
+// barriers, shuffles and matrix instructions, in an order that a seed chooses. Blocks run one after
+// the other. Shared memory is filled with NaN before each block. Asynchronous copies land at once or,
+// in lazy orders, as late as is legal, with NaN in their place until then. Found: wrong results,
+// reads of shared memory that nobody wrote or that is on its way, missing barriers and waits (in one
+// of several orders), barriers and warp instructions that not all threads reach. Not covered: timing,
+// caches, bank conflicts, approximate functions, the PTX of the wrappers (ptx.cuh) itself.
 #pragma once
 
 #include <cmath>
@@ -14,10 +16,10 @@
 #include <memory>
 #include <string_view>
 #include <tuple>
-#include <ucontext.h>
 #include <utility>
 #include <vector>
 
+#define LMC_EMULATED
 #define __global__
 #define __device__
 #define __forceinline__ inline
@@ -36,30 +38,86 @@ struct Dim3 {
 
 enum class State { Ready, AtBlockBarrier, AtWarpBarrier, Done };
 
+/// An asynchronous copy on its way.
+struct Copy {
+  void *to;
+  const void *from;
+  unsigned bytes, taken; ///< of the destination; of the source, zeros after them
+  bool committed;
+
+  void land() const {
+    std::memcpy(to, from, taken);
+    std::memset(static_cast<char *>(to) + taken, 0, bytes - taken);
+  }
+};
+
+/// What a lane shows to its warp in one instruction.
+struct Shown {
+  uint64_t words[8];
+};
+
 struct Thread {
-  ucontext_t context;
+  void *stackPointer = nullptr;
   std::unique_ptr<char[]> stack;
   Dim3 index;
   State state = State::Ready;
-  uint64_t exchanged = 0; ///< what the thread shows to its warp
-  int partnerRule = 0;    ///< of the shuffle it is in; the same in all lanes
+  Shown shown;
+  int rule = 0; ///< which warp instruction it is in; the same in all lanes
+  std::vector<Copy> copies;
+  std::vector<size_t> groups; ///< copies that were committed before each commit, oldest first
 };
 
 constexpr unsigned kWarpSize = 32;
 constexpr size_t kStackBytes = 64 << 10;
+constexpr size_t kSharedAlignment = 1024;
 
 /// The one launch that runs.
 struct Launch {
   std::vector<Thread> threads;
-  ucontext_t scheduler;
+  void *scheduler = nullptr; ///< its stack pointer
+  std::vector<char> dynamicShared;
   void (*body)(void *) = nullptr;
   void *kernel = nullptr;
   Thread *running = nullptr;
   Dim3 blockIndex, blockDim, gridDim;
   uint64_t random = 0;
+  bool lazy = false; ///< asynchronous copies land when they are waited for
   std::string_view fault;
 };
 inline Launch launch;
+
+} // namespace lmc::emulation
+
+/// Keeps the callee-saved registers on the stack, stores its top in *from and goes on at `to`.
+extern "C" void lmc_emulation_switch(void **from, void *to);
+#if defined(__x86_64__)
+asm(R"(
+  .text
+  .weak lmc_emulation_switch
+  .hidden lmc_emulation_switch
+  .type lmc_emulation_switch, @function
+lmc_emulation_switch:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+)");
+#else
+#error "the emulation's context switch is written for x86-64"
+#endif
+
+namespace lmc::emulation {
 
 inline unsigned linear() { return static_cast<unsigned>(launch.running - launch.threads.data()); }
 
@@ -67,7 +125,7 @@ inline unsigned linear() { return static_cast<unsigned>(launch.running - launch.
 inline void wait(State state) {
   Thread *self = launch.running;
   self->state = state;
-  swapcontext(&self->context, &launch.scheduler);
+  lmc_emulation_switch(&self->stackPointer, launch.scheduler);
 }
 
 /// Opens the barriers that all of their threads have reached. A block's barrier does not wait for
@@ -91,7 +149,7 @@ inline bool release() {
     bool all = true;
     for (size_t i = first; i < first + kWarpSize; ++i)
       all &= launch.threads[i].state == State::AtWarpBarrier &&
-             launch.threads[i].partnerRule == launch.threads[first].partnerRule;
+             launch.threads[i].rule == launch.threads[first].rule;
     if (all)
       open(first, first + kWarpSize);
   }
@@ -112,23 +170,32 @@ inline Thread *choose(unsigned seed) {
   return ready[(launch.random >> 33) % ready.size()];
 }
 
-inline void enter() {
+[[noreturn]] inline void enter() {
   launch.body(launch.kernel);
-  launch.running->state = State::Done;
+  wait(State::Done);
+  __builtin_unreachable();
+}
+
+/// A stack on which lmc_emulation_switch finds six registers and the way to enter().
+inline void *freshStack(char *stack) {
+  auto top = reinterpret_cast<uintptr_t>(stack + kStackBytes) & ~uintptr_t(15);
+  auto *words = reinterpret_cast<void **>(top) - 8; // enter() sees the alignment after a call
+  std::memset(words, 0, 8 * sizeof(void *));
+  words[6] = reinterpret_cast<void *>(&enter);
+  return words;
 }
 
 inline bool runBlock(unsigned seed) {
   if (__start_lmc_shared)
     std::memset(__start_lmc_shared, 0xff, __stop_lmc_shared - __start_lmc_shared);
+  std::fill(launch.dynamicShared.begin(), launch.dynamicShared.end(), static_cast<char>(0xff));
   for (unsigned i = 0; i < launch.threads.size(); ++i) {
     Thread &thread = launch.threads[i];
-    getcontext(&thread.context);
-    thread.context.uc_stack.ss_sp = thread.stack.get();
-    thread.context.uc_stack.ss_size = kStackBytes;
-    thread.context.uc_link = &launch.scheduler;
+    thread.stackPointer = freshStack(thread.stack.get());
     thread.index = {i, 0, 0};
     thread.state = State::Ready;
-    makecontext(&thread.context, enter, 0);
+    thread.copies.clear();
+    thread.groups.clear();
   }
   while (true) {
     Thread *next = choose(seed);
@@ -137,13 +204,13 @@ inline bool runBlock(unsigned seed) {
         continue;
       for (const Thread &thread : launch.threads)
         if (thread.state != State::Done) {
-          launch.fault = "a barrier or shuffle that not all of its threads reach";
+          launch.fault = "a barrier or warp instruction that not all of its threads reach";
           return false;
         }
       return true;
     }
     launch.running = next;
-    swapcontext(&launch.scheduler, &next->context);
+    lmc_emulation_switch(&launch.scheduler, next->stackPointer);
     if (!launch.fault.empty())
       return false;
   }
@@ -152,18 +219,20 @@ inline bool runBlock(unsigned seed) {
 /// What a launch of the kernel does; `parameters` as for cuLaunchKernel. Returns null, or what went
 /// wrong.
 template <typename... Args, size_t... I>
-const char *run(void (*kernel)(Args...), unsigned grid, unsigned block, unsigned seed,
-                void **parameters, std::index_sequence<I...>) {
+const char *run(void (*kernel)(Args...), unsigned grid, unsigned block, unsigned shared,
+                unsigned seed, void **parameters, std::index_sequence<I...>) {
   auto call = [&] { kernel(*static_cast<std::decay_t<Args> *>(parameters[I])...); };
   launch.threads.clear();
   launch.threads.resize(block);
   for (Thread &thread : launch.threads)
     thread.stack.reset(new char[kStackBytes]);
+  launch.dynamicShared.resize(shared + kSharedAlignment);
   launch.kernel = &call;
   launch.body = [](void *function) { (*static_cast<decltype(call) *>(function))(); };
   launch.blockDim = {block, 1, 1};
   launch.gridDim = {grid, 1, 1};
   launch.random = seed;
+  launch.lazy = seed % 2 == 1;
   launch.fault = {};
   for (unsigned i = 0; i < grid; ++i) {
     launch.blockIndex = {i, 0, 0};
@@ -175,9 +244,22 @@ const char *run(void (*kernel)(Args...), unsigned grid, unsigned block, unsigned
 }
 
 template <typename... Args>
-const char *run(void (*kernel)(Args...), unsigned grid, unsigned block, unsigned seed,
-                void **parameters) {
-  return run(kernel, grid, block, seed, parameters, std::index_sequence_for<Args...>());
+const char *run(void (*kernel)(Args...), unsigned grid, unsigned block, unsigned shared,
+                unsigned seed, void **parameters) {
+  return run(kernel, grid, block, shared, seed, parameters, std::index_sequence_for<Args...>());
+}
+
+/// Shows `mine` to the warp, and once all lanes have shown theirs calls read(lane -> Shown). `rule`
+/// names the instruction.
+template <typename Read> auto together(int rule, const Shown &mine, Read read) {
+  Thread &self = *launch.running;
+  self.shown = mine;
+  self.rule = rule;
+  wait(State::AtWarpBarrier);
+  const Thread *warp = &launch.threads[linear() / kWarpSize * kWarpSize];
+  auto result = read([&](unsigned lane) -> const Shown & { return warp[lane % kWarpSize].shown; });
+  wait(State::AtWarpBarrier); // nobody shows the next value before all have read this one
+  return result;
 }
 
 /// The value that lane `from` of the caller's warp shows.
@@ -185,15 +267,13 @@ template <typename T> T exchange(unsigned mask, T value, unsigned from, int rule
   static_assert(sizeof(T) <= sizeof(uint64_t));
   if (mask != 0xffffffffu)
     launch.fault = "a shuffle of a part of a warp";
-  Thread &self = *launch.running;
-  std::memcpy(&self.exchanged, &value, sizeof(T));
-  self.partnerRule = rule;
-  wait(State::AtWarpBarrier);
-  unsigned first = linear() / kWarpSize * kWarpSize;
-  T result;
-  std::memcpy(&result, &launch.threads[first + from % kWarpSize].exchanged, sizeof(T));
-  wait(State::AtWarpBarrier); // nobody shows the next value before all have read this one
-  return result;
+  Shown mine = {};
+  std::memcpy(mine.words, &value, sizeof(T));
+  return together(rule, mine, [&](auto shownBy) {
+    T result;
+    std::memcpy(&result, shownBy(from).words, sizeof(T));
+    return result;
+  });
 }
 
 } // namespace lmc::emulation
@@ -206,7 +286,7 @@ template <typename T> T exchange(unsigned mask, T value, unsigned from, int rule
 inline void __syncthreads() { lmc::emulation::wait(lmc::emulation::State::AtBlockBarrier); }
 
 inline void __syncwarp() {
-  lmc::emulation::launch.running->partnerRule = -1;
+  lmc::emulation::launch.running->rule = -1;
   lmc::emulation::wait(lmc::emulation::State::AtWarpBarrier);
 }
 
@@ -224,9 +304,105 @@ inline unsigned __float_as_uint(float x) { return lmcBitCast<unsigned>(x); }
 inline float __uint_as_float(unsigned bits) { return lmcBitCast<float>(bits); }
 inline double __longlong_as_double(long long bits) { return lmcBitCast<double>(bits); }
 
-/// NAME_emulated(grid, block, seed, parameters), for a kernel of the text above it.
+// --- the twins of ptx.cuh
+
+namespace lmc {
+
+template <int Words> struct Fragment {
+  unsigned at[Words];
+};
+
+inline unsigned char *dynamicShared() {
+  auto address = reinterpret_cast<uintptr_t>(emulation::launch.dynamicShared.data());
+  constexpr uintptr_t align = emulation::kSharedAlignment;
+  return reinterpret_cast<unsigned char *>((address + align - 1) / align * align);
+}
+
+template <int Bytes> void copyAsync(void *to, const void *from, int taken) {
+  static_assert(Bytes == 4 || Bytes == 8 || Bytes == 16);
+  using emulation::launch;
+  if (reinterpret_cast<uintptr_t>(to) % Bytes || (taken && reinterpret_cast<uintptr_t>(from) % Bytes))
+    launch.fault = "a misaligned asynchronous copy";
+  emulation::Copy copy = {to, from, Bytes, static_cast<unsigned>(taken), false};
+  if (!launch.lazy)
+    return copy.land();
+  std::memset(to, 0xff, Bytes);
+  launch.running->copies.push_back(copy);
+}
+
+inline void commitCopies() {
+  emulation::Thread &self = *emulation::launch.running;
+  self.groups.push_back(self.copies.size());
+}
+
+template <int Pending> void waitCopies() {
+  emulation::Thread &self = *emulation::launch.running;
+  if (self.groups.size() <= Pending)
+    return;
+  size_t landed = self.groups[self.groups.size() - Pending - 1];
+  for (size_t i = 0; i < landed; ++i)
+    self.copies[i].land();
+  self.copies.erase(self.copies.begin(), self.copies.begin() + landed);
+  self.groups.erase(self.groups.begin(), self.groups.end() - Pending);
+  for (size_t &group : self.groups)
+    group -= landed;
+}
+
+template <bool Transposed> Fragment<4> loadMatrices(const void *row) {
+  if (reinterpret_cast<uintptr_t>(row) % 16)
+    emulation::launch.fault = "a misaligned row of ldmatrix";
+  emulation::Shown mine = {};
+  std::memcpy(mine.words, row, 16);
+  unsigned lane = emulation::linear() % emulation::kWarpSize;
+  return emulation::together(Transposed ? 1001 : 1000, mine, [&](auto shownBy) {
+    Fragment<4> result;
+    for (unsigned matrix = 0; matrix < 4; ++matrix) {
+      auto element = [&](unsigned r, unsigned c) {
+        unsigned short bits;
+        const auto *bytes = reinterpret_cast<const char *>(shownBy(8 * matrix + r).words);
+        std::memcpy(&bits, bytes + 2 * c, 2);
+        return static_cast<unsigned>(bits);
+      };
+      unsigned major = lane / 4, minor = lane % 4 * 2;
+      result.at[matrix] = Transposed
+                              ? element(minor, major) | element(minor + 1, major) << 16
+                              : element(major, minor) | element(major, minor + 1) << 16;
+    }
+    return result;
+  });
+}
+
+inline void multiplyAdd(float (&sums)[4], const Fragment<4> &a, const Fragment<2> &b) {
+  emulation::Shown mine = {};
+  std::memcpy(mine.words, &a, sizeof(a));
+  std::memcpy(mine.words + 2, &b, sizeof(b));
+  unsigned lane = emulation::linear() % emulation::kWarpSize;
+  emulation::together(1002, mine, [&](auto shownBy) {
+    // [unit of 4 bytes of a lane's words][half]
+    auto bf16 = [&](unsigned from, unsigned word, unsigned half) {
+      unsigned short bits;
+      const auto *bytes = reinterpret_cast<const char *>(shownBy(from).words);
+      std::memcpy(&bits, bytes + 4 * word + 2 * half, 2);
+      return lmcBitCast<float>(static_cast<unsigned>(bits) << 16);
+    };
+    for (unsigned i = 0; i < 4; ++i) {
+      unsigned row = lane / 4, high = i / 2, column = lane % 4 * 2 + i % 2;
+      for (unsigned k = 0; k < 16; ++k) {
+        float x = bf16(row * 4 + k % 8 / 2, k / 8 * 2 + high, k % 2);
+        float y = bf16(column * 4 + k % 8 / 2, 4 + k / 8, k % 2);
+        sums[i] += x * y;
+      }
+    }
+    return 0;
+  });
+}
+
+} // namespace lmc
+
+/// NAME_emulated(grid, block, shared bytes, seed, parameters), for a kernel of the text above it.
+/// Seeds: 0, the first thread that can run; 1, the last; others, any. Odd ones are lazy.
 #define LMC_EMULATE(NAME)                                                                          \
-  extern "C" const char *NAME##_emulated(unsigned grid, unsigned block, unsigned seed,             \
-                                         void **parameters) {                                      \
-    return lmc::emulation::run(NAME, grid, block, seed, parameters);                               \
+  extern "C" const char *NAME##_emulated(unsigned grid, unsigned block, unsigned shared,           \
+                                         unsigned seed, void **parameters) {                       \
+    return lmc::emulation::run(NAME, grid, block, shared, seed, parameters);                       \
   }

@@ -131,20 +131,14 @@ void evaluateKernel(const Program &program, plan::LaunchOp launch, Memory &memor
 
 } // namespace
 
-Emulator::Emulator(const std::vector<const Program *> &programs, const std::string &deviceLibrary) {
+EmulatedText::EmulatedText(const std::string &deviceLibrary, const std::string &kernels) {
   std::string pattern = (std::filesystem::temp_directory_path() / "lmc-emulation-XXXXXX").string();
   if (!mkdtemp(pattern.data())) {
     ADD_FAILURE() << "cannot make a folder like " << pattern;
     return;
   }
   std::filesystem::path folder = pattern;
-  {
-    std::ofstream source(folder / "kernels.cpp");
-    source << "#include \"emulation.h\"\n" << deviceLibrary;
-    for (const Program *program : programs)
-      for (auto &[name, kernel] : program->kernels)
-        source << kernel.text << "LMC_EMULATE(" << kernel.name << ")\n";
-  }
+  std::ofstream(folder / "kernels.cpp") << "#include \"emulation.h\"\n" << deviceLibrary << kernels;
   std::string command = "'" LMC_HOST_CXX "' -std=c++17 -O1 -w -ffp-contract=off -shared -fPIC "
                         "-I'" LMC_DEVICE_FOLDER "' '" +
                         (folder / "kernels.cpp").string() + "' -o '" +
@@ -157,10 +151,32 @@ Emulator::Emulator(const std::vector<const Program *> &programs, const std::stri
   std::filesystem::remove_all(folder);
 }
 
-Emulator::~Emulator() {
+EmulatedText::~EmulatedText() {
   if (library)
     dlclose(library);
 }
+
+std::string EmulatedText::launch(const std::string &kernel, unsigned grid, unsigned block,
+                                 unsigned shared, unsigned seed, void **parameters) const {
+  using Entry = const char *(*)(unsigned, unsigned, unsigned, unsigned, void **);
+  auto entry =
+      reinterpret_cast<Entry>(library ? dlsym(library, (kernel + "_emulated").c_str()) : nullptr);
+  if (!entry)
+    return "no kernel " + kernel;
+  const char *fault = entry(grid, block, shared, seed, parameters);
+  return fault ? fault : "";
+}
+
+static std::string textOf(const std::vector<const Program *> &programs) {
+  std::string text;
+  for (const Program *program : programs)
+    for (auto &[name, kernel] : program->kernels)
+      text += kernel.text + "LMC_EMULATE(" + kernel.name + ")\n";
+  return text;
+}
+
+Emulator::Emulator(const std::vector<const Program *> &programs, const std::string &deviceLibrary)
+    : text(deviceLibrary, textOf(programs)) {}
 
 std::vector<lm::Tensor> Emulator::run(const Program &program, unsigned seed,
                                       std::string &fault) const {
@@ -189,17 +205,10 @@ std::vector<lm::Tensor> Emulator::run(const Program &program, unsigned seed,
       parameters.push_back(&buffer);
     for (int64_t &extent : extents)
       parameters.push_back(&extent);
-    using Entry = const char *(*)(unsigned, unsigned, unsigned, void **);
-    auto entry = reinterpret_cast<Entry>(dlsym(library, (kernel.name + "_emulated").c_str()));
-    if (!entry) {
-      fault = "no kernel " + kernel.name;
+    fault = text.launch(kernel.name, static_cast<unsigned>(kernel.blocks(program.source.extents)),
+                        kernel.block, kernel.sharedBytes, seed, parameters.data());
+    if (!fault.empty())
       return {};
-    }
-    if (const char *reason = entry(static_cast<unsigned>(kernel.blocks(program.source.extents)),
-                                   kernel.block, seed, parameters.data())) {
-      fault = reason;
-      return {};
-    }
   }
   std::vector<lm::Tensor> results;
   for (size_t i = 0; i < program.expected.size(); ++i) {
