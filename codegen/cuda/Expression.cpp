@@ -7,6 +7,7 @@
 #include "llvm/ADT/TypeSwitch.h"
 
 #include <algorithm>
+#include <limits>
 
 using namespace mlir;
 
@@ -30,6 +31,28 @@ std::string keyOf(Value value, const Index &index) {
 std::string everywhere(Value value) { return fmt::format("{}@*", value.getAsOpaquePointer()); }
 
 } // namespace
+
+static std::string neutralOf(lm::ReduceOp op) {
+  Type element = lm::elementOf(op.getX());
+  if (op.getKind() == "sum")
+    return literal(element, 0.0);
+  if (isa<FloatType>(element))
+    return literal(element, -std::numeric_limits<double>::infinity());
+  return literal(element, APInt::getSignedMinValue(element.getIntOrFloatBitWidth()));
+}
+
+Reduction::Reduction(lm::ReduceOp op)
+    : op(op), type(computeType(lm::elementOf(op.getX()))), neutral(neutralOf(op)),
+      combiner(op.getKind() == "sum" ? "lmc::Sum" : "lmc::Max") {}
+
+void Reduction::start(Expression &x) {
+  sum = x.fresh();
+  x.line(fmt::format("{} {} = {};", type, sum, neutral));
+}
+
+void Reduction::combine(Expression &x, const Index &index) {
+  x.line(fmt::format("{0} = {1}::combine({0}, {2});", sum, combiner, x.evaluate(op.getX(), index)));
+}
 
 Expression::Expression(Block &body, const Ranges &ranges, StringRef name)
     : body(body), ranges(ranges), kernelName(name.str()) {

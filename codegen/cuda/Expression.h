@@ -7,6 +7,7 @@
 #include "codegen/cuda/Kernel.h"
 #include "ir/Dialect.h"
 
+#include <fmt/format.h>
 #include <map>
 
 namespace lmc::cuda {
@@ -100,6 +101,17 @@ private:
   std::vector<std::pair<std::string, std::optional<std::string>>> undo;
 };
 
+/// A reduction as text: each thread adds up a part of the elements in a variable.
+struct Reduction {
+  Reduction(lm::ReduceOp op);
+  void start(Expression &x);                       ///< declares `sum`
+  void combine(Expression &x, const Index &index); ///< adds the element at `index` to it
+
+  lm::ReduceOp op;
+  std::string type, neutral, combiner; ///< "float", "0.0f", "lmc::Sum"
+  std::string sum;
+};
+
 /// Blocks of `block` elements that cover an extent.
 std::vector<GridFactor> gridOf(const Extent &extent, int64_t block = 1);
 
@@ -110,7 +122,10 @@ struct Launch {
   std::string mapping;      ///< for the comment above the kernel
   unsigned sharedBytes = 0; ///< dynamic shared memory
 };
-Launch emitMap(Expression &x); ///< Map.cpp: pointwise over any index map; gather
-Launch emitRow(Expression &x); ///< Row.cpp: pointwise and reductions along rows
+Launch emitMap(Expression &x);         ///< Map.cpp: pointwise over any index map; gather
+Launch emitRow(Expression &x);         ///< Row.cpp: pointwise and reductions along rows
+Launch emitColumn(Expression &x);      ///< Column.cpp: reductions over leading dimensions
+Launch emitScatter(Expression &x);     ///< Scatter.cpp: adds rows at places that ids name
+Launch emitCacheAppend(Expression &x); ///< Scatter.cpp: writes behind the past of a cache
 
 } // namespace lmc::cuda

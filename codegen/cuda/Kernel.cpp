@@ -18,6 +18,9 @@ Emitter emitterOf(StringRef family) {
   return llvm::StringSwitch<Emitter>(family)
       .Cases("map", "gather", emitMap)
       .Case("row", emitRow)
+      .Case("column", emitColumn)
+      .Case("scatter", emitScatter)
+      .Case("cache", emitCacheAppend)
       .Default(nullptr);
 }
 

@@ -6,11 +6,6 @@
 // bandwidth.
 #include "codegen/cuda/Expression.h"
 
-#include "codegen/cuda/ScalarPrinter.h"
-#include "runtime/Error.h"
-
-#include <limits>
-
 using namespace mlir;
 
 namespace lmc::cuda {
@@ -21,15 +16,6 @@ constexpr unsigned kWarpsOfShortRows = 4; ///< rows a block
 constexpr unsigned kThreadsOfLongRow = 256;
 /// Up to here a warp has a row to itself: 16 elements a lane.
 constexpr int64_t kShortRow = 512;
-
-std::string neutral(lm::ReduceOp op) {
-  Type element = lm::elementOf(op.getX());
-  if (op.getKind() == "sum")
-    return literal(element, 0.0);
-  if (isa<FloatType>(element))
-    return literal(element, -std::numeric_limits<double>::infinity());
-  return literal(element, APInt::getSignedMinValue(element.getIntOrFloatBitWidth()));
-}
 
 class RowEmitter {
 public:
@@ -54,7 +40,7 @@ public:
       x.line("const index_t lane = static_cast<index_t>(threadIdx.x);");
     }
     row = x.unflatten("row", rows);
-    for (SmallVector<lm::ReduceOp> &level : levels)
+    for (ArrayRef<lm::ReduceOp> level : levels)
       reduce(level);
     storeOutputs();
     int64_t rowsOfBlock = isShort ? kWarpsOfShortRows : 1;
@@ -80,35 +66,32 @@ private:
   }
 
   /// One pass over the row for reductions that do not depend on each other; defines their results.
-  void reduce(MutableArrayRef<lm::ReduceOp> ops) {
-    SmallVector<std::string> sums;
-    for (lm::ReduceOp op : ops) {
-      assert(lm::shapeOf(op.getX()) == space && op.getDims().size() == 1 &&
+  void reduce(ArrayRef<lm::ReduceOp> ops) {
+    SmallVector<Reduction> reductions(ops.begin(), ops.end());
+    for (Reduction &r : reductions) {
+      assert(lm::shapeOf(r.op.getX()) == space && r.op.getDims().size() == 1 &&
              "a row kernel reduces the last dimension of its space");
-      x.hoistUniform(op.getX(), along("0"));
+      x.hoistUniform(r.op.getX(), along("0"));
     }
-    for (lm::ReduceOp op : ops) {
-      sums.push_back(x.fresh());
-      x.line(fmt::format("{} {} = {};", typeOf(op), sums.back(), neutral(op)));
-    }
+    for (Reduction &r : reductions)
+      r.start(x);
     loop([&](const Index &index) {
-      for (auto [op, sum] : llvm::zip_equal(ops, sums))
-        x.line(fmt::format("{0} = {1}::combine({0}, {2});", sum, combiner(op),
-                           x.evaluate(op.getX(), index)));
+      for (Reduction &r : reductions)
+        r.combine(x, index);
     });
-    for (auto [op, sum] : llvm::zip_equal(ops, sums)) {
+    for (Reduction &r : reductions) {
       std::string result = x.fresh();
       if (isShort) {
-        x.line(fmt::format("const {} {} = lmc::warpReduce<{}>({});", typeOf(op), result,
-                           combiner(op), sum));
+        x.line(fmt::format("const {} {} = lmc::warpReduce<{}>({});", r.type, result, r.combiner,
+                           r.sum));
       } else {
         // An array of its own for each reduction: no barrier is needed before its next use.
         unsigned warps = kThreadsOfLongRow / kWarp;
-        x.line(fmt::format("__shared__ {} {}_of_warps[{}];", typeOf(op), result, warps));
-        x.line(fmt::format("const {} {} = lmc::blockReduce<{}, {}>({}, {}_of_warps);", typeOf(op),
-                           result, combiner(op), warps, sum, result));
+        x.line(fmt::format("__shared__ {} {}_of_warps[{}];", r.type, result, warps));
+        x.line(fmt::format("const {} {} = lmc::blockReduce<{}, {}>({}, {}_of_warps);", r.type,
+                           result, r.combiner, warps, r.sum, result));
       }
-      x.define(op.getY(), result);
+      x.define(r.op.getY(), result);
     }
   }
 
@@ -140,11 +123,6 @@ private:
       for (auto [output, element] : llvm::zip_equal(perRow, statistics))
         x.store(output, element, statistic);
     });
-  }
-
-  static std::string typeOf(lm::ReduceOp op) { return computeType(lm::elementOf(op.getX())); }
-  static std::string combiner(lm::ReduceOp op) {
-    return op.getKind() == "sum" ? "lmc::Sum" : "lmc::Max";
   }
 
   Expression &x;

@@ -294,6 +294,19 @@ template <typename T> T __shfl_xor_sync(unsigned mask, T value, int lanes) {
   return lmc::emulation::exchange(mask, value, lmc::emulation::linear() ^ lanes, lanes);
 }
 
+inline unsigned __ballot_sync(unsigned mask, bool vote) {
+  if (mask != 0xffffffffu)
+    lmc::emulation::launch.fault = "a vote of a part of a warp";
+  lmc::emulation::Shown mine = {{vote}};
+  return lmc::emulation::together(1003, mine, [&](auto shownBy) {
+    unsigned votes = 0;
+    for (unsigned lane = 0; lane < lmc::emulation::kWarpSize; ++lane)
+      votes |= static_cast<unsigned>(shownBy(lane).words[0]) << lane;
+    return votes;
+  });
+}
+inline int __ffs(int bits) { return __builtin_ffs(bits); }
+
 template <typename To, typename From> To lmcBitCast(From from) {
   static_assert(sizeof(To) == sizeof(From));
   To to;

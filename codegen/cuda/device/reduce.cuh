@@ -36,4 +36,20 @@ __device__ __forceinline__ T blockReduce(T x, T *partial) {
   return result;
 }
 
+/// Of threads that stand [Slices, Width]: the slices of each column, one after the other. Only the
+/// first slice gets the result. All threads of the block take part.
+template <typename Op, int Slices, int Width, typename T>
+__device__ __forceinline__ T sliceReduce(T x, T *partial) {
+  partial[threadIdx.x] = x;
+  __syncthreads();
+  if (threadIdx.x >= Width)
+    return x;
+  for (int slice = 1; slice < Slices; ++slice)
+    x = Op::combine(x, partial[slice * Width + threadIdx.x]);
+  return x;
+}
+
+/// The place of the lowest bit that is set; there is one.
+__device__ __forceinline__ int lowestBit(unsigned bits) { return __ffs(static_cast<int>(bits)) - 1; }
+
 } // namespace lmc

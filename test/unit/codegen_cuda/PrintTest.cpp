@@ -17,36 +17,36 @@ using namespace lmc::test;
 
 namespace {
 
-const char *kColumn = R"(
+const char *kProduct = R"(
 func.func @f(%x: tensor<6x5xf32> {lm.name = "x", lm.role = "input"})
-    -> (tensor<5xf32> {lm.name = "y", lm.role = "output"}, tensor<6x5xf32> {lm.name = "z", lm.role = "output"}) {
-  %y = lm.reduce %x {dims = array<i64: 0>, kind = "sum"} : (tensor<6x5xf32>) -> tensor<5xf32> loc("grad.bias")
+    -> (tensor<6x6xf32> {lm.name = "y", lm.role = "output"}, tensor<6x5xf32> {lm.name = "z", lm.role = "output"}) {
+  %y = lm.matmul %x, %x {transpose_b} : (tensor<6x5xf32>, tensor<6x5xf32>) -> tensor<6x6xf32> loc("gram")
   %z = lm.add %x, %x : (tensor<6x5xf32>, tensor<6x5xf32>) -> tensor<6x5xf32> loc("twice")
-  return %y, %z : tensor<5xf32>, tensor<6x5xf32>
+  return %y, %z : tensor<6x6xf32>, tensor<6x5xf32>
 })";
 
 TEST(Print, ShowsKernelsWithTheirLaunchesAndNamesTheOthers) {
   Context context;
-  auto module = context.parse(kColumn);
+  auto module = context.parse(kProduct);
   runPipeline(*module, PipelineOptions());
   std::string text = cuda::printCuda(*module);
   EXPECT_THAT(text,
               testing::HasSubstr("// launch: grid ceil(30 / 1024), block 256\n// twice (map)"));
   EXPECT_THAT(text,
               testing::HasSubstr("extern \"C\" __global__ void __launch_bounds__(256)\nmap_0("));
-  EXPECT_THAT(text, testing::HasSubstr("'grad.bias' (column_0, family column)"));
+  EXPECT_THAT(text, testing::HasSubstr("'gram' (matmul_0, family matmul)"));
   try {
     cuda::requireGenerated(*module);
     FAIL();
   } catch (const Error &error) {
     EXPECT_THAT(error.what(), testing::HasSubstr("1 kernels have no CUDA code yet"));
-    EXPECT_THAT(error.what(), testing::HasSubstr("'grad.bias' (column_0, family column)"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("'gram' (matmul_0, family matmul)"));
   }
 }
 
 TEST(Print, PtxNeedsACudaTarget) {
   Context context;
-  auto module = context.parse(kColumn);
+  auto module = context.parse(kProduct);
   runPipeline(*module, PipelineOptions());
   for (const char *target : {"cpu", "cuda:", "cuda:sm_90a --x", "cuda:90"})
     EXPECT_THROW(cuda::printPtx(*module, target), Error) << target;
