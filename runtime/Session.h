@@ -3,6 +3,8 @@
 //
 //   arena = state region | slots x slot region (KV caches) | transient region | workers x scratch
 //
+// On a GPU the arena lies in its memory, and the workspace is that of libraries.
+//
 // Links neither MLIR nor LLVM. Not thread-safe: one caller at a time (the worker team is inside).
 #pragma once
 
@@ -19,9 +21,12 @@
 
 namespace lmc {
 
+struct CudaDriver;
+
 struct SessionOptions {
-  int threads = 0; ///< 0: LMC_THREADS, else all cores this process may use
-  int slots = 1;   ///< sequences whose KV caches are kept at the same time
+  int threads = 0;                  ///< 0: LMC_THREADS, else all cores this process may use
+  int slots = 1;                    ///< sequences whose KV caches are kept at the same time
+  const CudaDriver *cuda = nullptr; ///< for executables of a GPU; null: CudaDriver::system()
 };
 
 /// The first output that holds a NaN or an infinity, in launch order.
@@ -52,7 +57,8 @@ public:
   int threads() const;
 
   /// The bytes of a named tensor; slot counts only for CACHE tensors. Tensors that are used where
-  /// they are mapped are read-only memory. bytes() of a packed weight are its panels; f32() and i32()
+  /// they are mapped are read-only memory. On a GPU this is a copy: spans of inputs and outputs stay
+  /// (they go there before a run and come back after it), others must be asked for anew after a run. bytes() of a packed weight are its panels; f32() and i32()
   /// refuse it. Throws Error for unknown names, slots, and another element type.
   std::span<std::byte> bytes(std::string_view tensor, int slot = 0);
   std::span<float> f32(std::string_view tensor, int slot = 0);

@@ -1,5 +1,6 @@
 #include "runtime/Verify.h"
 
+#include "runtime/CudaDriver.h"
 #include "runtime/Error.h"
 #include "runtime/Executable.h"
 #include "runtime/Extent.h"
@@ -16,6 +17,10 @@ namespace {
 constexpr uint64_t kMostBytes = uint64_t(1) << 46;
 constexpr int64_t kMostItems = int64_t(1) << 40;
 constexpr int64_t kLargestDim = int64_t(1) << 40;
+// Of CUDA: threads and dynamic shared memory of a block, blocks of a launch.
+constexpr uint32_t kMostThreads = 1024;
+constexpr uint64_t kMostShared = 227 << 10;
+constexpr int64_t kMostBlocks = (int64_t(1) << 31) - 1;
 
 /// One field's place, as "programs[1].buffers[2]".
 using Path = std::string;
@@ -61,7 +66,17 @@ private:
         fail("kernels[{}].symbol: not a name", i);
       checkSize(fmt::format("kernels[{}].scratch_bytes", i), kernel.scratch_bytes(),
                 message.scratch_bytes());
+      if (isCudaTarget(message.target()))
+        checkBlock(fmt::format("kernels[{}]", i), kernel);
     }
+  }
+
+  void checkBlock(const Path &path, const executable::Kernel &kernel) {
+    if (kernel.block_threads() < 1 || kernel.block_threads() > kMostThreads)
+      fail("{}.block_threads: {} is not 1 to {}", path, kernel.block_threads(), kMostThreads);
+    checkSize(path + ".shared_bytes", kernel.shared_bytes(), kMostShared);
+    for (uint32_t dim : kernel.dims())
+      checkIndex(path + ".dims", dim, message.dims_size());
   }
 
   void checkTensors() {
@@ -207,7 +222,8 @@ private:
         fail("{}.buffers: writes '{}', which is read-only", path, tensor.name());
     }
     auto items = tryEvaluate(launch.items(), largest);
-    if (!items || *items > kMostItems || launch.grain() < 0 || launch.grain() > kMostItems)
+    int64_t mostItems = isCudaTarget(message.target()) ? kMostBlocks : kMostItems;
+    if (!items || *items > mostItems || launch.grain() < 0 || launch.grain() > kMostItems)
       fail("{}: items or grain is not a sane count", path);
   }
 

@@ -1,0 +1,96 @@
+#include "runtime/CudaDriver.h"
+
+#include "runtime/Error.h"
+
+#include <dlfcn.h>
+
+#include <string>
+
+namespace lmc {
+namespace {
+
+struct SystemDriver : CudaDriver {
+  std::string missing; ///< why it cannot be used; empty: it can
+
+  SystemDriver() {
+    void *library = ::dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+    if (!library) {
+      missing = "NVIDIA's driver is not installed (libcuda.so.1 was not found)";
+      return;
+    }
+    auto find = [&](auto &function, const char *name) {
+      void *address = ::dlsym(library, name);
+      if (!address && missing.empty())
+        missing = std::string("NVIDIA's driver lacks ") + name + "; install version 525 or later";
+      function = reinterpret_cast<std::decay_t<decltype(function)>>(address);
+    };
+#define LMC_FIND(name) find(name, #name);
+    LMC_FIND(cuInit)
+    LMC_FIND(cuGetErrorString)
+    LMC_FIND(cuDeviceGetCount)
+    LMC_FIND(cuDeviceGet)
+    LMC_FIND(cuDeviceGetName)
+    LMC_FIND(cuDeviceGetAttribute)
+    LMC_FIND(cuDevicePrimaryCtxRetain)
+    LMC_FIND(cuDevicePrimaryCtxRelease_v2)
+    LMC_FIND(cuCtxSetCurrent)
+    LMC_FIND(cuMemGetInfo_v2)
+    LMC_FIND(cuMemAlloc_v2)
+    LMC_FIND(cuMemFree_v2)
+    LMC_FIND(cuMemAllocHost_v2)
+    LMC_FIND(cuMemFreeHost)
+    LMC_FIND(cuMemsetD8Async)
+    LMC_FIND(cuMemcpyHtoDAsync_v2)
+    LMC_FIND(cuMemcpyDtoHAsync_v2)
+    LMC_FIND(cuModuleLoadData)
+    LMC_FIND(cuModuleUnload)
+    LMC_FIND(cuModuleGetFunction)
+    LMC_FIND(cuFuncSetAttribute)
+    LMC_FIND(cuLaunchKernel)
+    LMC_FIND(cuStreamCreate)
+    LMC_FIND(cuStreamDestroy_v2)
+    LMC_FIND(cuStreamSynchronize)
+    LMC_FIND(cuStreamBeginCapture_v2)
+    LMC_FIND(cuStreamEndCapture)
+    LMC_FIND(cuGraphInstantiateWithFlags)
+    LMC_FIND(cuGraphDestroy)
+    LMC_FIND(cuGraphExecDestroy)
+    LMC_FIND(cuGraphLaunch)
+    LMC_FIND(cuEventCreate)
+    LMC_FIND(cuEventDestroy_v2)
+    LMC_FIND(cuEventRecord)
+    LMC_FIND(cuEventElapsedTime)
+#undef LMC_FIND
+    if (!missing.empty())
+      return;
+    int devices = 0;
+    if (int result = cuInit(0); result != 0)
+      missing = std::string("NVIDIA's driver does not start: ") + text(result);
+    else if (cuDeviceGetCount(&devices) != 0 || devices == 0)
+      missing = "NVIDIA's driver sees no GPU (CUDA_VISIBLE_DEVICES may hide it)";
+  }
+
+  const char *text(int result) const {
+    const char *words = nullptr;
+    return cuGetErrorString(result, &words) == 0 && words ? words : "unknown error";
+  }
+};
+
+} // namespace
+
+const CudaDriver &CudaDriver::system() {
+  static const SystemDriver driver;
+  if (!driver.missing.empty())
+    fail("{}; compile for --target cpu, or run where there is a GPU", driver.missing);
+  return driver;
+}
+
+void CudaDriver::check(int result, std::string_view what) const {
+  if (result == 0)
+    return;
+  const char *words = nullptr;
+  bool known = cuGetErrorString(result, &words) == 0 && words;
+  fail("cannot {}: {} (CUDA error {})", what, known ? words : "unknown error", result);
+}
+
+} // namespace lmc
