@@ -50,7 +50,10 @@ def Decompose : Pass<"lm-decompose", "::mlir::func::FuncOp"> {
 }
 
 def FlashAttention : Pass<"lm-flash-attention", "::mlir::func::FuncOp"> {
-  let summary = "attention's adjoint becomes two tiled kernels that recompute the scores";
+  let summary = "attention's adjoint becomes tiled kernels that recompute the scores";
+  let options = [
+    Option<"items", "items", "int64_t", "8", "batch entries times key heads from which on one kernel computes dq, dk and dv; fewer: two kernels with more work items">,
+  ];
 }
 
 def ChunkLoss : Pass<"lm-chunk-loss", "::mlir::func::FuncOp"> {

@@ -1,6 +1,7 @@
 // The attention generator: out = softmax(scale q k^T) v and its adjoints, tile by tile, without a
-// [T, S] matrix in memory. Source: Dao 2023, arXiv:2307.08691 (online softmax; dq and dk, dv as two
-// kernels, so that no sums are shared between work items).
+// [T, S] matrix in memory. Source: Dao 2023, arXiv:2307.08691 (online softmax). No sums are shared
+// between work items: the adjoint is one kernel with an item for each key head, or dq and dk, dv
+// are two kernels.
 //
 //   q, out, dq, dout [B, T, H, D]; k, v, dk, dv [B, S, G, D]; lse, delta [B, T, H]
 //
@@ -19,7 +20,8 @@ namespace lmc::cpu {
 enum class AttentionKind {
   Forward,
   Dq,
-  DkDv, ///< the adjoints take no past
+  DkDv,
+  Dqkv, ///< the adjoints take no past
 };
 
 struct AttentionDescription {
@@ -38,8 +40,9 @@ struct AttentionOperand {
   Extent batchStride, tokenStride, headStride;
 };
 
-/// Work item = one batch entry, one head (a key head for DkDv and decode), and a tile of `columns`
-/// queries (keys for DkDv). It meets the other side in tiles of `rows`.
+/// Work item = one batch entry, one head (a key head for DkDv, Dqkv and decode), and a tile of
+/// `columns` queries (keys for DkDv; for Dqkv all tiles of keys, one after the other). It meets the
+/// other side in tiles of `rows`.
 struct AttentionPlan {
   AttentionKind kind = AttentionKind::Forward;
   llvm::SmallVector<ItemFactor> items;
@@ -52,7 +55,7 @@ struct AttentionPlan {
   int64_t columns = 0, rows = 0;             ///< of a tile
   int64_t group = 0;                         ///< columns that run through all phases together
   unsigned productRows = 0;                  ///< register tile of scores: this by group
-  unsigned sumColumns = 0, sumVectors = 0;   ///< register tile of weighted sums of rows
+  unsigned sumColumns = 0, sumVectors = 0;   ///< register tile of weighted sums
   llvm::SmallVector<int64_t> scratchOffsets; ///< bytes, by AttentionEmitter::Area
 };
 
@@ -80,5 +83,13 @@ struct AttentionDkDvOperands {
 };
 void emitAttentionDkDv(Emit &emit, const AttentionDescription &description,
                        const AttentionPlan &plan, const AttentionDkDvOperands &operands);
+
+/// All three; scores and their cotangents are computed once. Scratch has the f32 sums of dq for one
+/// item: linear in T.
+struct AttentionDqkvOperands : AttentionDkDvOperands {
+  AttentionOperand dq;
+};
+void emitAttentionDqkv(Emit &emit, const AttentionDescription &description,
+                       const AttentionPlan &plan, const AttentionDqkvOperands &operands);
 
 } // namespace lmc::cpu

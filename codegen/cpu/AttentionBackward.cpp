@@ -72,55 +72,84 @@ void AttentionEmitter::weightsByQuery(Value column, Range range, Value ahead, bo
 }
 
 // Columns are keys, rows are queries; the query heads of a key head follow one another.
-void AttentionEmitter::dkdv(const AttentionDkDvOperands &o) {
+void AttentionEmitter::keyTile(const AttentionDkDvOperands &o, Value batch, Value keyHead,
+                               Value first) {
   Value queries = d.queries.emit(e), keys = d.keys.emit(e);
   int64_t perKeyHead = d.heads / d.keyHeads;
-  forEachItem(keys, d.keyHeads, false, [&](Value batch, Value keyHead, Value first) {
-    Matrix k = matrix(o.k, batch, keyHead), v = matrix(o.v, batch, keyHead),
-           dk = matrix(o.dk, batch, keyHead), dv = matrix(o.dv, batch, keyHead);
-    Value count = e.min(e.i64(p.columns), e.sub(keys, first));
-    packColumns(k, first, count, area(FirstPacked), d.scale);
-    packColumns(v, first, count, area(SecondPacked), 1);
-    fill(area(FirstSums), p.columns * p.depth, 0);
-    fill(area(SecondSums), p.columns * p.depth, 0);
-    e.loop(e.i64(0), e.i64(perKeyHead), 1, [&](Value inGroup) {
-      Value head = e.add(e.mul(keyHead, perKeyHead), inGroup);
-      Matrix q = matrix(o.q, batch, head), dout = matrix(o.dout, batch, head);
-      e.loop(d.causal ? first : e.i64(0), queries, p.rows, [&](Value query) {
-        Value rows = e.min(e.i64(p.rows), e.sub(queries, query));
-        copyRows(q, query, rows, area(FirstRows));
-        copyRows(dout, query, rows, area(SecondRows));
-        copyStatistic(matrix(o.lse, batch, head), query, rows, statistic(LogSumExp));
-        copyStatistic(matrix(o.delta, batch, head), query, rows, statistic(Delta));
-        Value ahead = e.sub(first, query); // column c stands at row c + ahead
-        auto seenBy = [&](Value column) -> Range {
-          if (!d.causal)
-            return {e.i64(0), rows};
-          return {e.min(e.max(e.add(column, ahead), e.i64(0)), rows), rows};
-        };
-        e.loop(e.i64(0), count, p.group, [&](Value column) {
-          Range range = seenBy(column);
-          e.ifThen(e.less(range.low, range.high), [&] {
-            product(area(FirstRows), area(FirstPacked), column, area(FirstScores), range);
-            product(area(SecondRows), area(SecondPacked), column, area(SecondScores), range);
-            if (d.causal)
-              e.ifElse(
-                  e.less(range.low, e.add(e.add(column, ahead), p.group - 1)),
-                  [&] { weightsByKey(column, range, ahead, true); },
-                  [&] { weightsByKey(column, range, ahead, false); });
-            else
-              weightsByKey(column, range, ahead, false);
-            auto rangeOf = [&](int64_t from, int64_t) { return seenBy(e.add(column, from)); };
-            addWeightedRows(area(FirstScores), area(SecondRows), area(SecondSums), column, {},
-                            rangeOf);
-            addWeightedRows(area(SecondScores), area(FirstRows), area(FirstSums), column, {},
-                            rangeOf);
-          });
+  bool withDq = p.kind == AttentionKind::Dqkv;
+  Matrix k = matrix(o.k, batch, keyHead), v = matrix(o.v, batch, keyHead),
+         dk = matrix(o.dk, batch, keyHead), dv = matrix(o.dv, batch, keyHead);
+  Value count = e.min(e.i64(p.columns), e.sub(keys, first));
+  packColumns(k, first, count, area(FirstPacked), d.scale);
+  if (withDq) {
+    copyRows(k, first, count, area(ColumnRows));
+    // Packed columns past the end repeat the last one: their weights must not count.
+    fill(e.at(type, area(ColumnRows), e.mul(count, p.depth)), p.group * p.depth, 0);
+  }
+  packColumns(v, first, count, area(SecondPacked), 1);
+  fill(area(FirstSums), p.columns * p.depth, 0);
+  fill(area(SecondSums), p.columns * p.depth, 0);
+  e.loop(e.i64(0), e.i64(perKeyHead), 1, [&](Value inGroup) {
+    Value head = e.add(e.mul(keyHead, perKeyHead), inGroup);
+    Matrix q = matrix(o.q, batch, head), dout = matrix(o.dout, batch, head);
+    e.loop(d.causal ? first : e.i64(0), queries, p.rows, [&](Value query) {
+      Value rows = e.min(e.i64(p.rows), e.sub(queries, query));
+      copyRows(q, query, rows, area(FirstRows));
+      copyRows(dout, query, rows, area(SecondRows));
+      copyStatistic(matrix(o.lse, batch, head), query, rows, statistic(LogSumExp));
+      copyStatistic(matrix(o.delta, batch, head), query, rows, statistic(Delta));
+      Value ahead = e.sub(first, query); // column c stands at row c + ahead
+      auto seenBy = [&](Value column) -> Range {
+        if (!d.causal)
+          return {e.i64(0), rows};
+        return {e.min(e.max(e.add(column, ahead), e.i64(0)), rows), rows};
+      };
+      e.loop(e.i64(0), count, p.group, [&](Value column) {
+        Range range = seenBy(column);
+        e.ifThen(e.less(range.low, range.high), [&] {
+          product(area(FirstRows), area(FirstPacked), column, area(FirstScores), range);
+          product(area(SecondRows), area(SecondPacked), column, area(SecondScores), range);
+          if (d.causal)
+            e.ifElse(
+                e.less(range.low, e.add(e.add(column, ahead), p.group - 1)),
+                [&] { weightsByKey(column, range, ahead, true); },
+                [&] { weightsByKey(column, range, ahead, false); });
+          else
+            weightsByKey(column, range, ahead, false);
+          auto rangeOf = [&](int64_t from, int64_t) { return seenBy(e.add(column, from)); };
+          addWeightedRows(area(FirstScores), area(SecondRows), area(SecondSums), column, {},
+                          rangeOf);
+          addWeightedRows(area(SecondScores), area(FirstRows), area(FirstSums), column, {},
+                          rangeOf);
+          if (withDq)
+            addWeightedColumns(area(SecondScores), area(ColumnRows), column,
+                               rowSums(e.add(e.mul(inGroup, queries), query)), range);
         });
       });
     });
-    storeSums(area(FirstSums), dk, first, count, [&](Value) { return e.f32(d.scale, p.lanes); });
-    storeSums(area(SecondSums), dv, first, count, [&](Value) { return e.f32(1, p.lanes); });
+  });
+  storeSums(area(FirstSums), dk, first, count, [&](Value) { return e.f32(d.scale, p.lanes); });
+  storeSums(area(SecondSums), dv, first, count, [&](Value) { return e.f32(1, p.lanes); });
+}
+
+void AttentionEmitter::dkdv(const AttentionDkDvOperands &o) {
+  forEachItem(d.keys.emit(e), d.keyHeads, false,
+              [&](Value batch, Value keyHead, Value first) { keyTile(o, batch, keyHead, first); });
+}
+
+// Tiles of keys in rising order, which is the order of dq's sums.
+void AttentionEmitter::dqkv(const AttentionDqkvOperands &o) {
+  Value queries = d.queries.emit(e), keys = d.keys.emit(e);
+  int64_t perKeyHead = d.heads / d.keyHeads;
+  forEachItem(e.i64(1), d.keyHeads, false, [&](Value batch, Value keyHead, Value) {
+    e.loop(e.i64(0), e.mul(queries, perKeyHead), 1,
+           [&](Value row) { fill(rowSums(row), p.depth, 0); });
+    e.loop(e.i64(0), keys, p.columns, [&](Value first) { keyTile(o, batch, keyHead, first); });
+    e.loop(e.i64(0), e.i64(perKeyHead), 1, [&](Value inGroup) {
+      Value head = e.add(e.mul(keyHead, perKeyHead), inGroup);
+      storeSums(rowSums(e.mul(inGroup, queries)), matrix(o.dq, batch, head), e.i64(0), queries,
+                [&](Value) { return e.f32(d.scale, p.lanes); });
+    });
   });
 }
 
@@ -154,6 +183,11 @@ void emitAttentionDq(Emit &emit, const AttentionDescription &description, const 
 void emitAttentionDkDv(Emit &emit, const AttentionDescription &description,
                        const AttentionPlan &plan, const AttentionDkDvOperands &operands) {
   AttentionEmitter(emit, description, plan).dkdv(operands);
+}
+
+void emitAttentionDqkv(Emit &emit, const AttentionDescription &description,
+                       const AttentionPlan &plan, const AttentionDqkvOperands &operands) {
+  AttentionEmitter(emit, description, plan).dqkv(operands);
 }
 
 } // namespace lmc::cpu

@@ -1,6 +1,6 @@
 // Inside of the attention generator; its interface is Attention.h.
 //
-// All three kernels are made of the same steps. One side of the scores, the item's `columns`, is
+// All kernels are made of the same steps. One side of the scores, the item's `columns`, is
 // packed transposed, so that lanes run along it; the other side passes in tiles of `rows` that are
 // copied as they lie. Then product() gives scores [rows, group], the kernel turns them into weights
 // in place, and addWeightedRows() adds weights^T x rows to sums [columns, depth]. Softmax
@@ -22,9 +22,10 @@ public:
   void forward(const AttentionForwardOperands &operands);
   void dq(const AttentionDqOperands &operands);
   void dkdv(const AttentionDkDvOperands &operands);
+  void dqkv(const AttentionDqkvOperands &operands);
 
   /// Scratch areas, in floats. First and second: columns packed (q, dout | k, v), rows (k, v | q,
-  /// dout), scores, sums, statistics of columns or rows.
+  /// dout), scores, sums, statistics of columns or rows; k as it lies and sums of all queries (dq).
   enum Area {
     FirstPacked,
     SecondPacked,
@@ -35,6 +36,8 @@ public:
     FirstSums,
     SecondSums,
     Statistics,
+    ColumnRows,
+    RowSums,
     NumAreas
   };
   static constexpr int64_t numStatistics = 3;
@@ -56,6 +59,7 @@ private:
   Matrix matrix(const AttentionOperand &operand, Value batch, Value head);
   Value area(Area which) { return e.scratch(p.scratchOffsets[which]); }
   Value statistic(int64_t which);
+  Value rowSums(Value row) { return e.at(type, area(RowSums), e.mul(row, p.depth)); }
   Value indexOf(const Matrix &of, Value row);
   /// Vectors of a row, with the mask for its end in memory (scratch rows are padded).
   void alongDepth(llvm::function_ref<void(int64_t at, Lanes memory)> body);
@@ -68,6 +72,7 @@ private:
   void product(Value rows, Value packed, Value column, Value scores, Range range);
   void addWeightedRows(Value weights, Value rows, Value sums, Value column, Value decay,
                        RangeOf range);
+  void addWeightedColumns(Value weights, Value columns, Value column, Value sums, Range range);
   void storeSums(Value sums, const Matrix &to, Value first, Value count,
                  llvm::function_ref<Value(Value row)> factor);
   Value exp(Value x);
@@ -82,6 +87,9 @@ private:
   Value pastOf(Value pointer);
 
   // AttentionBackward.cpp
+  /// dk and dv of the tile of keys that begins at `first`; adds to the sums of dq where there is
+  /// one.
+  void keyTile(const AttentionDkDvOperands &operands, Value batch, Value keyHead, Value first);
   void weightsByQuery(Value column, Range range, Value ahead, bool masked);
   void weightsByKey(Value column, Range range, Value ahead, bool masked);
 

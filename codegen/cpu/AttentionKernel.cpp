@@ -96,6 +96,16 @@ Schedule emitAttention(Expression &x) {
                          at.output(0), at.output(1)});
       return scheduleOf(d, plan, 4);
     }
+    if (auto op = dyn_cast<lm::AttentionDqkvOp>(inner)) {
+      AttentionDescription d = describe(x, op);
+      AttentionPlan plan = planAttention(d, AttentionKind::Dqkv, e.target());
+      emitAttentionDqkv(
+          e, d, plan,
+          {{at.input(op.getQ()), at.input(op.getK()), at.input(op.getV()), at.input(op.getLse()),
+            at.input(op.getDelta()), at.input(op.getDout()), at.output(1), at.output(2)},
+           at.output(0)});
+      return scheduleOf(d, plan, 5);
+    }
   }
   llvm_unreachable("an attention kernel holds an attention");
 }

@@ -26,7 +26,7 @@ AttentionPlan planAttention(const AttentionDescription &d, AttentionKind kind,
   assert(d.heads % d.keyHeads == 0 && d.headDim > 0);
   AttentionPlan p;
   p.kind = kind;
-  bool byKeys = kind == AttentionKind::DkDv;
+  bool whole = kind == AttentionKind::Dqkv, byKeys = whole || kind == AttentionKind::DkDv;
   p.decode = kind == AttentionKind::Forward && d.queries.is(1);
   p.lanes = target.lanes();
   p.depth = llvm::alignTo(d.headDim, p.lanes);
@@ -42,22 +42,27 @@ AttentionPlan planAttention(const AttentionDescription &d, AttentionKind kind,
   p.sumColumns = std::min(8u, (many ? 24 : 12) / p.sumVectors);
 
   const Extent &across = byKeys ? d.keys : d.queries;
-  // Rows come from memory once for each tile of columns, which for long sequences is larger.
-  int64_t most = std::clamp<int64_t>(across.max / 8, 128, 512);
+  // Rows come from memory once for each tile of columns, which for long sequences is larger. Where
+  // tiles are not shared out, L2 is their limit: two packed, one as it lies, two of sums.
+  int64_t most =
+      whole ? std::min(across.max / 2, target.l2Bytes * 3 / 4 / (5 * 4 * p.depth)) : across.max / 8;
+  most = std::clamp<int64_t>(most, 128, 512);
   p.columns = std::min<int64_t>(llvm::alignTo(most, p.group),
                                 llvm::alignTo(std::max<int64_t>(across.max, 1), p.group));
   // Rows are read for every group of columns: both tiles of them stay in L1 or near.
   p.rows = std::clamp<int64_t>(target.l1Bytes / (p.depth * 4 * 2), 24, 192);
   p.rows -= p.rows % p.productRows;
 
-  p.items = {itemFactor(across, p.decode ? 1 : p.columns),
+  p.items = {whole ? ItemFactor{-1, 1, 1} : itemFactor(across, p.decode ? 1 : p.columns),
              itemFactor(d.batch, 1),
              {-1, byKeys || p.decode ? d.keyHeads : d.heads, 1}};
 
   using Area = AttentionEmitter::Area;
   int64_t sizes[AttentionEmitter::NumAreas] = {};
-  int64_t packed = p.columns * d.headDim, rows = (p.rows + p.productRows) * p.depth,
-          scores = (p.rows + p.productRows) * p.group, sums = p.columns * p.depth;
+  // Register tiles may run past the last row.
+  int64_t rowsRead = p.rows + std::max(p.productRows, p.sumColumns);
+  int64_t packed = p.columns * d.headDim, rows = rowsRead * p.depth, scores = rowsRead * p.group,
+          sums = p.columns * p.depth;
   bool adjoint = kind != AttentionKind::Forward;
   sizes[Area::FirstPacked] = packed;
   sizes[Area::SecondPacked] = adjoint ? packed : 0;
@@ -67,6 +72,10 @@ AttentionPlan planAttention(const AttentionDescription &d, AttentionKind kind,
   sizes[Area::FirstSums] = sums;
   sizes[Area::SecondSums] = byKeys ? sums : 0;
   sizes[Area::Statistics] = AttentionEmitter::numStatistics * std::max(p.columns, p.rows);
+  if (whole) {
+    sizes[Area::ColumnRows] = (p.columns + p.group) * p.depth;
+    sizes[Area::RowSums] = (d.heads / d.keyHeads * d.queries.max + p.sumColumns) * p.depth;
+  }
   if (p.decode) {
     int64_t heads = d.heads / d.keyHeads;
     p.rows = 256;
@@ -276,6 +285,45 @@ void AttentionEmitter::addWeightedRows(Value weights, Value rows, Value sums, Va
           e.store(type, sum[c * p.sumVectors + v], sums, place(c, v), p.lanes);
     });
   }
+}
+
+// sums[r] += sum over c of weights[r][c] * columns[column + c]. The last register tile may run past
+// range.high into other rows' sums: weights are made zero there.
+void AttentionEmitter::addWeightedColumns(Value weights, Value columns, Value column, Value sums,
+                                          Range range) {
+  unsigned tile = p.sumColumns, unroll = 2;
+  fill(e.at(type, weights, e.mul(range.high, p.group)), (tile - 1) * p.group, 0);
+  e.loop(range.low, range.high, tile, [&](Value row) {
+    e.loop(e.i64(0), e.i64(p.depth), p.sumVectors * p.lanes, [&](Value depth) {
+      auto place = [&](unsigned r, unsigned v) {
+        return e.add(e.add(e.mul(e.add(row, r), p.depth), depth), v * p.lanes);
+      };
+      Values sum;
+      for (unsigned r = 0; r < tile; ++r)
+        for (unsigned v = 0; v < p.sumVectors; ++v)
+          sum.push_back(e.load(type, sums, place(r, v), p.lanes));
+      sum = e.loopCarried(
+          e.i64(0), e.i64(p.group), e.i64(unroll), sum, [&](Value c, mlir::ValueRange carried) {
+            Values next(carried.begin(), carried.end());
+            for (unsigned u = 0; u < unroll; ++u) {
+              Value at = e.add(e.mul(e.add(e.add(column, c), u), p.depth), depth);
+              Values right;
+              for (unsigned v = 0; v < p.sumVectors; ++v)
+                right.push_back(e.load(type, columns, e.add(at, v * p.lanes), p.lanes));
+              for (unsigned r = 0; r < tile; ++r) {
+                Value place = e.add(e.add(e.mul(e.add(row, r), p.group), c), u);
+                Value left = e.loadSplat(type, weights, place, p.lanes);
+                for (unsigned v = 0; v < p.sumVectors; ++v)
+                  next[r * p.sumVectors + v] = e.fma(left, right[v], next[r * p.sumVectors + v]);
+              }
+            }
+            return next;
+          });
+      for (unsigned r = 0; r < tile; ++r)
+        for (unsigned v = 0; v < p.sumVectors; ++v)
+          e.store(type, sum[r * p.sumVectors + v], sums, place(r, v), p.lanes);
+    });
+  });
 }
 
 // to[first + r] = sums[r] * factor(r).

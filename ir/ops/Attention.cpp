@@ -1,5 +1,6 @@
 #include "ir/Dialect.h"
 
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -78,20 +79,30 @@ LogicalResult checkPast(std::optional<Location> loc, Value past) {
   return success();
 }
 
-/// Calls visit(b, h, t, s, P, dS) for every visible pair, with P and dS as in attention_grad.
-template <typename Visit>
-void forEachPair(const Geometry &at, const Tensor &q, const Tensor &k, const Tensor &v,
-                 const Tensor &lse, const Tensor &delta, const Tensor &dout, double scale,
-                 Visit visit) {
+/// dq, dk and dv, as attention_grad defines them.
+std::array<Tensor, 3> cotangents(const Geometry &at, const Tensor &q, const Tensor &k,
+                                 const Tensor &v, const Tensor &lse, const Tensor &delta,
+                                 const Tensor &dout, double scale) {
+  Tensor dq(q.shape), dk(k.shape), dv(v.shape);
   for (int64_t b = 0; b < at.B; ++b)
     for (int64_t h = 0; h < at.H; ++h)
       for (int64_t t = 0; t < at.T; ++t)
         for (int64_t s = 0; s < at.visible(t); ++s) {
-          const double *qt = &q.data[at.query(b, t, h)], *ks = &k.data[at.key(b, s, h)];
-          double p = std::exp(scale * dot(qt, ks, at.D) - lse.data[at.row(b, t, h)]);
-          double dp = dot(&dout.data[at.query(b, t, h)], &v.data[at.key(b, s, h)], at.D);
-          visit(b, h, t, s, p, p * (dp - delta.data[at.row(b, t, h)]));
+          int64_t query = at.query(b, t, h), key = at.key(b, s, h), row = at.row(b, t, h);
+          double p = std::exp(scale * dot(&q.data[query], &k.data[key], at.D) - lse.data[row]);
+          double ds = p * (dot(&dout.data[query], &v.data[key], at.D) - delta.data[row]);
+          addScaled(&dq.data[query], scale * ds, &k.data[key], at.D);
+          addScaled(&dk.data[key], scale * ds, &q.data[query], at.D);
+          addScaled(&dv.data[key], p, &dout.data[query], at.D);
         }
+  return {std::move(dq), std::move(dk), std::move(dv)};
+}
+
+/// Of the ops that read delta.
+template <typename Op> std::array<Tensor, 3> cotangents(Op op, ArrayRef<const Tensor *> operands) {
+  const Tensor &q = *operands[0], &k = *operands[1];
+  return cotangents(Geometry(q, k, 0, op.getCausal()), q, k, *operands[2], *operands[3],
+                    *operands[4], *operands[5], op.getScale().convertToDouble());
 }
 
 Tensor rowSums(const Tensor &x, const Tensor &y) {
@@ -162,7 +173,7 @@ LogicalResult AttentionOp::adjoint(GraphBuilder &g, ValueRange dys, MutableArray
   return success();
 }
 
-// ---- attention_grad and its two parts ----------------------------------------------------------
+// ---- attention_grad and its parts --------------------------------------------------------------
 
 LogicalResult AttentionGradOp::infer(Adaptor op, std::optional<Location> loc,
                                      SmallVectorImpl<Type> &types) {
@@ -173,33 +184,41 @@ LogicalResult AttentionGradOp::infer(Adaptor op, std::optional<Location> loc,
 
 LogicalResult AttentionGradOp::evaluate(ArrayRef<const Tensor *> operands,
                                         SmallVectorImpl<Tensor> &results) {
-  const Tensor &q = *operands[0], &k = *operands[1], &v = *operands[2];
-  const Tensor &out = *operands[3], &lse = *operands[4], &dout = *operands[5];
-  Geometry at(q, k, 0, getCausal());
-  double scale = getScale().convertToDouble();
-  Tensor dq(q.shape), dk(k.shape), dv(v.shape), delta = rowSums(dout, out);
-  forEachPair(at, q, k, v, lse, delta, dout, scale,
-              [&](int64_t b, int64_t h, int64_t t, int64_t s, double p, double ds) {
-                int64_t query = at.query(b, t, h), key = at.key(b, s, h);
-                addScaled(&dq.data[query], scale * ds, &k.data[key], at.D);
-                addScaled(&dk.data[key], scale * ds, &q.data[query], at.D);
-                addScaled(&dv.data[key], p, &dout.data[query], at.D);
-              });
-  results.append({std::move(dq), std::move(dk), std::move(dv)});
+  const Tensor &q = *operands[0], &k = *operands[1], &out = *operands[3], &dout = *operands[5];
+  for (Tensor &x : cotangents(Geometry(q, k, 0, getCausal()), q, k, *operands[2], *operands[4],
+                              rowSums(dout, out), dout, getScale().convertToDouble()))
+    results.push_back(std::move(x));
   return success();
 }
 
 SmallVector<Value> AttentionGradOp::decompose(GraphBuilder &g) {
   Type sums = elementOf(getLse());
   Value delta = g.sumLast(g.mul(g.convert(getDout(), sums), g.convert(getOut(), sums)));
-  Value dq = g.b.create<AttentionDqOp>(g.loc, getQ(), getK(), getV(), getLse(), delta, getDout(),
-                                       getScaleAttr(), getCausalAttr());
-  auto rest = g.b.create<AttentionDkDvOp>(g.loc, getQ(), getK(), getV(), getLse(), delta, getDout(),
-                                          getScaleAttr(), getCausalAttr());
-  return {dq, rest.getDk(), rest.getDv()};
+  return g.b
+      .create<AttentionDqkvOp>(g.loc, getQ(), getK(), getV(), getLse(), delta, getDout(),
+                               getScaleAttr(), getCausalAttr())
+      .getResults();
 }
 
 LogicalResult AttentionGradOp::adjoint(GraphBuilder &, ValueRange, MutableArrayRef<Value>) {
+  return notDifferentiable(*this, "second derivatives of attention are not defined");
+}
+
+LogicalResult AttentionDqkvOp::infer(Adaptor op, std::optional<Location> loc,
+                                     SmallVectorImpl<Type> &types) {
+  types.append({op.getQ().getType(), op.getK().getType(), op.getV().getType()});
+  return checkGradShapes(loc, op.getQ(), op.getK(), op.getV(), {op.getDout()},
+                         {op.getLse(), op.getDelta()});
+}
+
+LogicalResult AttentionDqkvOp::evaluate(ArrayRef<const Tensor *> operands,
+                                        SmallVectorImpl<Tensor> &results) {
+  for (Tensor &x : cotangents(*this, operands))
+    results.push_back(std::move(x));
+  return success();
+}
+
+LogicalResult AttentionDqkvOp::adjoint(GraphBuilder &, ValueRange, MutableArrayRef<Value>) {
   return notDifferentiable(*this, "second derivatives of attention are not defined");
 }
 
@@ -212,15 +231,7 @@ LogicalResult AttentionDqOp::infer(Adaptor op, std::optional<Location> loc,
 
 LogicalResult AttentionDqOp::evaluate(ArrayRef<const Tensor *> operands,
                                       SmallVectorImpl<Tensor> &results) {
-  const Tensor &q = *operands[0], &k = *operands[1], &v = *operands[2];
-  Geometry at(q, k, 0, getCausal());
-  double scale = getScale().convertToDouble();
-  Tensor dq(q.shape);
-  forEachPair(at, q, k, v, *operands[3], *operands[4], *operands[5], scale,
-              [&](int64_t b, int64_t h, int64_t t, int64_t s, double, double ds) {
-                addScaled(&dq.data[at.query(b, t, h)], scale * ds, &k.data[at.key(b, s, h)], at.D);
-              });
-  results.push_back(std::move(dq));
+  results.push_back(std::move(cotangents(*this, operands)[0]));
   return success();
 }
 
@@ -237,16 +248,7 @@ LogicalResult AttentionDkDvOp::infer(Adaptor op, std::optional<Location> loc,
 
 LogicalResult AttentionDkDvOp::evaluate(ArrayRef<const Tensor *> operands,
                                         SmallVectorImpl<Tensor> &results) {
-  const Tensor &q = *operands[0], &k = *operands[1], &v = *operands[2], &dout = *operands[5];
-  Geometry at(q, k, 0, getCausal());
-  double scale = getScale().convertToDouble();
-  Tensor dk(k.shape), dv(v.shape);
-  forEachPair(at, q, k, v, *operands[3], *operands[4], dout, scale,
-              [&](int64_t b, int64_t h, int64_t t, int64_t s, double p, double ds) {
-                int64_t query = at.query(b, t, h), key = at.key(b, s, h);
-                addScaled(&dk.data[key], scale * ds, &q.data[query], at.D);
-                addScaled(&dv.data[key], p, &dout.data[query], at.D);
-              });
+  auto [dq, dk, dv] = cotangents(*this, operands);
   results.append({std::move(dk), std::move(dv)});
   return success();
 }

@@ -31,6 +31,13 @@ def LM_AttentionGradOp : LM_InferredOp<"attention_grad", [DeclareOpInterfaceMeth
   let results = (outs LM_Float:$dq, LM_Float:$dk, LM_Float:$dv);
 }
 
+def LM_AttentionDqkvOp : LM_InferredOp<"attention_dqkv"> {
+  let summary = "dq, dk and dv of attention_grad; delta [B, T, H] = rowsum(dout * out)";
+  let arguments = (ins LM_Float:$q, LM_Float:$k, LM_Float:$v, LM_Float:$lse, LM_Float:$delta,
+                       LM_Float:$dout, F64Attr:$scale, UnitAttr:$causal);
+  let results = (outs LM_Float:$dq, LM_Float:$dk, LM_Float:$dv);
+}
+
 def LM_AttentionDqOp : LM_InferredOp<"attention_dq"> {
   let summary = "dq of attention_grad; delta [B, T, H] = rowsum(dout * out)";
   let arguments = (ins LM_Float:$q, LM_Float:$k, LM_Float:$v, LM_Float:$lse, LM_Float:$delta,

@@ -184,6 +184,7 @@ for tag, H, G, causal in [("causal", 4, 2, True), ("full", 3, 3, False), ("multi
     why = "second derivatives of attention are not defined"
     add("attention_grad", [q, k, v, out, lse, dout], [dq, dk, dv], attributes, reason=why, tag=tag)
     delta = (out * dout).sum(-1)
+    add("attention_dqkv", [q, k, v, lse, delta, dout], [dq, dk, dv], attributes, reason=why, tag=tag)
     add("attention_dq", [q, k, v, lse, delta, dout], [dq], attributes, reason=why, tag=tag)
     add("attention_dkdv", [q, k, v, lse, delta, dout], [dk, dv], attributes, reason=why, tag=tag)
 for causal in (True, False):

@@ -407,6 +407,10 @@ void addAttention(std::vector<FamilyCase> &cases) {
   plain("grouped", "f32[2,35,6,8]", "f32[2,35,2,8]", true);
   plain("one_token", "f32[3,1,4,8]", "f32[3,1,2,8]", true);
   plain("long", "f32[1,133,2,32]", "f32[1,133,1,32]", true);
+  // Items enough for one kernel of the adjoint; in the last two with several tiles of keys.
+  plain("many_full", "f32[3,21,5,11]", "f32[3,21,5,11]", false);
+  plain("many_grouped", "f32[2,261,8,24]", "f32[2,261,4,24]", true);
+  plain("many_full_long", "f32[4,150,2,40]", "f32[4,150,2,40]", false);
   cases.push_back({"attention.fused_qkv",
                    {"f32[2,19,72]"},
                    [=](G &g, In a) {

@@ -78,17 +78,20 @@ std::vector<FamilyCase> roundedCases() {
                                                g.b.getUnitAttr());
          return Values{wide(g, op.getOut()), op.getLse()};
        }});
-  cases.push_back(
-      {"attention.adjoint",
-       {"f32[1,19,4,16]", "f32[1,19,2,16]", "f32[1,19,2,16]", "f32[1,19,4,16]"},
-       [](G &g, In a) {
-         Value q = rounded(g, a[0]), k = rounded(g, a[1]), v = rounded(g, a[2]);
-         auto scale = g.b.getF64FloatAttr(0.25);
-         auto op = g.b.create<lm::AttentionOp>(g.loc, q, k, v, Value(), scale, g.b.getUnitAttr());
-         auto grad = g.b.create<lm::AttentionGradOp>(g.loc, q, k, v, op.getOut(), op.getLse(),
-                                                     rounded(g, a[3]), scale, g.b.getUnitAttr());
-         return Values{wide(g, grad.getDq()), wide(g, grad.getDk()), wide(g, grad.getDv())};
-       }});
+  auto adjoint = [&](std::string name, ArgumentSpec like, ArgumentSpec kv) {
+    cases.push_back(
+        {"attention." + name, {like, kv, kv, like}, [](G &g, In a) {
+           Value q = rounded(g, a[0]), k = rounded(g, a[1]), v = rounded(g, a[2]);
+           auto scale = g.b.getF64FloatAttr(0.25);
+           auto causal = g.b.getUnitAttr();
+           auto op = g.b.create<lm::AttentionOp>(g.loc, q, k, v, Value(), scale, causal);
+           auto grad = g.b.create<lm::AttentionGradOp>(g.loc, q, k, v, op.getOut(), op.getLse(),
+                                                       rounded(g, a[3]), scale, causal);
+           return Values{wide(g, grad.getDq()), wide(g, grad.getDk()), wide(g, grad.getDv())};
+         }});
+  };
+  adjoint("adjoint", "f32[1,19,4,16]", "f32[1,19,2,16]");
+  adjoint("adjoint_whole", "f32[3,141,6,20]", "f32[3,141,3,20]"); // one kernel, two tiles of keys
   cases.push_back({"attention.past",
                    {"f32[1,9,2,16]", "f32[1,T,4,16]"},
                    [](G &g, In a) {

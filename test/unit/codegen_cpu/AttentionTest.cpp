@@ -1,5 +1,5 @@
 // The attention generator against the definition in double: odd sizes, grouped heads, past, slices
-// of a fused buffer, both adjoints, and splits of the work.
+// of a fused buffer, the adjoint as one kernel and as two, and splits of the work.
 #include "codegen/cpu/Attention.h"
 #include "codegen/cpu/Lowering.h"
 #include "runtime/KernelAbi.h"
@@ -188,11 +188,16 @@ struct Kernel {
       o.dq = operand(data.dq);
       emitAttentionDq(e, d, plan, o);
     } else {
-      AttentionDkDvOperands o;
+      AttentionDqkvOperands o;
       o.q = operand(data.q), o.k = operand(data.k), o.v = operand(data.v);
       o.lse = operand(data.lse), o.delta = operand(data.delta), o.dout = operand(data.dout);
+      if (kind == AttentionKind::Dqkv)
+        o.dq = operand(data.dq);
       o.dk = operand(data.dk), o.dv = operand(data.dv);
-      emitAttentionDkDv(e, d, plan, o);
+      if (kind == AttentionKind::Dqkv)
+        emitAttentionDqkv(e, d, plan, o);
+      else
+        emitAttentionDkDv(e, d, plan, o);
     }
     e.endKernel();
     std::vector<Bytes> objects = {compileObject(*module, target)};
@@ -247,17 +252,15 @@ void checkForward(const Case &c, const Target &target) {
   EXPECT_EQ(lse, *data.lse.data);
 }
 
-void checkAdjoints(const Case &c, const Target &target) {
-  SCOPED_TRACE(nameOf(c, target));
-  Data data(c);
-  Kernel dq(data, AttentionKind::Dq, target), dkdv(data, AttentionKind::DkDv, target);
+/// What `run` makes of dq, dk and dv in two ways of sharing items out.
+void checkAdjoint(Data &data, llvm::function_ref<void(int64_t step)> run) {
   std::vector<float> first[3];
   for (int64_t step : {0, 1}) {
-    dq.run({&data.q, &data.k, &data.v, &data.lse, &data.delta, &data.dout, &data.dq}, step);
-    dkdv.run({&data.q, &data.k, &data.v, &data.lse, &data.delta, &data.dout, &data.dk, &data.dv},
-             step);
+    for (Buffer *buffer : {&data.dq, &data.dk, &data.dv})
+      std::fill(buffer->data->begin(), buffer->data->end(), 77.0f);
+    run(step);
     if (step == 0) {
-      double size = std::sqrt(double(c.queries));
+      double size = std::sqrt(double(data.c.queries));
       compare("dq", data.dq, data.expectedDq, 1e-5 * size);
       compare("dk", data.dk, data.expectedDk, 1e-5 * size);
       compare("dv", data.dv, data.expectedDv, 1e-5 * size);
@@ -271,6 +274,25 @@ void checkAdjoints(const Case &c, const Target &target) {
       first[i] = now[i];
     }
   }
+}
+
+void checkAdjoints(const Case &c, const Target &target) {
+  SCOPED_TRACE(nameOf(c, target));
+  Data data(c);
+  std::vector<const Buffer *> inputs = {&data.q,   &data.k,     &data.v,
+                                        &data.lse, &data.delta, &data.dout};
+  auto with = [&](std::initializer_list<const Buffer *> outputs) {
+    std::vector<const Buffer *> all = inputs;
+    all.insert(all.end(), outputs);
+    return all;
+  };
+  Kernel dq(data, AttentionKind::Dq, target), dkdv(data, AttentionKind::DkDv, target);
+  checkAdjoint(data, [&](int64_t step) {
+    dq.run(with({&data.dq}), step);
+    dkdv.run(with({&data.dk, &data.dv}), step);
+  });
+  Kernel dqkv(data, AttentionKind::Dqkv, target);
+  checkAdjoint(data, [&](int64_t step) { dqkv.run(with({&data.dq, &data.dk, &data.dv}), step); });
 }
 
 //   batch, queries, keys, heads, keyHeads, headDim, causal, past, fused, symbolicMax
