@@ -3,6 +3,7 @@
 #include "codegen/CodeCache.h"
 #include "codegen/KernelCompiler.h"
 #include "codegen/Placement.h"
+#include "codegen/cpu/Kernels.h"
 #include "codegen/cpu/Lowering.h"
 #include "ir/plan/Plan.h"
 #include "passes/MemoryPlan.h"
@@ -13,7 +14,6 @@
 #include "llvm/Support/raw_ostream.h"
 
 #include <cstring>
-#include <set>
 #include <xxhash.h>
 
 using namespace mlir;
@@ -94,7 +94,7 @@ public:
     factor->set_div(1);
   }
 
-  cpu::Symbols symbols;
+  Symbols symbols;
 
 private:
   std::map<std::string, std::pair<int64_t, int64_t>> ranges;
@@ -103,12 +103,11 @@ private:
 class ExecutableWriter {
 public:
   ExecutableWriter(ModuleOp module, const CodegenOptions &options)
-      : module(module), options(options), dimensions(module),
-        target(cpu::Target::named(options.cpu)) {}
+      : module(module), options(options), dimensions(module), target(makeTarget(options)) {}
 
   codegen::CachedProgram write(CompileReport &report) {
     message.set_format_version(1);
-    message.set_target(target.canonical());
+    message.set_target(target->canonical());
     message.set_compiler(kCompilerVersion);
     message.set_mode(options.mode);
     message.set_options_hash(XXH3_64bits(message.target().data(), message.target().size()));
@@ -140,7 +139,7 @@ private:
         bytes *= dim.size;
         continue;
       }
-      const cpu::Symbol &symbol = dimensions.symbols.at(dim.symbol.getValue());
+      const Symbol &symbol = dimensions.symbols.at(dim.symbol.getValue());
       tensor->add_dims(static_cast<int>(symbol.dim));
       bytes *= symbol.max;
     }
@@ -153,26 +152,26 @@ private:
   }
 
   void addCode(CompileReport &report) {
-    std::vector<cpu::Bytes> objects;
-    std::set<std::string> linked;
     int64_t scratch = 0;
-    kernels = compileKernels(module, dimensions.symbols, target, options, report);
-    size_t next = 0;
-    for (auto kernel : module.getOps<plan::KernelOp>()) {
-      const CompiledKernel &compiled = kernels[next];
-      kernelIndex[kernel.getSymName()] = next++;
+    kernels = compileKernels(module, dimensions.symbols, *target, options, report);
+    std::vector<KernelTarget::Linked> linked;
+    message.mutable_kernels()->Reserve(static_cast<int>(kernels.size())); // linked points into it
+    for (auto [compiled, kernel] : llvm::zip_equal(kernels, module.getOps<plan::KernelOp>())) {
+      kernelIndex[kernel.getSymName()] = message.kernels_size();
       auto *entry = message.add_kernels();
+      const codegen::CachedKernel &made = compiled.code;
       entry->set_symbol(compiled.symbol);
       entry->set_family(kernel.getFamily().str());
-      entry->set_scratch_bytes(alignedBytes(compiled.code.scratch_bytes()));
-      entry->set_flops(compiled.code.flops());
-      scratch = std::max(scratch, alignedBytes(compiled.code.scratch_bytes()));
-      const auto *begin = reinterpret_cast<const std::byte *>(compiled.code.object().data());
-      if (linked.insert(compiled.symbol).second)
-        objects.emplace_back(begin, begin + compiled.code.object().size());
+      entry->set_scratch_bytes(alignedBytes(made.scratch_bytes()));
+      entry->set_flops(made.flops());
+      entry->set_block_threads(made.block_threads());
+      entry->set_shared_bytes(made.shared_bytes());
+      *entry->mutable_dims() = made.dims();
+      scratch = std::max(scratch, alignedBytes(made.scratch_bytes()));
+      linked.push_back({&made.object(), entry});
     }
     auto start = std::chrono::steady_clock::now();
-    code = cpu::linkShared(objects);
+    code = target->link(linked);
     report.linkSeconds = secondsSince(start);
     message.set_code_offset(0);
     message.set_code_bytes(code.size());
@@ -257,9 +256,9 @@ private:
   ModuleOp module;
   const CodegenOptions &options;
   Dimensions dimensions;
-  cpu::Target target;
+  std::unique_ptr<KernelTarget> target;
   proto::Executable message;
-  cpu::Bytes code;
+  std::vector<std::byte> code;
   std::map<std::string, unsigned> tensorIndex;
   llvm::StringMap<unsigned> kernelIndex;
   std::vector<CompiledKernel> kernels;
@@ -269,7 +268,7 @@ private:
 std::string programText(ModuleOp programs, const PipelineOptions &pipeline,
                         const CodegenOptions &options) {
   std::string text =
-      fmt::format("{}\n{}\n{}\n{}\n", kCompilerVersion, cpu::Target::named(options.cpu).canonical(),
+      fmt::format("{}\n{}\n{}\n{}\n", kCompilerVersion, makeTarget(options)->identity(),
                   options.mode, canonicalOptions(pipeline));
   llvm::raw_string_ostream stream(text);
   programs->print(stream, OpPrintingFlags().enableDebugInfo()); // model paths are part of a plan
@@ -292,9 +291,8 @@ std::shared_ptr<const Executable> finish(codegen::CachedProgram program,
 } // namespace
 
 int64_t workerScratchBytes(ModuleOp plan, const CodegenOptions &options) {
-  cpu::loadCodegenDialects(*plan.getContext());
   return alignedBytes(
-      largestScratch(plan, Dimensions(plan).symbols, cpu::Target::named(options.cpu), options));
+      largestScratch(plan, Dimensions(plan).symbols, *makeTarget(options), options));
 }
 
 std::shared_ptr<const Executable>
@@ -302,7 +300,6 @@ buildExecutable(ModuleOp plan, const CodegenOptions &options,
                 const std::map<std::string, std::string> &metadata, const ParameterData &parameters,
                 CompileReport *report) {
   CompileReport unused;
-  cpu::loadCodegenDialects(*plan.getContext());
   return finish(ExecutableWriter(plan, options).write(report ? *report : unused), metadata,
                 parameters, options.jobs);
 }
@@ -325,7 +322,6 @@ compilePrograms(ModuleOp programs, const PipelineOptions &pipeline, const Codege
     return finish(std::move(program), metadata, parameters, options.jobs);
   }
   runPipeline(programs, pipeline);
-  cpu::loadCodegenDialects(*programs.getContext());
   program = ExecutableWriter(programs, options).write(used);
   cache.keep("programs", hash, program);
   return finish(std::move(program), metadata, parameters, options.jobs);

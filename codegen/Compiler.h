@@ -21,9 +21,12 @@ namespace lmc {
 /// result.
 struct CodegenOptions {
   std::string cpu = "host";   ///< cpu::Target::named
+  std::string gpu;            ///< "sm_90a": code for this GPU; empty: for the CPU
   std::string mode = "infer"; ///< train | infer, recorded in the executable
   int jobs = 0;               ///< threads that compile; 0: as many as cores
   bool useCache = true;       ///< kernels from and to the cache folder (LMC_CACHE_DIR)
+  /// In place of NVRTC: what CudaDriver::cuModuleLoadData will get for a CUDA source.
+  std::function<std::string(const std::string &source)> assembleCuda;
 };
 
 /// Bytes of a parameter to store in the executable, in the element type and shape that the frontend
@@ -40,7 +43,7 @@ struct CompileReport {
   double emitSeconds = 0, compileSeconds = 0, linkSeconds = 0;
 };
 
-/// Compiles the kernels of a planned module for the CPU and packs programs, tensors and code.
+/// Compiles the kernels of a planned module and packs programs, tensors and code.
 /// Stored parameters are used where the file is mapped; others live in the state region. Throws
 /// Error.
 std::shared_ptr<const Executable>
@@ -60,7 +63,7 @@ compilePrograms(mlir::ModuleOp programs, const PipelineOptions &pipeline,
                 const CodegenOptions &options, const std::map<std::string, std::string> &metadata,
                 const ParameterData &parameters, CompileReport *report = nullptr);
 
-/// All kernels as text, for --emit=llvm and --emit=asm.
+/// All kernels as text for the CPU, for --emit=llvm and --emit=asm.
 std::string printCode(mlir::ModuleOp plan, const CodegenOptions &options, bool assembly);
 
 } // namespace lmc

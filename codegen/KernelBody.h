@@ -7,11 +7,19 @@
 
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringMap.h"
 
 #include <functional>
 #include <optional>
 
 namespace lmc {
+
+/// Symbolic dimensions of a kernel: which of the executable's dims, and their largest extents.
+struct Symbol {
+  unsigned dim;
+  int64_t max;
+};
+using Symbols = llvm::StringMap<Symbol>;
 
 /// Every element of the kernel is read where it is written, or is one number for all, so that an
 /// iteration space of rank >= 1 is one long row. A scalar space is not flat.

@@ -1,13 +1,10 @@
 #include "codegen/KernelCompiler.h"
 
 #include "codegen/CodeCache.h"
-#include "codegen/cpu/Lowering.h"
-#include "runtime/Error.h"
 #include "runtime/Knobs.h"
 #include "runtime/Team.h"
 
 #include "mlir/IR/AsmState.h"
-#include "mlir/Parser/Parser.h"
 #include "llvm/Config/llvm-config.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -27,11 +24,10 @@ const char *const kCompilerVersion = "lmc 0.1.0 llvm " LLVM_VERSION_STRING " sou
 namespace {
 
 /// The kernel's region without names and places, and what else its code depends on.
-std::string kernelText(plan::KernelOp kernel, const cpu::Symbols &symbols,
-                       const cpu::Target &target) {
+std::string kernelText(plan::KernelOp kernel, const Symbols &symbols, const KernelTarget &target) {
   std::string text;
   llvm::raw_string_ostream stream(text);
-  stream << kCompilerVersion << "\n" << target.canonical() << "\n" << kernel.getFamily() << "\n";
+  stream << kCompilerVersion << "\n" << target.identity() << "\n" << kernel.getFamily() << "\n";
   for (const auto &symbol : symbols)
     stream << symbol.getKey() << "=" << symbol.second.dim << "/" << symbol.second.max << " ";
   OpPrintingFlags flags;
@@ -54,55 +50,24 @@ std::string kernelText(plan::KernelOp kernel, const cpu::Symbols &symbols,
   return text;
 }
 
-/// A kernel that is not in the cache, emitted; its module as text, because each thread that
-/// compiles has an MLIRContext of its own.
-struct Emitted {
-  std::string hash, module;
-  cpu::Schedule schedule;
+/// A kernel that is not in the cache.
+struct Missing {
+  std::string hash;
+  KernelTarget::Source source;
 };
 
-Emitted emit(plan::KernelOp kernel, const cpu::Symbols &symbols, const cpu::Target &target,
-             const std::string &hash, const std::string &symbol) {
-  Emitted result{hash, {}, {}};
-  OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(kernel.getContext()));
-  cpu::Emit emitter(*module, target);
-  result.schedule = cpu::emitKernel(emitter, kernel, symbols, symbol);
-  llvm::raw_string_ostream stream(result.module);
-  module->print(stream, OpPrintingFlags().printGenericOpForm().enableDebugInfo(false));
-  return result;
-}
-
-codegen::CachedKernel compile(const Emitted &kernel, MLIRContext &context,
-                              const cpu::Target &target) {
-  auto module = parseSourceString<ModuleOp>(kernel.module, ParserConfig(&context));
-  assert(module && "what was printed parses");
-  cpu::Bytes object = cpu::compileObject(*module, target);
-  codegen::CachedKernel result;
-  for (const cpu::ItemFactor &item : kernel.schedule.items) {
-    auto *factor = result.add_items();
-    factor->set_dim(item.dim);
-    factor->set_mul(item.mul);
-    factor->set_div(item.div);
-  }
-  result.set_grain(kernel.schedule.grain);
-  result.set_scratch_bytes(kernel.schedule.scratchBytes);
-  result.set_flops(kernel.schedule.flops);
-  result.set_object(object.data(), object.size());
-  return result;
-}
-
 /// Compiles all, in any order; the first error of the list is thrown.
-std::vector<codegen::CachedKernel> compileAll(const std::vector<Emitted> &kernels,
-                                              const cpu::Target &target, int jobs) {
+std::vector<codegen::CachedKernel> compileAll(std::vector<Missing> &kernels,
+                                              const KernelTarget &target, int jobs) {
   std::vector<codegen::CachedKernel> results(kernels.size());
   std::vector<std::exception_ptr> errors(kernels.size());
   std::atomic<size_t> next = 0;
   auto work = [&] {
-    MLIRContext context(MLIRContext::Threading::DISABLED);
-    cpu::loadCodegenDialects(context);
+    std::unique_ptr<KernelTarget::Assembler> assembler = target.assembler();
     for (size_t i = next++; i < kernels.size(); i = next++) {
       try {
-        results[i] = compile(kernels[i], context, target);
+        results[i] = std::move(kernels[i].source.kernel);
+        results[i].set_object(assembler->assemble(kernels[i].source.text));
       } catch (...) {
         errors[i] = std::current_exception();
       }
@@ -122,12 +87,12 @@ std::vector<codegen::CachedKernel> compileAll(const std::vector<Emitted> &kernel
 
 } // namespace
 
-std::vector<CompiledKernel> compileKernels(ModuleOp plan, const cpu::Symbols &symbols,
-                                           const cpu::Target &target, const CodegenOptions &options,
-                                           CompileReport &report) {
+std::vector<CompiledKernel> compileKernels(ModuleOp plan, const Symbols &symbols,
+                                           const KernelTarget &target,
+                                           const CodegenOptions &options, CompileReport &report) {
   CodeCache cache(options.useCache ? knobs::cacheFolder() : std::nullopt);
   std::vector<CompiledKernel> result;
-  std::vector<Emitted> missing;
+  std::vector<Missing> missing;
   std::vector<size_t> missingAt; // for each kernel: index in `missing`, or npos
   std::map<std::string, size_t> missingByHash;
   constexpr size_t npos = -1;
@@ -141,7 +106,7 @@ std::vector<CompiledKernel> compileKernels(ModuleOp plan, const cpu::Symbols &sy
     } else {
       auto [known, isNew] = missingByHash.try_emplace(hash, missing.size());
       if (isNew)
-        missing.push_back(emit(kernel, symbols, target, hash, entry.symbol));
+        missing.push_back({hash, target.emit(kernel, symbols, entry.symbol)});
       at = known->second;
     }
     report.kernels++;
@@ -162,7 +127,7 @@ std::vector<CompiledKernel> compileKernels(ModuleOp plan, const cpu::Symbols &sy
   return result;
 }
 
-int64_t largestScratch(ModuleOp plan, const cpu::Symbols &symbols, const cpu::Target &target,
+int64_t largestScratch(ModuleOp plan, const Symbols &symbols, const KernelTarget &target,
                        const CodegenOptions &options) {
   CodeCache cache(options.useCache ? knobs::cacheFolder() : std::nullopt);
   int64_t largest = 0;
@@ -172,10 +137,8 @@ int64_t largestScratch(ModuleOp plan, const cpu::Symbols &symbols, const cpu::Ta
       largest = std::max<int64_t>(largest, known.scratch_bytes());
       continue;
     }
-    OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(plan.getContext()));
-    cpu::Emit emitter(*module, target);
-    cpu::Schedule schedule = cpu::emitKernel(emitter, kernel, symbols, kernel.getSymName());
-    largest = std::max(largest, schedule.scratchBytes);
+    KernelTarget::Source source = target.emit(kernel, symbols, kernel.getSymName());
+    largest = std::max<int64_t>(largest, source.kernel.scratch_bytes());
   }
   return largest;
 }

@@ -3,7 +3,7 @@
 
 #include "codegen/Cache.pb.h"
 #include "codegen/Compiler.h"
-#include "codegen/cpu/Kernels.h"
+#include "codegen/KernelTarget.h"
 
 #include <chrono>
 #include <string>
@@ -24,12 +24,12 @@ struct CompiledKernel {
 };
 
 /// One entry for each kernel of the plan, in order. Throws Error where a kernel cannot be lowered.
-std::vector<CompiledKernel> compileKernels(mlir::ModuleOp plan, const cpu::Symbols &symbols,
-                                           const cpu::Target &target, const CodegenOptions &options,
-                                           CompileReport &report);
+std::vector<CompiledKernel> compileKernels(mlir::ModuleOp plan, const Symbols &symbols,
+                                           const KernelTarget &target,
+                                           const CodegenOptions &options, CompileReport &report);
 
 /// The most scratch bytes that a kernel of the plan needs for a worker, without compiling any.
-int64_t largestScratch(mlir::ModuleOp plan, const cpu::Symbols &symbols, const cpu::Target &target,
+int64_t largestScratch(mlir::ModuleOp plan, const Symbols &symbols, const KernelTarget &target,
                        const CodegenOptions &options);
 
 } // namespace lmc

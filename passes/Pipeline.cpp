@@ -14,6 +14,8 @@
 
 #include <chrono>
 
+#include <limits>
+
 using namespace mlir;
 
 namespace lmc {
@@ -69,7 +71,11 @@ std::vector<Phase> phases() {
        }},
       {"decompose", "primitives",
        [](OpPassManager &module, ModuleOp, const PipelineOptions &options) {
-         module.addNestedPass<func::FuncOp>(createFlashAttention()); // before its composite is lost
+         FlashAttentionOptions attention;
+         if (options.gpu)
+           attention.items = std::numeric_limits<int64_t>::max();
+         module.addNestedPass<func::FuncOp>(
+             createFlashAttention(attention)); // before its composite is lost
          module.addNestedPass<func::FuncOp>(createDecompose());
          addSimplify(module);
          ChunkLossOptions chunks;
@@ -127,9 +133,9 @@ std::vector<std::string> phaseNames() {
 }
 
 std::string canonicalOptions(const PipelineOptions &options) {
-  std::string text =
-      fmt::format("bind {}\n{}\nloss rows {}\npanels {}\n", llvm::join(options.bindings, " "),
-                  options.bf16 ? "bf16" : "f32", options.lossRows, options.panelWidth);
+  std::string text = fmt::format("bind {}\n{}\nloss rows {}\npanels {}\n{}\n",
+                                 llvm::join(options.bindings, " "), options.bf16 ? "bf16" : "f32",
+                                 options.lossRows, options.panelWidth, options.gpu ? "gpu" : "cpu");
   if (options.memory)
     text += fmt::format("memory {} workers {}\n", options.memory->bytes, options.memory->workers);
   if (!options.train)

@@ -137,8 +137,7 @@ public:
   CudaDevice(const Executable &executable, SessionOptions options, const CudaDriver &driver)
       : executable(executable), message(executable.message()), driver(driver), context(driver),
         layout(message, 1, options.slots), stream(driver),
-        arena(driver, layout.bytes, stream.handle), weights(driver, weightBytes(), stream.handle),
-        module(driver) {
+        arena(driver, layout.bytes, stream.handle), weights(driver, weightBytes(), stream.handle) {
     checkArchitecture();
     loadCode();
     placeWeights();
@@ -275,11 +274,10 @@ private:
   };
 
   struct Module {
-    explicit Module(const CudaDriver &driver) : driver(driver) {}
-    ~Module() {
-      if (handle)
-        driver.cuModuleUnload(handle);
+    Module(const CudaDriver &driver, const void *image) : driver(driver) {
+      driver.check(driver.cuModuleLoadData(&handle, image), "load the kernels");
     }
+    ~Module() { driver.cuModuleUnload(handle); }
     const CudaDriver &driver;
     CudaDriver::Module handle = nullptr;
   };
@@ -312,13 +310,12 @@ private:
   }
 
   void loadCode() {
-    if (message.kernels_size() == 0)
-      return;
-    driver.check(driver.cuModuleLoadData(&module.handle, executable.code().data()),
-                 "load the kernels");
     for (const executable::Kernel &kernel : message.kernels()) {
+      std::unique_ptr<Module> &module = modules[kernel.image_offset()];
+      if (!module)
+        module = std::make_unique<Module>(driver, executable.code().data() + kernel.image_offset());
       CudaDriver::Function function = nullptr;
-      driver.check(driver.cuModuleGetFunction(&function, module.handle, kernel.symbol().c_str()),
+      driver.check(driver.cuModuleGetFunction(&function, module->handle, kernel.symbol().c_str()),
                    fmt::format("find the kernel '{}'", kernel.symbol()));
       if (kernel.shared_bytes() > kStaticShared)
         driver.check(driver.cuFuncSetAttribute(function, kMaxDynamicShared,
@@ -488,7 +485,7 @@ private:
   ArenaLayout layout;
   Stream stream;
   DeviceMemory arena, weights;
-  Module module;
+  std::map<uint64_t, std::unique_ptr<Module>> modules; // by image_offset
   std::vector<CudaDriver::Function> functions;
   std::vector<uint64_t> weightOffsets; // by tensor
   std::vector<Mirror> mirrors;         // by tensor

@@ -77,6 +77,7 @@ private:
     checkSize(path + ".shared_bytes", kernel.shared_bytes(), kMostShared);
     for (uint32_t dim : kernel.dims())
       checkIndex(path + ".dims", dim, message.dims_size());
+    checkRange(path + ".image", kernel.image_offset(), kernel.image_bytes(), message.code_bytes());
   }
 
   void checkTensors() {

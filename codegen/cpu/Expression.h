@@ -12,13 +12,6 @@
 
 namespace lmc::cpu {
 
-/// Symbolic dimensions of a kernel: which of the kernel's dims, and their largest extents.
-struct Symbol {
-  unsigned dim;
-  int64_t max;
-};
-using Symbols = llvm::StringMap<Symbol>;
-
 /// One index for each dimension of a value. Lanes run along dimension `lane`, where `at` is the
 /// first lane's; -1: one scalar. [low, high) bounds the lane dimension's index where known, so that
 /// concat can choose its operand at compile time (it reads lane by lane otherwise).

@@ -2,6 +2,7 @@
 
 #include "codegen/cuda/Nvrtc.h"
 #include "ir/Dialect.h"
+#include "runtime/CudaDriver.h"
 #include "runtime/Error.h"
 
 #include <algorithm>
@@ -62,31 +63,22 @@ std::string printCuda(ModuleOp plan) {
   return text;
 }
 
-bool isCudaTarget(const std::string &target) {
-  return target == "cuda" || target.rfind("cuda:", 0) == 0;
-}
-
-std::string printPtx(ModuleOp plan, const std::string &target) {
+std::string architectureOf(const std::string &target) {
   static const std::regex architectures("sm_[0-9]+[af]?");
   std::string architecture =
       target == "cuda" ? "sm_90a" : target.substr(std::min<size_t>(5, target.size()));
   if (!isCudaTarget(target) || !std::regex_match(architecture, architectures))
-    fail("target '{}' has no PTX; use --target cuda or, for example, cuda:sm_80", target);
+    fail("target '{}' is no GPU's; use --target cuda or, for example, cuda:sm_80", target);
+  return architecture;
+}
+
+std::string printPtx(ModuleOp plan, const std::string &target) {
+  std::string architecture = architectureOf(target);
   std::string why;
   const Nvrtc *compiler = Nvrtc::open(&why);
   if (!compiler)
     fail("--emit=ptx needs NVIDIA's compiler: {}; --emit=cuda works without it", why);
   return compiler->ptx(printCuda(plan), architecture);
-}
-
-void requireGenerated(ModuleOp plan) {
-  std::string missing;
-  unsigned count = 0;
-  for (auto op : plan.getOps<plan::KernelOp>())
-    if (!isGenerated(op.getFamily()) && count++ < 4)
-      missing += (missing.empty() ? "" : ", ") + refusal(op);
-  if (count)
-    fail("{} kernels have no CUDA code yet, among them {}; use --target cpu", count, missing);
 }
 
 } // namespace lmc::cuda

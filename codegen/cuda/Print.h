@@ -19,11 +19,7 @@ std::string printCuda(mlir::ModuleOp plan);
 /// is not found.
 std::string printPtx(mlir::ModuleOp plan, const std::string &target);
 
-/// "cuda" or "cuda:ARCHITECTURE"?
-bool isCudaTarget(const std::string &target);
-
-/// Throws Error that names the first kernels of a planned module that this target does not
-/// generate.
-void requireGenerated(mlir::ModuleOp plan);
+/// "sm_90a" of "cuda" or "cuda:sm_90a". Throws Error for other targets.
+std::string architectureOf(const std::string &target);
 
 } // namespace lmc::cuda

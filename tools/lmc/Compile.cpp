@@ -2,6 +2,7 @@
 
 #include "codegen/cuda/Print.h"
 #include "runtime/ByteSize.h"
+#include "runtime/CudaDriver.h"
 #include "runtime/Error.h"
 #include "runtime/Session.h"
 #include "runtime/Team.h"
@@ -77,20 +78,17 @@ void showStage(Options &o, const ModelConfig &config, bool cuda) {
       print(*module);
     return;
   }
-  if (cuda && o.explain != "fusion") {
-    cuda::requireGenerated(*module);
-    fail("executables for --target {} cannot be written yet; --emit=cuda shows the kernels",
-         o.target);
-  }
 }
 
 int run(Options &o, const CommonOptions &common) {
-  bool cuda = cuda::isCudaTarget(o.target);
+  bool cuda = isCudaTarget(o.target);
   if (!cuda && o.target != "cpu" && o.target.rfind("cpu:", 0) != 0)
     fail("target '{}' is not available in this build; use cpu, cpu:NAME, cuda or cuda:sm_90a",
          o.target);
   if (!cuda && o.target.size() > 4)
     o.settings.codegen.cpu = o.target.substr(4);
+  if (cuda || o.emit == "cuda" || o.emit == "ptx")
+    o.settings.codegen.gpu = cuda::architectureOf(cuda ? o.target : "cuda");
   ModelSource source = findModel(o.spec);
   if (source.isExecutable)
     fail("'{}' is compiled already; `lmc inspect` shows what is in it", o.spec);
@@ -104,7 +102,6 @@ int run(Options &o, const CommonOptions &common) {
     o.settings.pipeline.train = OptimizerUpdateOptions();
     o.settings.pipeline.train->gradClip = 1;
   }
-  o.settings.packWeights = !cuda && o.emit != "cuda" && o.emit != "ptx";
   o.settings.pipeline.explainFusion = o.explain == "fusion";
   o.settings.pipeline.explainMemory = o.explain == "memory" && !o.memoryLimit.empty();
   if (!o.memoryLimit.empty()) {
@@ -118,7 +115,7 @@ int run(Options &o, const CommonOptions &common) {
     o.settings.limitMemory(*bytes, resolveThreads(common.threads), "--memory-limit");
   }
 
-  if (!o.emit.empty() || o.explain == "fusion" || cuda) {
+  if (!o.emit.empty() || o.explain == "fusion") {
     showStage(o, config, cuda);
     return 0;
   }
@@ -151,8 +148,8 @@ Command addCompile(CLI::App &app, CommonOptions &common) {
   app.add_option("--mode", o->mode, "train: a training step; infer: forward, prefill and decode")
       ->check(CLI::IsMember({"train", "infer"}));
   app.add_option("--target", o->target,
-                 "cpu, cpu:NAME for another processor (x86-64-v3, znver3, aarch64), or, with "
-                 "--emit, cuda:sm_90a");
+                 "cpu, cpu:NAME for another processor (x86-64-v3, znver3, aarch64), cuda (sm_90a) "
+                 "or cuda:sm_80");
   app.add_option("--emit", o->emit,
                  "Print a stage: lm, grad, primitives, kernels, plan, llvm, asm, cuda, ptx")
       ->check(CLI::IsMember(

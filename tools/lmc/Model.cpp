@@ -35,7 +35,8 @@ PipelineOptions pipelineOf(const CompileSettings &settings) {
     pipeline.memory->scratchBytes = [&codegen = settings.codegen](mlir::ModuleOp plan) {
       return workerScratchBytes(plan, codegen);
     };
-  if (settings.packWeights && settings.codegen.mode == "infer")
+  pipeline.gpu = !settings.codegen.gpu.empty();
+  if (!pipeline.gpu && settings.codegen.mode == "infer")
     pipeline.panelWidth = cpu::panelWidth(cpu::Target::named(settings.codegen.cpu));
   return pipeline;
 }

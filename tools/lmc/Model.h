@@ -26,7 +26,6 @@ struct CompileSettings {
   CodegenOptions codegen;
   ProgramOptions programs;
   std::set<std::string> keep; ///< programs to compile; empty: all that were built
-  bool packWeights = true;    ///< for inference; off for a target whose kernels read plain weights
   bool timePasses = false;
 
   /// Keeps the arena of a run with `workers` within `bytes`; `source` names the setting in errors.

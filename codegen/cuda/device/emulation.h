@@ -412,10 +412,16 @@ inline void multiplyAdd(float (&sums)[4], const Fragment<4> &a, const Fragment<2
 
 } // namespace lmc
 
-/// NAME_emulated(grid, block, shared bytes, seed, parameters), for a kernel of the text above it.
+namespace lmc::emulation {
+template <typename... Args> constexpr unsigned parametersOf(void (*)(Args...)) { return sizeof...(Args); }
+} // namespace lmc::emulation
+
+/// NAME_emulated(grid, block, shared bytes, seed, parameters) and the number of parameters, for a
+/// kernel of the text above it.
 /// Seeds: 0, the first thread that can run; 1, the last; others, any. Odd ones are lazy.
 #define LMC_EMULATE(NAME)                                                                          \
   extern "C" const char *NAME##_emulated(unsigned grid, unsigned block, unsigned shared,           \
                                          unsigned seed, void **parameters) {                       \
     return lmc::emulation::run(NAME, grid, block, shared, seed, parameters);                       \
-  }
+  }                                                                                                \
+  extern "C" unsigned NAME##_parameters() { return lmc::emulation::parametersOf(NAME); }

@@ -35,13 +35,6 @@ TEST(Print, ShowsKernelsWithTheirLaunchesAndNamesTheOthers) {
   EXPECT_THAT(text,
               testing::HasSubstr("extern \"C\" __global__ void __launch_bounds__(256)\nmap_0("));
   EXPECT_THAT(text, testing::HasSubstr("'gram' (matmul_0, family matmul)"));
-  try {
-    cuda::requireGenerated(*module);
-    FAIL();
-  } catch (const Error &error) {
-    EXPECT_THAT(error.what(), testing::HasSubstr("1 kernels have no CUDA code yet"));
-    EXPECT_THAT(error.what(), testing::HasSubstr("'gram' (matmul_0, family matmul)"));
-  }
 }
 
 TEST(Print, PtxNeedsACudaTarget) {

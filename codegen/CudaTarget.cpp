@@ -1,0 +1,112 @@
+#include "codegen/KernelTarget.h"
+
+#include "codegen/cuda/Kernel.h"
+#include "codegen/cuda/Nvrtc.h"
+#include "codegen/cuda/Print.h"
+#include "runtime/Error.h"
+#include "runtime/KernelAbi.h"
+
+#include <map>
+
+using namespace mlir;
+
+namespace lmc {
+namespace {
+
+class CudaAssembler final : public KernelTarget::Assembler {
+public:
+  CudaAssembler(const cuda::Nvrtc &compiler, std::string architecture)
+      : compiler(compiler), architecture(std::move(architecture)) {}
+
+  std::string assemble(const std::string &text) override {
+    std::vector<char> cubin = compiler.cubin(text, architecture);
+    return {cubin.data(), cubin.size()};
+  }
+
+private:
+  const cuda::Nvrtc &compiler;
+  std::string architecture;
+};
+
+/// Texts to images by a function that stands in for NVRTC.
+class OtherAssembler final : public KernelTarget::Assembler {
+public:
+  explicit OtherAssembler(const std::function<std::string(const std::string &)> &function)
+      : function(function) {}
+  std::string assemble(const std::string &text) override { return function(text); }
+
+private:
+  const std::function<std::string(const std::string &)> &function;
+};
+
+class CudaTarget final : public KernelTarget {
+public:
+  explicit CudaTarget(const CodegenOptions &options)
+      : architecture(cuda::architectureOf("cuda:" + options.gpu)), other(options.assembleCuda) {
+    std::string why;
+    if (!other && !(compiler = cuda::Nvrtc::open(&why)))
+      fail("code for GPUs needs NVIDIA's run-time compiler: {}; --emit=cuda works without it", why);
+  }
+
+  std::string canonical() const override { return "cuda:" + architecture; }
+  std::string identity() const override {
+    return canonical() + (other ? " other" : " nvrtc " + compiler->version());
+  }
+
+  Source emit(plan::KernelOp kernel, const Symbols &symbols, StringRef symbol) const override {
+    cuda::Ranges ranges;
+    for (const auto &entry : symbols)
+      ranges[entry.getKey()] = entry.getValue().max;
+    cuda::Kernel made = cuda::emitKernel(kernel, ranges, symbol);
+    Source source;
+    source.text = cuda::translationUnit(made);
+    for (const cuda::GridFactor &factor : made.grid) {
+      auto *item = source.kernel.add_items();
+      bool fixed = factor.symbol.empty();
+      item->set_dim(fixed ? -1 : static_cast<int>(symbols.at(factor.symbol).dim));
+      item->set_mul(fixed ? (factor.mul + factor.div - 1) / factor.div : factor.mul);
+      item->set_div(fixed ? 1 : factor.div);
+    }
+    source.kernel.set_block_threads(made.block);
+    source.kernel.set_shared_bytes(made.sharedBytes);
+    for (const std::string &name : made.symbols)
+      source.kernel.add_dims(symbols.at(name).dim);
+    return source;
+  }
+
+  std::unique_ptr<Assembler> assembler() const override {
+    if (other)
+      return std::make_unique<OtherAssembler>(other);
+    return std::make_unique<CudaAssembler>(*compiler, architecture);
+  }
+
+  /// Cubins are loaded one by one: nothing in one refers to another.
+  std::vector<std::byte> link(const std::vector<Linked> &kernels) const override {
+    std::vector<std::byte> code;
+    std::map<std::string, uint64_t> placed;
+    for (const Linked &each : kernels) {
+      auto [at, isNew] = placed.try_emplace(each.kernel->symbol(), code.size());
+      each.kernel->set_image_offset(at->second);
+      each.kernel->set_image_bytes(each.object->size());
+      if (!isNew)
+        continue;
+      const auto *begin = reinterpret_cast<const std::byte *>(each.object->data());
+      code.insert(code.end(), begin, begin + each.object->size());
+      code.resize(alignUp(code.size()));
+    }
+    return code;
+  }
+
+private:
+  std::string architecture;
+  const cuda::Nvrtc *compiler = nullptr;
+  std::function<std::string(const std::string &)> other;
+};
+
+} // namespace
+
+std::unique_ptr<KernelTarget> makeCudaTarget(const CodegenOptions &options) {
+  return std::make_unique<CudaTarget>(options);
+}
+
+} // namespace lmc

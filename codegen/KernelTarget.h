@@ -1,0 +1,60 @@
+// What a target makes of planned kernels: the CPU through LLVM (CpuTarget.cpp), NVIDIA's GPUs through
+// NVRTC (CudaTarget.cpp). Everything else about an executable is the same for all of them.
+#pragma once
+
+#include "codegen/Cache.pb.h"
+#include "codegen/Compiler.h"
+#include "codegen/KernelBody.h"
+#include "ir/plan/Plan.h"
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace lmc {
+
+class KernelTarget {
+public:
+  virtual ~KernelTarget() = default;
+
+  /// As Executable.target: "cpu:x86_64:cascadelake:+avx2,...", "cuda:sm_90a".
+  virtual std::string canonical() const = 0;
+  /// Names everything that decides what code a kernel becomes, besides the compiler's own version.
+  virtual std::string identity() const { return canonical(); }
+
+  /// A kernel as text, and all of it but the object.
+  struct Source {
+    std::string text;
+    codegen::CachedKernel kernel;
+  };
+  /// Throws Error where the target cannot compute the kernel.
+  virtual Source emit(plan::KernelOp kernel, const Symbols &symbols,
+                      llvm::StringRef symbol) const = 0;
+
+  /// Makes objects of texts; each thread has one.
+  class Assembler {
+  public:
+    virtual ~Assembler() = default;
+    virtual std::string assemble(const std::string &text) = 0;
+  };
+  virtual std::unique_ptr<Assembler> assembler() const = 0;
+
+  /// A kernel's object, and its entry in the executable where the linker notes what it needs to.
+  struct Linked {
+    const std::string *object;
+    executable::Kernel *kernel;
+  };
+  /// The code section. Kernels with the same symbol have the same object.
+  virtual std::vector<std::byte> link(const std::vector<Linked> &kernels) const = 0;
+};
+
+std::unique_ptr<KernelTarget> makeCpuTarget(const CodegenOptions &options);
+/// Throws Error for an architecture that is none, and where NVRTC is missing.
+std::unique_ptr<KernelTarget> makeCudaTarget(const CodegenOptions &options);
+
+inline std::unique_ptr<KernelTarget> makeTarget(const CodegenOptions &options) {
+  return options.gpu.empty() ? makeCpuTarget(options) : makeCudaTarget(options);
+}
+
+} // namespace lmc
