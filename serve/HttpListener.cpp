@@ -2,6 +2,7 @@
 
 #include "runtime/Error.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -141,13 +142,17 @@ HttpListener::~HttpListener() {
     stop();
 }
 
-void HttpListener::stop() {
+void HttpListener::stop(milliseconds flush) {
   {
-    std::lock_guard lock(mutex);
+    std::unique_lock lock(mutex);
     stopping = true;
     for (auto [socket, busy] : connections)
       if (!busy)
         ::shutdown(socket, SHUT_RD);
+    // httplib's stop cuts streams, also those whose last events only wait for their thread.
+    answered.wait_for(lock, flush, [this] {
+      return std::ranges::none_of(connections, [](auto &entry) { return entry.second; });
+    });
   }
   httplib::Server::stop();
   if (acceptor.joinable())
@@ -167,6 +172,7 @@ bool HttpListener::process_and_close_socket(socket_t socket) {
   auto setBusy = [&](bool busy) {
     std::lock_guard lock(mutex);
     connections[socket] = busy;
+    answered.notify_all();
     return !stopping;
   };
   while (fine && !closed && setBusy(false) && stream.awaitRequest()) {
@@ -178,6 +184,7 @@ bool HttpListener::process_and_close_socket(socket_t socket) {
   {
     std::lock_guard lock(mutex);
     connections.erase(socket);
+    answered.notify_all();
   }
   ::shutdown(socket, SHUT_RDWR);
   ::close(socket);

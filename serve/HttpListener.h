@@ -8,6 +8,8 @@
 #include <httplib.h>
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -26,9 +28,9 @@ public:
 
   const Address &address() const { return bound; } ///< with the port that was picked
 
-  /// Takes no more connections and ends idle ones; waits for the handlers that run, whose streams
-  /// end.
-  void stop();
+  /// Ends idle connections and takes no more requests; waits until the answers under way are sent,
+  /// those of streams up to `flush`.
+  void stop(std::chrono::milliseconds flush = {});
 
   /// From within a handler or its content provider: has the client closed the connection?
   static bool clientGone();
@@ -39,6 +41,7 @@ private:
   Address bound;
   std::thread acceptor;
   std::mutex mutex;
+  std::condition_variable answered;     ///< no request is under way any more
   std::map<socket_t, bool> connections; ///< whether a request is under way
   std::atomic<bool> stopping = false;
 };

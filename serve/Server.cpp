@@ -148,9 +148,9 @@ int serve(std::shared_ptr<Engine> engine, std::shared_ptr<const Tokenizer> token
   if (grpc)
     grpc->stop(flushLimit);
   if (http)
-    http->stop();
+    http->stop(flushLimit);
   if (metrics)
-    metrics->stop();
+    metrics->stop(flushLimit);
   return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cmath>
+#include <future>
 #include <thread>
 
 #include <arpa/inet.h>
@@ -467,6 +468,22 @@ TEST_F(HttpTest, NonsenseOnTheWireHurtsNobody) {
 
 TEST_F(HttpTest, APortInUseIsAnError) {
   EXPECT_THROW(HttpListener(server->address(), 1, 1, [](auto &) {}), Error);
+}
+
+TEST_F(HttpTest, StoppingSendsWhatIsGenerated) {
+  for (int i = 0; i < 50; ++i) { // the end is a race between two threads
+    start();
+    json body = request();
+    body["stream"] = true;
+    auto result = std::async(std::launch::async, [&] { return complete(body); });
+    while (value("lmc_generated_tokens_total") < 5)
+      std::this_thread::yield();
+    served->scheduler.drain(std::chrono::milliseconds(0));
+    server->stop(std::chrono::seconds(20));
+    auto answer = result.get();
+    ASSERT_TRUE(answer) << i;
+    ASSERT_THAT(answer->body, HasSubstr("data: [DONE]")) << i;
+  }
 }
 
 TEST_F(HttpTest, StoppingDoesNotWaitForIdleConnections) {
