@@ -24,7 +24,6 @@ namespace {
 using Pointer = CudaDriver::Pointer;
 
 constexpr int kMaxDynamicShared = 8;         ///< CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-constexpr int kMajor = 75, kMinor = 76;      ///< CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
 constexpr unsigned kNonBlocking = 1;         ///< CU_STREAM_NON_BLOCKING
 constexpr int kThreadLocal = 1;              ///< CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
 constexpr unsigned kStaticShared = 48 << 10; ///< more must be asked for
@@ -48,11 +47,6 @@ public:
     char text[256] = "";
     driver.check(driver.cuDeviceGetName(text, sizeof text, device), "name the GPU");
     return text;
-  }
-  int attribute(int which) const {
-    int value = 0;
-    driver.check(driver.cuDeviceGetAttribute(&value, which, device), "ask the GPU");
-    return value;
   }
 
 private:
@@ -295,18 +289,16 @@ private:
   /// Code for sm_90a runs on 9.0 only, code for sm_80 on every 8.x: same major version, and no newer
   /// minor one than the GPU's.
   void checkArchitecture() {
-    int major = context.attribute(kMajor), minor = context.attribute(kMinor);
     std::string_view target = message.target();
     size_t at = target.find("sm_");
     if (at == target.npos)
       fail("target '{}' names no GPU architecture", target);
-    std::string digits(target.substr(at + 3));
-    bool exact = !digits.empty() && digits.back() == 'a';
-    int wanted = std::atoi(digits.c_str());
-    if (wanted / 10 != major || (exact ? wanted % 10 != minor : wanted % 10 > minor))
-      fail("compiled for {}, but this GPU ({}) is sm_{}{}; compile again with --target "
-           "cuda:sm_{}{}{}",
-           target.substr(at), context.name(), major, minor, major, minor, major >= 9 ? "a" : "");
+    std::string wanted(target.substr(at)), here = driver.architecture();
+    int number = std::atoi(wanted.c_str() + 3), own = std::atoi(here.c_str() + 3);
+    bool exact = wanted.back() == 'a';
+    if (number / 10 != own / 10 || (exact ? number != own : number > own))
+      fail("compiled for {}, but this GPU ({}) is {}; compile again with --target cuda:{}", wanted,
+           context.name(), here, here);
   }
 
   void loadCode() {

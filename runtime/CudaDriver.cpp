@@ -85,6 +85,15 @@ const CudaDriver &CudaDriver::system() {
   return driver;
 }
 
+std::string CudaDriver::architecture() const {
+  constexpr int kMajor = 75, kMinor = 76; // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
+  int device = 0, major = 0, minor = 0;
+  check(cuDeviceGet(&device, 0), "find the first GPU");
+  check(cuDeviceGetAttribute(&major, kMajor, device), "ask the GPU");
+  check(cuDeviceGetAttribute(&minor, kMinor, device), "ask the GPU");
+  return fmt::format("sm_{}{}{}", major, minor, major >= 9 ? "a" : "");
+}
+
 void CudaDriver::check(int result, std::string_view what) const {
   if (result == 0)
     return;

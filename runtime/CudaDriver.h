@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace lmc {
@@ -28,6 +29,9 @@ struct CudaDriver {
   /// Opens libcuda.so.1. Throws Error that says what is missing: no driver, one that is too old, no
   /// GPU.
   static const CudaDriver &system();
+
+  /// What code for the first GPU is compiled for: "sm_80", "sm_90a".
+  std::string architecture() const;
 
   int (*cuInit)(unsigned flags) = nullptr;
   int (*cuGetErrorString)(int result, const char **text) = nullptr;

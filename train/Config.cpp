@@ -299,7 +299,8 @@ const std::vector<Field> &table() {
          return c.memory.limit ? YAML::Node(formatByteSize(c.memory.limit))
                                : YAML::Node(YAML::NodeType::Undefined);
        }},
-      choice("target", "auto", {"auto", "cpu", "cuda"}, MEMBER(target), "machine to compile for"),
+      choice("target", "auto", {"auto", "cpu", "cuda"}, MEMBER(target),
+             "where to train: this processor, or cuda: its NVIDIA GPU; auto is cpu"),
       {"source_path", "path", "(this file)", "set in the copy that a checkpoint keeps",
        [](TrainConfig &c, const ConfigValue &v) {
          c.sourcePath = v.source.resolve(v.scalar("a path"));

@@ -38,6 +38,9 @@ void addCompileFlags(CLI::App &command, CompileSettings &settings);
 /// --precision, for the commands that compile inference programs; training has it in its config.
 void addPrecision(CLI::App &command, CompileSettings &settings);
 
+/// --target, for the commands that run what they compile; training has it in its config.
+void addTarget(CLI::App &command, CompileSettings &settings);
+
 /// Prints a memory ledger: one row a category and the sum, or JSON.
 void printLedger(const std::vector<LedgerRow> &rows, bool json);
 

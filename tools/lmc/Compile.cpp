@@ -82,13 +82,8 @@ void showStage(Options &o, const ModelConfig &config, bool cuda) {
 
 int run(Options &o, const CommonOptions &common) {
   bool cuda = isCudaTarget(o.target);
-  if (!cuda && o.target != "cpu" && o.target.rfind("cpu:", 0) != 0)
-    fail("target '{}' is not available in this build; use cpu, cpu:NAME, cuda or cuda:sm_90a",
-         o.target);
-  if (!cuda && o.target.size() > 4)
-    o.settings.codegen.cpu = o.target.substr(4);
-  if (cuda || o.emit == "cuda" || o.emit == "ptx")
-    o.settings.codegen.gpu = cuda::architectureOf(cuda ? o.target : "cuda");
+  bool showsCuda = o.emit == "cuda" || o.emit == "ptx";
+  chooseTarget(o.settings.codegen, showsCuda && !cuda ? "cuda" : o.target, false);
   ModelSource source = findModel(o.spec);
   if (source.isExecutable)
     fail("'{}' is compiled already; `lmc inspect` shows what is in it", o.spec);

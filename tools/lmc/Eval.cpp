@@ -69,6 +69,7 @@ Command addEval(CLI::App &app, CommonOptions &common) {
   addCommon(app, common, true);
   addCompileFlags(app, o->settings);
   addPrecision(app, o->settings);
+  addTarget(app, o->settings);
   return [o, &common] { return run(*o, common); };
 }
 

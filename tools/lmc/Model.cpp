@@ -1,7 +1,9 @@
 #include "tools/lmc/Model.h"
 
 #include "codegen/cpu/Matmul.h"
+#include "codegen/cuda/Print.h"
 #include "frontend/Weights.h"
+#include "runtime/CudaDriver.h"
 #include "runtime/Error.h"
 
 #include <fstream>
@@ -126,6 +128,16 @@ void CompileSettings::limitMemory(int64_t bytes, int workers, std::string source
   pipeline.memory = MemoryLimit{bytes, workers, std::move(source), {}};
 }
 
+void chooseTarget(CodegenOptions &codegen, const std::string &target, bool here) {
+  if (isCudaTarget(target))
+    codegen.gpu = here && target == "cuda" ? CudaDriver::system().architecture()
+                                           : cuda::architectureOf(target);
+  else if (target.starts_with("cpu:") && target.size() > 4)
+    codegen.cpu = target.substr(4);
+  else if (target != "cpu")
+    fail("target '{}' is unknown; use cpu, cpu:NAME, cuda or cuda:sm_90a", target);
+}
+
 PrintedRemarks::PrintedRemarks(mlir::MLIRContext &context)
     : handler(&context, [](mlir::Diagnostic &diagnostic) {
         if (diagnostic.getSeverity() != mlir::DiagnosticSeverity::Remark)
@@ -206,8 +218,13 @@ LoadedModel loadModel(const fs::path &path, CompileSettings settings) {
       fail("'{}': --precision is chosen where a model is compiled (lmc compile --precision bf16), "
            "and this file is compiled",
            path.string());
+    if (settings.target != "cpu")
+      fail("'{}': --target is chosen where a model is compiled (lmc compile --target {}), and this "
+           "file is compiled",
+           path.string(), settings.target);
     return loadExecutable(path);
   }
+  chooseTarget(settings.codegen, settings.target, true);
   if (source.weights.empty())
     fail("'{}' is a spec without weights; give a folder that has them (a checkpoint of lmc train)",
          path.string());

@@ -26,11 +26,16 @@ struct CompileSettings {
   CodegenOptions codegen;
   ProgramOptions programs;
   std::set<std::string> keep; ///< programs to compile; empty: all that were built
+  std::string target = "cpu"; ///< --target, for the commands that run what they compile
   bool timePasses = false;
 
   /// Keeps the arena of a run with `workers` within `bytes`; `source` names the setting in errors.
   void limitMemory(int64_t bytes, int workers, std::string source);
 };
+
+/// Sets what a target's name says: cpu, cpu:NAME, cuda, cuda:sm_80. Without an architecture `cuda` is
+/// this machine's GPU where the code runs `here`, else sm_90a. Throws Error.
+void chooseTarget(CodegenOptions &codegen, const std::string &target, bool here);
 
 /// Prints what the passes explain, while it lives.
 class PrintedRemarks {

@@ -123,8 +123,7 @@ int run(Options &o, const CommonOptions &common) {
     o.overrides.push_back(fmt::format("steps={}", o.steps));
   TrainConfig config = loadTrainConfig(o.config, o.overrides);
   if (config.target == TargetChoice::Cuda)
-    fail("{}: target: cuda is not available in this build; use cpu or auto",
-         config.sourcePath.string());
+    chooseTarget(o.settings.codegen, "cuda", true);
   ModelConfig modelConfig = modelOf(config);
   std::shared_ptr<const Tokenizer> tokenizer;
   if (!o.plan)

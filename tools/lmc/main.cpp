@@ -38,6 +38,14 @@ void addPrecision(CLI::App &command, CompileSettings &settings) {
       ->default_str("f32");
 }
 
+void addTarget(CLI::App &command, CompileSettings &settings) {
+  command
+      .add_option("--target", settings.target,
+                  "Where to run: cpu, or cuda (this machine's GPU; NVIDIA's driver and NVRTC are "
+                  "needed)")
+      ->default_str("cpu");
+}
+
 void printLedger(const std::vector<LedgerRow> &rows, bool json) {
   uint64_t arena = 0, mapped = 0;
   for (const LedgerRow &row : rows)
