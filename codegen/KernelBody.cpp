@@ -27,6 +27,33 @@ bool isFlat(Block &body, const lm::Shape &space) {
   return true;
 }
 
+TracedOperand traceOperand(Value value) {
+  if (auto argument = dyn_cast<BlockArgument>(value)) {
+    TracedOperand traced{argument, lm::elementOf(value), {}, {}};
+    lm::Shape shape = lm::shapeOf(value);
+    for (size_t i = 0; i < shape.size(); ++i)
+      traced.steps.emplace_back(ArrayRef<lm::Dim>(shape).drop_front(i + 1));
+    return traced;
+  }
+  Operation *op = value.getDefiningOp();
+  TracedOperand traced = traceOperand(op->getOperand(0));
+  if (isa<lm::ConvertOp>(op)) {
+    traced.element = lm::elementOf(value);
+    return traced;
+  }
+  traced.whole = false;
+  if (auto slice = dyn_cast<lm::SliceOp>(op)) {
+    if (slice.getStart() != 0)
+      traced.starts.emplace_back(slice.getStart(), traced.steps[slice.getDim()]);
+    return traced;
+  }
+  SmallVector<lm::Shape, 4> steps;
+  for (int64_t dim : cast<lm::TransposeOp>(op).getPermutation())
+    steps.push_back(traced.steps[dim]);
+  traced.steps = steps;
+  return traced;
+}
+
 SmallVector<SmallVector<lm::ReduceOp>> reductionLevels(Block &body) {
   SmallVector<SmallVector<lm::ReduceOp>> levels;
   llvm::DenseMap<Value, unsigned> depth;

@@ -28,6 +28,21 @@ bool isFlat(mlir::Block &body, const lm::Shape &space);
 /// The kernel's reductions by how many others they wait for: those of one level need one pass.
 llvm::SmallVector<llvm::SmallVector<lm::ReduceOp>> reductionLevels(mlir::Block &body);
 
+/// An operand of a product or of attention, traced through slices, transposes and roundings to the
+/// buffer that it is read from. Steps are counted in elements, as extents to be multiplied.
+struct TracedOperand {
+  mlir::BlockArgument buffer;
+  mlir::Type element;                    ///< what elements are rounded to as they are read
+  llvm::SmallVector<lm::Shape, 4> steps; ///< for each dimension of the operand
+  llvm::SmallVector<std::pair<int64_t, lm::Shape>, 1>
+      starts;        ///< so many times such steps to index 0, 0, ...
+  bool whole = true; ///< row-major and complete: leading dimensions may be merged
+};
+
+/// Fusion only leaves slices and transposes between a buffer and an operand that is read in place,
+/// and for products a conversion to a shorter float.
+TracedOperand traceOperand(mlir::Value value);
+
 /// Where the operand of an op that only moves elements (broadcast, slice, transpose) is read for
 /// the result's element at `index`; nullopt for other ops. `Index` has `at`, one value for each
 /// dimension, and `lane`, the dimension that a loop or a vector runs along (-1: none). zero() makes

@@ -1,5 +1,4 @@
-// An operand of a product or of attention, traced through slices, transposes and roundings to the
-// memory it is.
+// An operand of a product or of attention, with the strides of the memory that it is read from.
 #pragma once
 
 #include "codegen/cpu/Expression.h"
@@ -15,8 +14,7 @@ struct OperandView {
   bool whole = true; ///< row-major and complete: leading dimensions may be merged
 };
 
-/// Fusion only leaves slices and transposes between a buffer and an operand that is read in place,
-/// and for products a conversion to a shorter float.
+/// traceOperand() with steps as the kernel's extents.
 OperandView operandView(Expression &x, mlir::Value value);
 
 } // namespace lmc::cpu
