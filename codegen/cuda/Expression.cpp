@@ -379,7 +379,8 @@ void Expression::store(unsigned number, const std::string &element, const Index 
                    stored(type.getElementType(), element)));
 }
 
-Kernel Expression::finish(StringRef comment, std::vector<GridFactor> grid, unsigned block) {
+Kernel Expression::finish(StringRef comment, std::vector<GridFactor> grid, unsigned block,
+                          unsigned minBlocks) {
   Kernel kernel;
   kernel.name = kernelName;
   kernel.symbols = symbols;
@@ -399,11 +400,14 @@ Kernel Expression::finish(StringRef comment, std::vector<GridFactor> grid, unsig
       dims += fmt::format("  const index_t {} = static_cast<index_t>(extent_{});\n", dim(symbol),
                           symbol);
   }
+  std::string bounds = std::to_string(block);
+  if (minBlocks)
+    bounds += fmt::format(", {}", minBlocks);
   kernel.text =
       fmt::format("// {}\n{}extern \"C\" __global__ void __launch_bounds__({})\n{}({}) {{\n"
                   "  using index_t = {};\n{}{}}}\n",
-                  comment.str(), tables, block, kernelName, llvm::join(parameters, ", "), indexType,
-                  dims, statements);
+                  comment.str(), tables, bounds, kernelName, llvm::join(parameters, ", "),
+                  indexType, dims, statements);
   return kernel;
 }
 

@@ -76,7 +76,8 @@ public:
                                               llvm::ArrayRef<lm::Dim> shape);
 
   /// The finished kernel, under `comment`.
-  Kernel finish(llvm::StringRef comment, std::vector<GridFactor> grid, unsigned block);
+  Kernel finish(llvm::StringRef comment, std::vector<GridFactor> grid, unsigned block,
+                unsigned minBlocks = 0);
 
 private:
   std::string compute(mlir::Value value, const Index &index);
@@ -121,11 +122,14 @@ struct Launch {
   unsigned block;
   std::string mapping;      ///< for the comment above the kernel
   unsigned sharedBytes = 0; ///< dynamic shared memory
+  unsigned minBlocks = 0;   ///< that registers must leave room for on a multiprocessor; 0: any
 };
 Launch emitMap(Expression &x);         ///< Map.cpp: pointwise over any index map; gather
 Launch emitRow(Expression &x);         ///< Row.cpp: pointwise and reductions along rows
 Launch emitColumn(Expression &x);      ///< Column.cpp: reductions over leading dimensions
 Launch emitScatter(Expression &x);     ///< Scatter.cpp: adds rows at places that ids name
 Launch emitCacheAppend(Expression &x); ///< Scatter.cpp: writes behind the past of a cache
+Launch emitProduct(Expression &x);     ///< Product.cpp: products with an epilogue
+Launch emitAttention(Expression &x);   ///< Attention.cpp: attention and its adjoints
 
 } // namespace lmc::cuda

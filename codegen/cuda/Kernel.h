@@ -37,10 +37,7 @@ struct Kernel {
   int64_t blocks(const llvm::StringMap<int64_t> &extents) const;
 };
 
-/// Does this target generate kernels of the family?
-bool isGenerated(llvm::StringRef family);
-
-/// Throws Error for a family without an emitter and for element types that cannot be read.
+/// Throws Error for element types that cannot be read and for what only the CPU's kernels can do.
 Kernel emitKernel(plan::KernelOp kernel, const Ranges &ranges, llvm::StringRef name);
 
 } // namespace lmc::cuda

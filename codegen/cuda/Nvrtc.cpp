@@ -77,7 +77,8 @@ std::string Nvrtc::version() const {
 
 std::vector<char> Nvrtc::compile(const std::string &source, std::vector<std::string> options,
                                  bool binary, std::string *log) const {
-  options.insert(options.end(), {"--std=c++17", "--fmad=false"});
+  // A kernel may name an index that its expressions turn out not to need (177).
+  options.insert(options.end(), {"--std=c++17", "--fmad=false", "--diag-suppress=177"});
   std::vector<const char *> arguments;
   for (const std::string &option : options)
     arguments.push_back(option.c_str());

@@ -23,12 +23,9 @@ std::string launchOf(const Kernel &kernel) {
         factor.div == 1 ? product : fmt::format("ceil({} / {})", product, factor.div);
     grid += (grid.empty() ? "" : " * ") + blocks;
   }
-  return fmt::format("// launch: grid {}, block {}\n", grid, kernel.block);
-}
-
-std::string refusal(plan::KernelOp kernel) {
-  return fmt::format("'{}' ({}, family {})", lm::modelPath(kernel.getLoc()),
-                     kernel.getSymName().str(), kernel.getFamily().str());
+  std::string shared =
+      kernel.sharedBytes ? fmt::format(", shared memory {}", kernel.sharedBytes) : "";
+  return fmt::format("// launch: grid {}, block {}{}\n", grid, kernel.block, shared);
 }
 
 } // namespace
@@ -49,17 +46,11 @@ std::string translationUnit(ArrayRef<Kernel> kernels) {
 
 std::string printCuda(ModuleOp plan) {
   Ranges ranges = rangesOf(plan);
-  std::string text = deviceLibrary(), missing;
+  std::string text = deviceLibrary();
   for (auto op : plan.getOps<plan::KernelOp>()) {
-    if (!isGenerated(op.getFamily())) {
-      missing += "//   " + refusal(op) + "\n";
-      continue;
-    }
     Kernel kernel = emitKernel(op, ranges, op.getSymName());
     text += launchOf(kernel) + kernel.text + "\n";
   }
-  if (!missing.empty())
-    text += "// not generated for this target yet:\n" + missing;
   return text;
 }
 

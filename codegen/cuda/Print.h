@@ -11,8 +11,7 @@ const std::string &deviceLibrary();
 /// Device library and kernels as one translation unit.
 std::string translationUnit(llvm::ArrayRef<Kernel> kernels);
 
-/// Every kernel of a planned module that this target generates, with how it is launched; the others
-/// are named in comments. Needs no toolkit. Throws Error.
+/// Every kernel of a planned module, with how it is launched. Needs no toolkit. Throws Error.
 std::string printCuda(mlir::ModuleOp plan);
 
 /// The same kernels as PTX for a target, "cuda" (sm_90a) or "cuda:sm_80". Throws Error where NVRTC

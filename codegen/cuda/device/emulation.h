@@ -10,6 +10,7 @@
 // caches, bank conflicts, approximate functions, the PTX of the wrappers (ptx.cuh) itself.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -79,6 +80,7 @@ struct Launch {
   void (*body)(void *) = nullptr;
   void *kernel = nullptr;
   Thread *running = nullptr;
+  std::vector<Thread *> ready; ///< in the order in which they run, last first
   Dim3 blockIndex, blockDim, gridDim;
   uint64_t random = 0;
   bool lazy = false; ///< asynchronous copies land when they are waited for
@@ -156,18 +158,41 @@ inline bool release() {
   return opened;
 }
 
-/// Seed 0: the first thread that can run, to its next barrier; 1: the last; else any.
+/// Opens the barrier of a warp at once where all of its lanes are there: they run next.
+inline void goOn(const Thread &arrived) {
+  size_t first = (&arrived - launch.threads.data()) / kWarpSize * kWarpSize;
+  if (first + kWarpSize > launch.threads.size())
+    return;
+  for (size_t i = first + kWarpSize; i-- > first;)
+    if (launch.threads[i].state != State::AtWarpBarrier ||
+        launch.threads[i].rule != launch.threads[first].rule)
+      return;
+  for (size_t i = first + kWarpSize; i-- > first;) {
+    launch.threads[i].state = State::Ready;
+    launch.ready.push_back(&launch.threads[i]);
+  }
+}
+
+/// Seed 0: the first thread that can run, to its next barrier; 1: the last; 4, 5: the same, but a warp
+/// runs as far as it can before the next one starts; else any. Barriers open when nobody can run.
 inline Thread *choose(unsigned seed) {
-  std::vector<Thread *> ready;
-  for (Thread &thread : launch.threads)
-    if (thread.state == State::Ready)
-      ready.push_back(&thread);
+  std::vector<Thread *> &ready = launch.ready;
+  if (ready.empty()) {
+    for (Thread &thread : launch.threads)
+      if (thread.state == State::Ready)
+        ready.push_back(&thread);
+    if (seed == 0 || seed == 4)
+      std::reverse(ready.begin(), ready.end());
+  }
   if (ready.empty())
     return nullptr;
-  if (seed <= 1)
-    return seed ? ready.back() : ready.front();
-  launch.random = launch.random * 6364136223846793005ull + 1442695040888963407ull;
-  return ready[(launch.random >> 33) % ready.size()];
+  if (seed == 2 || seed == 3 || seed > 5) {
+    launch.random = launch.random * 6364136223846793005ull + 1442695040888963407ull;
+    std::swap(ready[(launch.random >> 33) % ready.size()], ready.back());
+  }
+  Thread *next = ready.back();
+  ready.pop_back();
+  return next;
 }
 
 [[noreturn]] inline void enter() {
@@ -197,6 +222,7 @@ inline bool runBlock(unsigned seed) {
     thread.copies.clear();
     thread.groups.clear();
   }
+  launch.ready.clear();
   while (true) {
     Thread *next = choose(seed);
     if (!next) {
@@ -211,6 +237,8 @@ inline bool runBlock(unsigned seed) {
     }
     launch.running = next;
     lmc_emulation_switch(&launch.scheduler, next->stackPointer);
+    if ((seed == 4 || seed == 5) && next->state == State::AtWarpBarrier)
+      goOn(*next);
     if (!launch.fault.empty())
       return false;
   }
@@ -334,7 +362,8 @@ inline unsigned char *dynamicShared() {
 template <int Bytes> void copyAsync(void *to, const void *from, int taken) {
   static_assert(Bytes == 4 || Bytes == 8 || Bytes == 16);
   using emulation::launch;
-  if (reinterpret_cast<uintptr_t>(to) % Bytes || (taken && reinterpret_cast<uintptr_t>(from) % Bytes))
+  if (reinterpret_cast<uintptr_t>(to) % Bytes ||
+      (taken && reinterpret_cast<uintptr_t>(from) % Bytes))
     launch.fault = "a misaligned asynchronous copy";
   emulation::Copy copy = {to, from, Bytes, static_cast<unsigned>(taken), false};
   if (!launch.lazy)
@@ -377,9 +406,8 @@ template <bool Transposed> Fragment<4> loadMatrices(const void *row) {
         return static_cast<unsigned>(bits);
       };
       unsigned major = lane / 4, minor = lane % 4 * 2;
-      result.at[matrix] = Transposed
-                              ? element(minor, major) | element(minor + 1, major) << 16
-                              : element(major, minor) | element(major, minor + 1) << 16;
+      result.at[matrix] = Transposed ? element(minor, major) | element(minor + 1, major) << 16
+                                     : element(major, minor) | element(major, minor + 1) << 16;
     }
     return result;
   });
@@ -410,15 +438,27 @@ inline void multiplyAdd(float (&sums)[4], const Fragment<4> &a, const Fragment<2
   });
 }
 
+inline unsigned packed(float low, float high) {
+  auto rounded = [](float x) {
+    unsigned bits = lmcBitCast<unsigned>(x);
+    return x != x ? 0x7fffu : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+  };
+  return rounded(low) | rounded(high) << 16;
+}
+
+inline float powerOfTwo(float x) { return std::exp2(x); }
+
 } // namespace lmc
 
 namespace lmc::emulation {
-template <typename... Args> constexpr unsigned parametersOf(void (*)(Args...)) { return sizeof...(Args); }
+template <typename... Args> constexpr unsigned parametersOf(void (*)(Args...)) {
+  return sizeof...(Args);
+}
 } // namespace lmc::emulation
 
 /// NAME_emulated(grid, block, shared bytes, seed, parameters) and the number of parameters, for a
-/// kernel of the text above it.
-/// Seeds: 0, the first thread that can run; 1, the last; others, any. Odd ones are lazy.
+/// kernel of the text above it. Seeds: 0, the first thread that can run; 1, the last; 4 and 5, the same with whole warps running
+/// ahead; others, any. Odd ones are lazy.
 #define LMC_EMULATE(NAME)                                                                          \
   extern "C" const char *NAME##_emulated(unsigned grid, unsigned block, unsigned shared,           \
                                          unsigned seed, void **parameters) {                       \

@@ -1,6 +1,6 @@
 // One function an instruction: asynchronous copies to shared memory and the tensor cores of sm_80.
 // The host twins with the same names are in emulation.h; ptx.cuh itself runs on GPUs only.
-// Source: PTX ISA 8.0, sections cp.async, ldmatrix, mma.m16n8k16.
+// Source: PTX ISA 8.0, sections cp.async, ldmatrix, mma.m16n8k16, cvt, ex2.
 
 #ifndef LMC_EMULATED
 namespace lmc {
@@ -24,12 +24,12 @@ __device__ __forceinline__ unsigned sharedAddress(const void *pointer) {
 template <int Bytes>
 __device__ __forceinline__ void copyAsync(void *to, const void *from, int taken) {
   if constexpr (Bytes == 16)
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(sharedAddress(to)), "l"(from),
-                 "r"(taken)
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(sharedAddress(to)),
+                 "l"(from), "r"(taken)
                  : "memory");
   else
-    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(sharedAddress(to)), "l"(from),
-                 "n"(Bytes), "r"(taken)
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(sharedAddress(to)),
+                 "l"(from), "n"(Bytes), "r"(taken)
                  : "memory");
 }
 
@@ -70,7 +70,22 @@ __device__ __forceinline__ void multiplyAdd(float (&sums)[4], const Fragment<4> 
   asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, "
                "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
                : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-               : "r"(a.at[0]), "r"(a.at[1]), "r"(a.at[2]), "r"(a.at[3]), "r"(b.at[0]), "r"(b.at[1]));
+               : "r"(a.at[0]), "r"(a.at[1]), "r"(a.at[2]), "r"(a.at[3]), "r"(b.at[0]),
+                 "r"(b.at[1]));
+}
+
+/// Two numbers rounded to nearest even, the first one in the low half.
+__device__ __forceinline__ unsigned packed(float low, float high) {
+  unsigned result;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(result) : "f"(high), "f"(low));
+  return result;
+}
+
+/// 2^x, within 2 units in the last place; 0 where the result would be denormal.
+__device__ __forceinline__ float powerOfTwo(float x) {
+  float result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
 }
 
 } // namespace lmc

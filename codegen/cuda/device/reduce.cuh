@@ -50,6 +50,8 @@ __device__ __forceinline__ T sliceReduce(T x, T *partial) {
 }
 
 /// The place of the lowest bit that is set; there is one.
-__device__ __forceinline__ int lowestBit(unsigned bits) { return __ffs(static_cast<int>(bits)) - 1; }
+__device__ __forceinline__ int lowestBit(unsigned bits) {
+  return __ffs(static_cast<int>(bits)) - 1;
+}
 
 } // namespace lmc

@@ -28,7 +28,7 @@ public:
   /// compiler does.
   Emulator(const std::vector<const Program *> &programs, const std::string &deviceLibrary);
 
-  /// Runs a program's launches in the plan's memory; kernels of families without CUDA text, of
+  /// Runs a program's launches in the plan's memory; kernels that are not among the program's, of
   /// static shapes, are evaluated. Empty results and a reason in `fault` where a kernel breaks the
   /// rules of barriers.
   std::vector<lm::Tensor> run(const Program &program, unsigned seed, std::string &fault) const;

@@ -53,7 +53,7 @@ lm::Tensor waves(RankedTensorType type, StringRef name, unsigned seed) {
 Program makeProgram(Context &context, const Source &source, const std::string &prefix,
                     std::vector<std::vector<double>> inputs,
                     std::vector<std::vector<double>> expected) {
-  Program program{source, context.parse(source.mlir), false, {}, {}, {}, {}, {}};
+  Program program{source, context.parse(source.mlir), {}, {}, {}, {}, {}};
   func::FuncOp function = functionOf(*program.plan);
   nameArguments(function);
 
@@ -89,14 +89,14 @@ Program makeProgram(Context &context, const Source &source, const std::string &p
       program.expected.push_back(std::move(result));
     }
 
-  runPipeline(*program.plan, PipelineOptions());
-  program.generated = llvm::all_of(program.plan->getOps<plan::KernelOp>(), [](plan::KernelOp op) {
-    return cuda::isGenerated(op.getFamily());
-  });
-  for (auto op : program.plan->getOps<plan::KernelOp>())
-    if (std::string name = op.getSymName().str(); cuda::isGenerated(op.getFamily()))
-      program.kernels[name] =
-          cuda::emitKernel(op, cuda::rangesOf(*program.plan), prefix + "_" + name);
+  PipelineOptions pipeline;
+  pipeline.gpu = true;
+  runPipeline(*program.plan, pipeline);
+  for (auto op : program.plan->getOps<plan::KernelOp>()) {
+    std::string name = op.getSymName().str();
+    program.kernels[name] =
+        cuda::emitKernel(op, cuda::rangesOf(*program.plan), prefix + "_" + name);
+  }
   return program;
 }
 

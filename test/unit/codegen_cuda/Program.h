@@ -22,7 +22,6 @@ struct Source {
 struct Program {
   Source source;
   mlir::OwningOpRef<mlir::ModuleOp> plan;
-  bool generated = false;                      ///< every kernel has CUDA text
   std::map<std::string, cuda::Kernel> kernels; ///< by the plan's symbol
   std::vector<lm::Tensor> inputs, expected;
   std::vector<std::string> inputNames, resultNames; ///< of plan.tensor
@@ -35,5 +34,7 @@ Program makeProgram(Context &context, const Source &source, const std::string &p
 
 /// The list of functions: maps, in-place updates, rows short and long, odd sizes, symbols.
 const std::vector<Source> &sources();
+/// Products.cpp: layouts, alignments, few rows, views, epilogues.
+const std::vector<Source> &productSources();
 
 } // namespace lmc::test

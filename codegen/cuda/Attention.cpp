@@ -1,0 +1,266 @@
+// The attention family: lm.attention, lm.attention_dq and lm.attention_dkdv as calls of the device
+// library, with operands' strides as literals.
+//
+// Mapping: a block has an outer tile of one batch entry and one head: of queries, or for dk and dv
+// of keys of a key head, whose query heads it meets one after the other. Scratch: the tiles, in
+// shared memory. Limits: tensor cores; for decode memory bandwidth.
+#include "codegen/cuda/Attention.h"
+
+#include "codegen/cuda/Expression.h"
+#include "codegen/cuda/ScalarPrinter.h"
+#include "runtime/Error.h"
+
+#include <cmath>
+#include <numeric>
+
+using namespace mlir;
+
+namespace lmc::cuda {
+namespace {
+
+/// An operand traced through slices, transposes and conversions to the buffer where it lies.
+/// Offsets and strides in elements.
+struct View {
+  std::string buffer;
+  Type storage;
+  SmallVector<Extent> offsets, strides;
+  lm::Shape shape;
+  bool isOutput = false;
+};
+
+class AttentionEmitter {
+public:
+  AttentionEmitter(Expression &x, Operation *op, Value q, Value k, double scale, bool causal,
+                   Value past = {})
+      : x(x), op(op), q(lm::shapeOf(q)), k(lm::shapeOf(k)), element(lm::elementOf(q)), scale(scale),
+        causal(causal), past(past), heads(this->q[2].size), keyHeads(this->k[2].size) {
+    if (!this->q[3].isStatic() || this->q[3].size > kLargestHeadDim)
+      fail("no kernel for '{}' on CUDA: attention takes head_dim up to {}, got {}",
+           lm::modelPath(op->getLoc()), kLargestHeadDim, this->q[3].size);
+  }
+
+  Launch forward(lm::AttentionOp op) {
+    int64_t group = heads / keyHeads, rows = group * x.product(q[1]).max;
+    bool decode = past && rows <= kLargestDecodeTile;
+    packed = decode ? group : 1;
+    begin(kAttentionForward, decode ? rows : 0);
+    declare("q", input(op.getQ()), queryHead, packed);
+    declare("k", input(op.getK()), keyHead);
+    declare("v", input(op.getV()), keyHead);
+    declare("out", output(0), queryHead, packed);
+    declare("lse", output(1), queryHead, packed);
+    call({"q", "k", "v", "out", "lse"}, {x.mul(x.text(x.product(q[1])), std::to_string(packed))},
+         fmt::format(", {}", packed));
+    return launch(decode ? "a block has a key head, its warps share the keys"
+                         : "a block has a tile of queries");
+  }
+
+  Launch dq(lm::AttentionDqOp op) {
+    begin(kAttentionDq, 0);
+    declareInputs(op);
+    declare("dq", output(0), queryHead);
+    call({"q", "dout", "k", "v", "lse", "delta", "dq"}, {x.text(x.product(q[1]))}, "");
+    return launch("a block has a tile of queries");
+  }
+
+  Launch dkdv(lm::AttentionDkDvOp op) {
+    begin(kAttentionDkDv, 0);
+    declareInputs(op);
+    declare("dk", output(0), keyHead);
+    declare("dv", output(1), keyHead);
+    call({"k", "v", "q", "dout", "lse", "delta", "dk", "dv"},
+         {x.text(x.product(q[1])), std::to_string(heads / keyHeads)}, "");
+    return launch("a block has a tile of keys");
+  }
+
+private:
+  View input(Value value) {
+    if (auto argument = dyn_cast<BlockArgument>(value))
+      return viewOf(x.input(argument.getArgNumber()), value, false);
+    Operation *op = value.getDefiningOp();
+    View view = input(op->getOperand(0));
+    view.shape = lm::shapeOf(value);
+    if (isa<lm::ConvertOp>(op))
+      return view; // elements are converted as they are copied
+    if (auto slice = dyn_cast<lm::SliceOp>(op)) {
+      Extent offset = view.strides[slice.getDim()];
+      offset.factor *= slice.getStart();
+      if (slice.getStart() != 0)
+        view.offsets.push_back(offset);
+      return view;
+    }
+    SmallVector<Extent> strides;
+    for (int64_t dim : cast<lm::TransposeOp>(op).getPermutation())
+      strides.push_back(view.strides[dim]);
+    view.strides = strides;
+    return view;
+  }
+
+  View output(unsigned number) { return viewOf(x.output(number), op->getResult(number), true); }
+
+  View viewOf(std::string buffer, Value value, bool isOutput) {
+    View view;
+    view.buffer = std::move(buffer);
+    view.storage = lm::elementOf(value);
+    view.shape = lm::shapeOf(value);
+    view.isOutput = isOutput;
+    for (size_t i = 0; i < view.shape.size(); ++i)
+      view.strides.push_back(x.product(ArrayRef<lm::Dim>(view.shape).drop_front(i + 1)));
+    return view;
+  }
+
+  /// Bytes that are aligned and contiguous wherever a row of the view is cut into such pieces.
+  int chunkOf(const View &view) const {
+    if (view.shape.size() < 4 || !view.strides[3].is(1))
+      return 0;
+    int64_t common = view.shape[3].size;
+    for (const Extent &offset : view.offsets)
+      common = std::gcd(common, offset.factor);
+    for (int i = 0; i < 3; ++i)
+      if (!x.product(view.shape[i]).is(1))
+        common = std::gcd(common, view.strides[i].factor);
+    int64_t bytes = common * view.storage.getIntOrFloatBitWidth() / 8;
+    for (int chunk : {16, 8, 4})
+      if (bytes % chunk == 0)
+        return chunk;
+    return 0;
+  }
+
+  /// Which tile of which head this block has.
+  void begin(const AttentionSchedule &which, int64_t decodeRows) {
+    schedule = &which;
+    int headDim = static_cast<int>(q[3].size);
+    tile = attentionTile(which, element, headDim, decodeRows);
+    sharedBytes = tile.sharedBytes(which, element, headDim);
+    x.line(fmt::format("using Tile = lmc::AttentionTile<{}, {}, {}, {}, {}, {}, {}, {}>;",
+                       storageType(element), headDim, tile.outer, tile.inner, tile.rowWarps,
+                       tile.keyWarps, tile.columnWarps, tile.stages));
+    x.line(fmt::format("static_assert(lmc::AttentionShared<Tile, lmc::{}>::kBytes == {}, \"\");",
+                       which.function.drop_front(StringRef("attention").size()).str(),
+                       sharedBytes));
+
+    Extent rows = x.product(which.outerIsQueries ? q[1] : k[1]);
+    rows.factor *= packed;
+    int64_t headsOfGrid = which.outerIsQueries && packed == 1 ? heads : keyHeads;
+    Extent pairs = x.product(q[0]);
+    pairs.factor *= headsOfGrid;
+    grid = gridOf(rows, tile.outer);
+    for (const GridFactor &factor : gridOf(pairs))
+      grid.push_back(factor);
+    std::string block = x.name("index_t", "static_cast<index_t>(blockIdx.x)");
+    auto numTiles = [&] {
+      return x.div(x.add(x.text(rows), std::to_string(tile.outer - 1)), std::to_string(tile.outer));
+    };
+    std::string pair, number;
+    if (causal) { // long tiles first: late queries, early keys
+      std::string pairsText = x.text(pairs);
+      pair = x.rem(block, pairsText);
+      number = x.div(block, pairsText);
+      if (which.outerIsQueries)
+        number = x.name("index_t", fmt::format("{} - 1 - {}", numTiles(), number));
+    } else { // tiles that read the same operands follow one another
+      std::string tiles = numTiles();
+      pair = x.div(block, tiles);
+      number = x.rem(block, tiles);
+    }
+    first = x.mul(number, std::to_string(tile.outer));
+    batch = x.div(pair, std::to_string(headsOfGrid));
+    std::string head = x.rem(pair, std::to_string(headsOfGrid));
+    std::string group = std::to_string(heads / keyHeads);
+    bool isQueryHead = headsOfGrid == heads && which.outerIsQueries && packed == 1;
+    queryHead = isQueryHead ? head : x.mul(head, group);
+    keyHead = isQueryHead ? x.div(head, group) : head;
+
+    std::string keys = x.text(x.product(k[1])), before = "0";
+    if (past) {
+      View view = input(past);
+      assert(view.offsets.empty() && "past is a buffer of its own");
+      before =
+          x.name("index_t",
+                 fmt::format("lmc::maximum(static_cast<index_t>({}[0]), index_t(0))", view.buffer));
+      keys = x.name("index_t", fmt::format("lmc::minimum(index_t({}), {} + {})", keys, before,
+                                           x.text(x.product(q[1]))));
+    }
+    x.line(fmt::format("const lmc::Visible<{}, index_t> mask = {{{}, {}}};", causal, keys, before));
+  }
+
+  template <typename Op> void declareInputs(Op op) {
+    declare("q", input(op.getQ()), queryHead);
+    declare("k", input(op.getK()), keyHead);
+    declare("v", input(op.getV()), keyHead);
+    declare("lse", input(op.getLse()), queryHead);
+    declare("delta", input(op.getDelta()), queryHead);
+    declare("dout", input(op.getDout()), queryHead);
+  }
+
+  /// lmc::Rows of one batch entry and one head.
+  void declare(StringRef name, const View &view, const std::string &head, int64_t packedHeads = 1) {
+    std::string at = view.buffer;
+    auto step = [&](const std::string &elements) {
+      if (elements != "0")
+        at += " + " + elements;
+    };
+    for (const Extent &offset : view.offsets)
+      step(x.text(offset));
+    step(x.mul(batch, x.text(view.strides[0])));
+    step(x.mul(head, x.text(view.strides[2])));
+    std::string token = x.text(view.strides[1]), next = x.text(view.strides[2]);
+    std::string depth = view.strides.size() > 3 ? x.text(view.strides[3]) : "1";
+    x.line(fmt::format("const lmc::Rows<{}{}, {}, {}, index_t> {} = {{{}, {}, {}, {}}};",
+                       view.isOutput ? "" : "const ", storageType(view.storage), packedHeads,
+                       chunkOf(view), name.str(), at, token, next, depth));
+  }
+
+  void call(ArrayRef<StringRef> operands, ArrayRef<std::string> extents,
+            const std::string &moreTemplateArguments) {
+    // Masked scores are -infinity times this: never infinity times zero.
+    double log2Scale = std::max(std::fabs(scale) * 1.4426950408889634, 1e-30);
+    std::string text = fmt::format("lmc::{}<Tile{}>(mask, {}, {}, {}", schedule->function.str(),
+                                   moreTemplateArguments, literal(element, scale),
+                                   literal(element, log2Scale), first);
+    for (const std::string &extent : extents)
+      text += fmt::format(", index_t({})", extent);
+    for (StringRef operand : operands)
+      text += ", " + operand.str();
+    x.line(text + ");");
+  }
+
+  Launch launch(const std::string &mapping) const {
+    return {grid, tile.threads(), mapping, sharedBytes};
+  }
+
+  Expression &x;
+  Operation *op;
+  lm::Shape q, k;
+  Type element;
+  double scale;
+  bool causal;
+  Value past;
+  int64_t heads, keyHeads, packed = 1; ///< packed: query heads in the rows of a tile
+
+  const AttentionSchedule *schedule = nullptr;
+  AttentionTile tile;
+  unsigned sharedBytes = 0;
+  std::vector<GridFactor> grid;
+  std::string first, batch, queryHead, keyHead;
+};
+
+template <typename Op> AttentionEmitter emitterOf(Expression &x, Op op, Value past = {}) {
+  return {x, op, op.getQ(), op.getK(), op.getScale().convertToDouble(), op.getCausal(), past};
+}
+
+} // namespace
+
+Launch emitAttention(Expression &x) {
+  for (Operation &inner : x.body) {
+    if (auto op = dyn_cast<lm::AttentionOp>(inner))
+      return emitterOf(x, op, op.getPast()).forward(op);
+    if (auto op = dyn_cast<lm::AttentionDqOp>(inner))
+      return emitterOf(x, op).dq(op);
+    if (auto op = dyn_cast<lm::AttentionDkDvOp>(inner))
+      return emitterOf(x, op).dkdv(op);
+  }
+  llvm_unreachable("an attention kernel holds an attention");
+}
+
+} // namespace lmc::cuda

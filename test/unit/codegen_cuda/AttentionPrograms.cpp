@@ -1,0 +1,172 @@
+#include "AttentionPrograms.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace lmc::test {
+namespace {
+
+std::vector<double> numbers(int64_t count, uint64_t seed) {
+  std::vector<double> result(count);
+  uint64_t state = 2 * seed + 1;
+  for (double &x : result) {
+    state = state * 6364136223846793005ull + 1442695040888963407ull;
+    x = (static_cast<double>(state >> 40 & 127) - 64) / 64;
+  }
+  return result;
+}
+
+/// Text and inputs of a function, piece by piece.
+class Writer {
+public:
+  explicit Writer(const AttentionSizes &sizes) : sizes(sizes) {
+    if (sizes.symbolic)
+      source.extents = {{"B", sizes.B}, {"T", sizes.T}};
+    source.tolerance = sizes.element == "bf16" ? 1.6e-2 : 2e-5;
+  }
+
+  /// [B, tokens, heads, D], without the last for statistics; tokens < 0: T, which may be a symbol.
+  std::string type(int64_t heads, int64_t tokens = -1, bool statistic = false) const {
+    bool symbol = sizes.symbolic && tokens < 0;
+    std::string batch = sizes.symbolic ? "?" : std::to_string(sizes.B);
+    std::string length = symbol ? "?" : std::to_string(tokens < 0 ? sizes.T : tokens);
+    std::string dims = !sizes.symbolic ? ""
+                       : symbol        ? ", #lm.dims<\"B\", \"T\">"
+                                       : ", #lm.dims<\"B\">";
+    return fmt::format("tensor<{}x{}x{}{}x{}{}>", batch, length, heads,
+                       statistic ? "" : "x" + std::to_string(sizes.D),
+                       statistic ? "f32" : sizes.element, dims);
+  }
+
+  void argument(const std::string &name, int64_t heads, int64_t tokens = -1) {
+    arguments += fmt::format("{}%{}: {}", arguments.empty() ? "" : ", ", name, type(heads, tokens));
+    int64_t count = sizes.B * (tokens < 0 ? sizes.T : tokens) * heads * sizes.D;
+    inputs.push_back(numbers(count, inputs.size()));
+  }
+
+  void scalar(const std::string &name, int64_t value) {
+    arguments += fmt::format(", %{}: tensor<i32>", name);
+    inputs.push_back({static_cast<double>(value)});
+  }
+
+  void queriesKeysValues() {
+    if (!sizes.fused) {
+      argument("q", sizes.H);
+      argument("k", sizes.G);
+      argument("v", sizes.G);
+      return;
+    }
+    int64_t all = sizes.H + 2 * sizes.G, start = 0;
+    argument("qkv", all);
+    for (auto [name, heads] : {std::pair("q", sizes.H), {"k", sizes.G}, {"v", sizes.G}}) {
+      body +=
+          fmt::format("  %{} = lm.slice %qkv {{dim = 2 : i64, start = {} : i64, size = {} : i64}} "
+                      ": ({}) -> {}\n",
+                      name, start, heads, type(all), type(heads));
+      start += heads;
+    }
+  }
+
+  std::string attributes() const {
+    double scale = sizes.scale == 0 ? 1 / std::sqrt(static_cast<double>(sizes.D)) : sizes.scale;
+    return fmt::format("{{scale = {:.17e} : f64{}}}", scale, sizes.causal ? ", causal" : "");
+  }
+
+  void attention(const std::string &past, int64_t keys = -1) {
+    body +=
+        fmt::format("  %out, %lse = lm.attention %q, %k, %v{} {} : ({}, {}, {}{}) -> ({}, {})\n",
+                    past.empty() ? "" : ", %" + past, attributes(), type(sizes.H),
+                    type(sizes.G, keys), type(sizes.G, keys), past.empty() ? "" : ", tensor<i32>",
+                    type(sizes.H), type(sizes.H, -1, true));
+  }
+
+  AttentionProgram finish(const std::string &name, const std::string &results,
+                          const std::string &types) {
+    source.name = name;
+    source.mlir = fmt::format(
+        "func.func @f({}) -> ({}){} {{\n{}  return {} : {}\n}}\n", arguments, types,
+        sizes.symbolic ? " attributes {lm.ranges = {B = array<i64: 1, 8>, T = array<i64: 1, 512>}}"
+                       : "",
+        body, results, types);
+    return {source, inputs};
+  }
+
+  const AttentionSizes &sizes;
+  Source source;
+  std::string arguments, body;
+  std::vector<std::vector<double>> inputs;
+};
+
+} // namespace
+
+AttentionProgram attentionForward(const std::string &name, const AttentionSizes &sizes) {
+  Writer w(sizes);
+  w.queriesKeysValues();
+  w.attention("");
+  return w.finish(name, "%out, %lse", w.type(sizes.H) + ", " + w.type(sizes.H, -1, true));
+}
+
+AttentionProgram attentionOverCache(const std::string &name, const AttentionSizes &sizes, int64_t S,
+                                    int64_t past) {
+  Writer w(sizes);
+  w.argument("q", sizes.H);
+  w.argument("k", sizes.G, S);
+  w.argument("v", sizes.G, S);
+  w.scalar("past", past);
+  w.attention("past", S);
+  return w.finish(name, "%out, %lse", w.type(sizes.H) + ", " + w.type(sizes.H, -1, true));
+}
+
+AttentionProgram attentionAdjoints(const std::string &name, const AttentionSizes &sizes) {
+  Writer w(sizes);
+  w.queriesKeysValues();
+  w.argument("dout", sizes.H);
+  w.attention("");
+  std::string q = w.type(sizes.H), k = w.type(sizes.G);
+  std::string gradients = fmt::format("{}, {}, {}", q, k, k);
+  w.body +=
+      fmt::format("  %dq, %dk, %dv = lm.attention_grad %q, %k, %v, %out, %lse, %dout {} : ({}, "
+                  "{}, {}, {}) -> ({})\n",
+                  w.attributes(), gradients, q, w.type(sizes.H, -1, true), q, gradients);
+  return w.finish(name, "%out, %dq, %dk, %dv", q + ", " + gradients);
+}
+
+std::vector<AttentionProgram> attentionPrograms(const std::string &element) {
+  std::vector<AttentionProgram> list;
+  auto sizes = [&](int64_t B, int64_t T, int64_t H, int64_t G, int64_t D, bool causal) {
+    return AttentionSizes{element, B, T, H, G, D, causal};
+  };
+  auto fused = [](AttentionSizes s) {
+    s.fused = true;
+    return s;
+  };
+  auto symbolic = [](AttentionSizes s) {
+    s.symbolic = true;
+    return s;
+  };
+  // Several tiles on both sides, and their edges; one of each kind.
+  list.push_back(attentionAdjoints("d64_causal", fused(sizes(1, 150, 2, 2, 64, true))));
+  list.push_back(attentionAdjoints("d64_full", symbolic(sizes(2, 67, 2, 1, 64, false))));
+  list.push_back(attentionAdjoints("d80", sizes(1, 70, 1, 1, 80, true)));
+  list.push_back(attentionAdjoints("d96", sizes(1, 65, 1, 1, 96, false)));
+  list.push_back(attentionAdjoints("d128", fused(sizes(1, 71, 2, 1, 128, true))));
+  list.push_back(attentionAdjoints("d256", sizes(1, 67, 1, 1, 256, true)));
+  list.push_back(attentionAdjoints("d10_groups", symbolic(fused(sizes(2, 39, 6, 2, 10, true)))));
+  list.push_back(attentionAdjoints("one_token", sizes(2, 1, 2, 1, 8, true)));
+  list.push_back(attentionForward("d7", sizes(1, 131, 2, 1, 7, true)));
+  AttentionSizes negative = sizes(1, 33, 1, 1, 16, true);
+  negative.scale = -0.5;
+  list.push_back(attentionAdjoints("negative_scale", negative));
+  // Behind a cache: one query, several in one tile of packed heads, more than fit there.
+  list.push_back(attentionOverCache("decode", sizes(2, 1, 8, 2, 64, true), 211, 150));
+  list.push_back(attentionOverCache("decode_first", sizes(1, 1, 2, 2, 128, true), 70, 0));
+  list.push_back(attentionOverCache("decode_d256", sizes(1, 1, 2, 1, 256, false), 90, 81));
+  list.push_back(attentionOverCache("decode_five", sizes(1, 5, 8, 2, 80, true), 133, 128));
+  list.push_back(attentionOverCache("decode_three_full", sizes(1, 3, 2, 1, 10, false), 90, 59));
+  list.push_back(attentionOverCache("chunk", symbolic(sizes(1, 41, 4, 2, 64, true)), 155, 77));
+  list.push_back(attentionOverCache("chunk_full", sizes(1, 33, 2, 2, 16, false), 100, 31));
+  return list;
+}
+
+} // namespace lmc::test

@@ -1,0 +1,33 @@
+// Functions around attention: the list that the emulation runs, and single ones by their sizes.
+#pragma once
+
+#include "Program.h"
+
+namespace lmc::test {
+
+struct AttentionSizes {
+  std::string element = "bf16"; ///< f32 or bf16
+  int64_t B = 2, T = 37, H = 2, G = 2, D = 64;
+  bool causal = true;
+  bool fused = false;    ///< q, k and v are slices of one [B, T, H + 2 G, D]
+  bool symbolic = false; ///< B and T are symbols
+  double scale = 0;      ///< 0: 1 / sqrt(D)
+};
+
+struct AttentionProgram {
+  Source source;
+  std::vector<std::vector<double>> inputs; ///< exact in bf16, within -1 .. 1
+};
+
+/// out and lse of q, k and v.
+AttentionProgram attentionForward(const std::string &name, const AttentionSizes &sizes);
+/// T queries behind `past` keys of a cache of S.
+AttentionProgram attentionOverCache(const std::string &name, const AttentionSizes &sizes, int64_t S,
+                                    int64_t past);
+/// out, dq, dk and dv.
+AttentionProgram attentionAdjoints(const std::string &name, const AttentionSizes &sizes);
+
+/// Odd lengths, head dimensions small, large and odd, grouped heads, causal and not, decode.
+std::vector<AttentionProgram> attentionPrograms(const std::string &element);
+
+} // namespace lmc::test

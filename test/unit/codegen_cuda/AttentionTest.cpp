@@ -1,0 +1,330 @@
+// Attention and its adjoints as CUDA kernels: against the reference evaluator in several orders of
+// threads, with planted bugs, and through NVIDIA's compiler with budgets.
+#include "AttentionPrograms.h"
+#include "Emulator.h"
+
+#include "codegen/cuda/Nvrtc.h"
+#include "codegen/cuda/Print.h"
+#include "runtime/Error.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <map>
+#include <regex>
+
+using namespace lmc;
+using namespace lmc::test;
+
+namespace {
+
+/// First thread first; any order and the last warp as far as it can, with lazy copies.
+constexpr unsigned kSeeds[] = {0, 3, 5};
+
+Program planned(Context &context, const AttentionProgram &program) {
+  return makeProgram(context, program.source, program.source.name, program.inputs);
+}
+
+void expectAgreement(const std::vector<AttentionProgram> &list) {
+  Context context;
+  std::vector<Program> programs;
+  for (const AttentionProgram &program : list) {
+    programs.push_back(planned(context, program));
+  }
+  std::vector<const Program *> pointers;
+  for (const Program &program : programs)
+    pointers.push_back(&program);
+  Emulator emulator(pointers, cuda::deviceLibrary());
+  for (const Program &program : programs) {
+    std::vector<lm::Tensor> first;
+    for (unsigned seed : kSeeds) {
+      std::string fault;
+      std::vector<lm::Tensor> results = emulator.run(program, seed, fault);
+      ASSERT_EQ(fault, "") << program.source.name;
+      EXPECT_EQ(difference(program, results), "");
+      if (first.empty())
+        first = results;
+      for (size_t i = 0; i < first.size(); ++i)
+        EXPECT_EQ(results[i].data, first[i].data) << program.source.name << ", seed " << seed;
+    }
+  }
+}
+
+TEST(AttentionEmulation, F32AgreesWithTheEvaluator) { expectAgreement(attentionPrograms("f32")); }
+
+TEST(AttentionEmulation, Bf16AgreesWithTheEvaluator) { expectAgreement(attentionPrograms("bf16")); }
+
+/// A change of the device library that some order of threads must show, and in which program.
+struct Plant {
+  const char *what, *good, *bad;
+  const char *program;
+};
+
+constexpr Plant kPlants[] = {
+    {"missing wait for a tile", "waitCopies<0>();\n    __syncthreads();\n    if constexpr",
+     "__syncthreads();\n    if constexpr", "adjoints"},
+    {"missing barrier for a tile", "waitCopies<0>();\n    __syncthreads();\n    if constexpr",
+     "waitCopies<0>();\n    if constexpr", "adjoints"},
+    {"missing wait between scores and sums", "waitCopies<0>();\n      __syncthreads();",
+     "__syncthreads();", "adjoints"},
+    {"missing barrier between scores and sums", "waitCopies<0>();\n      __syncthreads();",
+     "waitCopies<0>();", "adjoints"},
+    {"copy into the stage that is read", "copySecond(nextHead, nextRow, nextStage);",
+     "copySecond(nextHead, nextRow, stage);", "adjoints"},
+    {"statistics of the other stage", "statisticOf(1, stage) + column",
+     "statisticOf(1, 1 - stage) + column", "adjoints"},
+    {"a query does not see itself", "key <= query + past", "key < query + past", "adjoints"},
+    {"a key too many without a mask", "end <= query + past + 1", "end <= query + past + 2",
+     "decode"},
+    {"keys behind the end", "key < keys &&", "key <= keys &&", "full"},
+    {"the last key is missing", "minimum(keys, end + past)", "minimum(keys, end + past - 1)",
+     "decode"},
+    {"queries start too late", "maximum(key - past, Index(0))", "maximum(key - past + 1, Index(0))",
+     "adjoints"},
+    {"sums do not decay", "sums[0][r][d][2 * half] *= decay;", "", "adjoints"},
+    {"missing barrier before parts are written", "__syncthreads(); // the tiles", "// the tiles",
+     "decode"},
+    {"missing barrier before parts are read",
+     "schedule.total[r][half];\n    }\n    __syncthreads();", "schedule.total[r][half];\n    }",
+     "decode"},
+    {"a row that saw no key", "most == minusInfinity<Real>() ? Real(0) : most * scale",
+     "most * scale", "decode"},
+    {"missing barrier before weights are read", "__syncwarp();\n#pragma unroll 1",
+     "\n#pragma unroll 1", "f32"},
+    {"missing barrier before weights are written", "__syncwarp(); // other", "// other", "f32"},
+};
+
+std::string replaced(std::string text, const std::string &good, const std::string &bad,
+                     bool all = true) {
+  for (size_t at = 0; (at = text.find(good, at)) != std::string::npos; at += bad.size()) {
+    text.replace(at, good.size(), bad);
+    if (!all)
+      break;
+  }
+  return text;
+}
+
+/// A kernel or the device library as the text of one variant among others.
+std::string variant(std::string text, const std::string &suffix) {
+  text = replaced(text, "namespace lmc {", "namespace lmc" + suffix + " {\nusing namespace lmc;");
+  return replaced(text, "lmc::", "lmc" + suffix + "::");
+}
+
+/// The first order of threads that shows a difference; empty: none.
+std::string evidence(const Program &program, const Emulator &emulator) {
+  for (unsigned seed : {0, 1, 2, 3, 4, 5}) {
+    std::string fault;
+    std::vector<lm::Tensor> results = emulator.run(program, seed, fault);
+    if (fault.empty())
+      fault = difference(program, results);
+    if (!fault.empty())
+      return "seed " + std::to_string(seed) + ": " + fault;
+  }
+  return "";
+}
+
+TEST(AttentionEmulation, FindsPlantedBugs) {
+  Context context;
+  std::map<std::string, Program> programs;
+  auto add = [&](const std::string &name, const AttentionProgram &program) {
+    Program &added = programs.emplace(name, planned(context, program)).first->second;
+    // What surrounds attention is evaluated.
+    for (auto at = added.kernels.begin(); at != added.kernels.end();)
+      at = at->second.family == "attention" ? std::next(at) : added.kernels.erase(at);
+  };
+  add("adjoints", attentionAdjoints("adjoints", {"bf16", 1, 139, 2, 1, 16, true}));
+  add("f32", attentionAdjoints("f32", {"f32", 1, 39, 2, 1, 16, true}));
+  add("full", attentionForward("full", {"f32", 1, 39, 1, 1, 16, false}));
+  add("decode", attentionOverCache("decode", {"f32", 1, 2, 4, 2, 16, true}, 200, 30));
+
+  // All variants are one text, so that the emulation's own headers are compiled once.
+  std::string text;
+  std::vector<Plant> plants(std::begin(kPlants), std::end(kPlants));
+  for (auto &[name, program] : programs)
+    plants.push_back({"nothing", "namespace", "namespace", name.c_str()});
+  for (size_t i = 0; i < plants.size(); ++i) {
+    const Plant &plant = plants[i];
+    std::string suffix = "_" + std::to_string(i), good = cuda::deviceLibrary();
+    std::string bad = replaced(good, plant.good, plant.bad, false);
+    ASSERT_NE(good.find(plant.good), std::string::npos) << plant.what;
+    text += variant(bad, suffix);
+    for (auto &[symbol, kernel] : programs.at(plant.program).kernels) {
+      std::string name = kernel.name + suffix;
+      text +=
+          replaced(variant(kernel.text, suffix), kernel.name, name) + "LMC_EMULATE(" + name + ")\n";
+    }
+  }
+  Emulator emulator({}, text);
+  for (size_t i = 0; i < plants.size(); ++i) {
+    Program &program = programs.at(plants[i].program);
+    std::map<std::string, cuda::Kernel> kernels = program.kernels;
+    for (auto &[symbol, kernel] : program.kernels)
+      kernel.name += "_" + std::to_string(i);
+    std::string found = evidence(program, emulator);
+    if (i < std::size(kPlants))
+      EXPECT_NE(found, "") << plants[i].what << " in " << plants[i].program;
+    else
+      EXPECT_EQ(found, "");
+    program.kernels = kernels;
+  }
+}
+
+/// Instructions of a kernel in a cubin by opcode (the low 12 bits of each 16 bytes).
+std::map<unsigned, unsigned> opcodesOf(const std::vector<char> &cubin, const std::string &kernel) {
+  std::map<unsigned, unsigned> count;
+  auto word = [&](size_t at, size_t bytes) {
+    uint64_t value = 0;
+    std::memcpy(&value, cubin.data() + at, bytes);
+    return value;
+  };
+  // ELF64: the table of sections, and among them that of the names.
+  size_t table = word(40, 8), size = word(58, 2), number = word(60, 2);
+  size_t names = word(table + word(62, 2) * size + 24, 8);
+  for (size_t header = table; header < table + number * size; header += size) {
+    if (cubin.data() + names + word(header, 4) != ".text." + kernel)
+      continue;
+    size_t begin = word(header + 24, 8), end = begin + word(header + 32, 8);
+    for (size_t at = begin; at < end; at += 16)
+      ++count[word(at, 2) & 0xfff];
+  }
+  return count;
+}
+
+/// What a kernel may take on both architectures, and the tensor-core and ldmatrix instructions that
+/// it has: those of one iteration, twice where a loop is written out in part.
+struct Budget {
+  const char *kernel; ///< element, head dimension, kind
+  unsigned threads, registers, sharedBytes, hmma, ldsm;
+};
+
+constexpr Budget kBudgets[] = {
+    {"bf16_64_forward", 128, 255, 50688, 224, 64}, {"bf16_64_dq", 256, 128, 73728, 96, 56},
+    {"bf16_64_dkdv", 256, 176, 74752, 128, 72},    {"bf16_64_decode", 256, 80, 76032, 16, 12},
+    {"bf16_96_forward", 128, 255, 53248, 192, 60}, {"bf16_128_forward", 128, 255, 69632, 160, 44},
+    {"bf16_128_dq", 256, 176, 139264, 192, 112},   {"bf16_128_dkdv", 256, 255, 140288, 256, 144},
+    {"bf16_128_decode", 128, 120, 73984, 32, 24},  {"bf16_256_forward", 256, 248, 135168, 256, 144},
+    {"bf16_256_dkdv", 256, 240, 135680, 192, 128}, {"f32_64_forward", 128, 96, 44032, 0, 0},
+    {"f32_64_dkdv", 128, 168, 79360, 0, 0},
+};
+
+TEST(AttentionNvrtc, KernelsKeepTheirBudgets) {
+  std::string why;
+  const cuda::Nvrtc *compiler = cuda::Nvrtc::open(&why);
+  if (!compiler)
+    GTEST_SKIP() << why;
+  Context context;
+  std::map<std::string, cuda::Kernel> all;
+  auto add = [&](const AttentionProgram &source, const std::vector<std::string> &names) {
+    Program program = planned(context, source);
+    auto name = names.begin();
+    for (auto &[symbol, kernel] : program.kernels) {
+      if (kernel.family != "attention")
+        continue;
+      ASSERT_NE(name, names.end());
+      kernel.text = replaced(kernel.text, kernel.name + "(", *name + "(");
+      kernel.name = *name;
+      all[*name++] = kernel;
+    }
+  };
+  for (std::string element : {"bf16", "f32"})
+    for (int64_t D : {64, 96, 128, 256}) {
+      std::string name = element + "_" + std::to_string(D);
+      // As training has it: slices of a fused projection, grouped heads, any length.
+      AttentionSizes sizes{element, 1, 2, 4, 2, D, true, true, true};
+      add(attentionAdjoints(name, sizes), {name + "_forward", name + "_dq", name + "_dkdv"});
+      add(attentionOverCache(name, {element, 1, 1, 8, 2, D}, 300, 5), {name + "_decode"});
+    }
+  std::vector<cuda::Kernel> kernels;
+  for (const Budget &budget : kBudgets)
+    kernels.push_back(all.at(budget.kernel));
+  for (std::string architecture : {"sm_80", "sm_90a"}) {
+    std::string log;
+    std::vector<char> cubin = compiler->cubin(cuda::translationUnit(kernels), architecture, &log);
+    EXPECT_THAT(log, testing::Not(testing::HasSubstr("warning")));
+    for (const Budget &budget : kBudgets) {
+      SCOPED_TRACE(architecture + " " + budget.kernel);
+      // ptxas has a part for each entry function.
+      size_t at = log.find("entry function '" + std::string(budget.kernel) + "'");
+      ASSERT_NE(at, std::string::npos) << log;
+      std::string part = log.substr(at, log.find("entry function", at + 1) - at);
+      EXPECT_THAT(part, testing::HasSubstr("    0 bytes stack frame, 0 bytes spill stores"));
+      std::smatch used;
+      ASSERT_TRUE(std::regex_search(part, used, std::regex("Used ([0-9]+) registers"))) << part;
+      EXPECT_LE(std::stoul(used[1]), budget.registers);
+      EXPECT_EQ(all.at(budget.kernel).block, budget.threads);
+      EXPECT_EQ(all.at(budget.kernel).sharedBytes, budget.sharedBytes);
+      auto opcodes = opcodesOf(cubin, budget.kernel);
+      EXPECT_GT(opcodes[0xfae], 0u) << "asynchronous copies";
+      EXPECT_EQ(opcodes[0x23c], budget.hmma);
+      EXPECT_EQ(opcodes[0x83b], budget.ldsm);
+      EXPECT_EQ(opcodes[0x983] + opcodes[0x387], 0u) << "local memory";
+    }
+  }
+}
+
+TEST(Attention, RefusesWideHeads) {
+  Context context;
+  try {
+    planned(context, attentionForward("wide", {"bf16", 1, 2, 1, 1, 320}));
+    FAIL();
+  } catch (const Error &error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("attention takes head_dim up to 256, got 320"));
+  }
+}
+
+/// Operands that are stored as f32 and rounded in the kernel's region, and keys whose head dimension
+/// is not contiguous.
+TEST(AttentionEmulation, RoundsAndTransposesWhileCopying) {
+  Context context;
+  // What the fused kernel below computes, op by op.
+  Source source{"rounds",
+                R"(
+!q = tensor<1x19x2x12xf32>
+!t = tensor<1x12x2x19xf32>
+!h = tensor<1x19x2x12xbf16>
+func.func @f(%q: !q, %kt: !t) -> (!h, tensor<1x19x2xf32>) {
+  %k = lm.transpose %kt {permutation = array<i64: 0, 3, 2, 1>} : (!t) -> !q
+  %q16 = lm.convert %q : (!q) -> !h
+  %k16 = lm.convert %k : (!q) -> !h
+  %out, %lse = lm.attention %q16, %k16, %q16 {scale = 0.3, causal} : (!h, !h, !h) -> (!h, tensor<1x19x2xf32>)
+  return %out, %lse : !h, tensor<1x19x2xf32>
+})",
+                {},
+                1.6e-2};
+  Program program = makeProgram(context, source, "rounds");
+  program.plan = context.parse(R"(
+!q = tensor<1x19x2x12xf32>
+!t = tensor<1x12x2x19xf32>
+!h = tensor<1x19x2x12xbf16>
+!l = tensor<1x19x2xf32>
+plan.tensor @a0 "input" !q at 0
+plan.tensor @a1 "input" !t at 1856
+plan.tensor @r0 "output" !h at 3712
+plan.tensor @r1 "output" !l at 4672
+plan.program @f transient = 0 ranges = {} {
+  %0 = plan.use @a0 : <!q>
+  %1 = plan.use @a1 : <!t>
+  %2 = plan.use @r0 : <!h>
+  %3 = plan.use @r1 : <!l>
+  plan.launch @attention_0(%0, %1) -> (%2, %3) {ops = [], paths = []} : (!plan.buffer<!q>, !plan.buffer<!t>) -> (!plan.buffer<!h>, !plan.buffer<!l>)
+}
+plan.kernel @attention_0 "attention" {
+^bb0(%q: !q, %kt: !t):
+  %k = lm.transpose %kt {permutation = array<i64: 0, 3, 2, 1>} : (!t) -> !q
+  %q16 = lm.convert %q : (!q) -> !h
+  %k16 = lm.convert %k : (!q) -> !h
+  %out, %lse = lm.attention %q16, %k16, %q16 {scale = 0.3, causal} : (!h, !h, !h) -> (!h, !l)
+  plan.yield %out, %lse : !h, !l
+})");
+  ASSERT_TRUE(program.plan) << context.errors;
+  program.kernels.clear();
+  for (auto op : program.plan->getOps<plan::KernelOp>())
+    program.kernels["attention_0"] = cuda::emitKernel(op, cuda::Ranges(), "rounds");
+  EXPECT_THAT(program.kernels["attention_0"].text,
+              testing::HasSubstr("AttentionTile<lmc::bfloat16"));
+  Emulator emulator({&program}, cuda::deviceLibrary());
+  EXPECT_EQ(evidence(program, emulator), "");
+}
+
+} // namespace

@@ -1,0 +1,234 @@
+// The matmul family: products agree with the evaluator in every order of threads, planted bugs are
+// found, and NVIDIA's compiler makes of them what was planned.
+#include "Emulator.h"
+
+#include "codegen/cuda/Nvrtc.h"
+#include "codegen/cuda/Print.h"
+#include "runtime/Error.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <iostream>
+#include <map>
+#include <regex>
+
+namespace lmc::test {
+namespace {
+
+/// First thread first, last thread first, two random orders; copies are lazy in odd ones.
+constexpr unsigned kSeeds[] = {0, 1, 2, 3};
+
+Program programOf(Context &context, const std::string &name) {
+  for (const Source &source : productSources())
+    if (source.name == name)
+      return makeProgram(context, source, source.name);
+  ADD_FAILURE() << "no product " << name;
+  return {};
+}
+
+TEST(Product, AgreesWithTheEvaluatorInEveryOrder) {
+  Context context;
+  std::vector<Program> programs;
+  for (const Source &source : productSources()) {
+    programs.push_back(makeProgram(context, source, source.name));
+    bool products = false;
+    for (auto &[name, kernel] : programs.back().kernels) {
+      products |= kernel.family == "matmul";
+      EXPECT_LE(kernel.sharedBytes, 99u << 10) << source.name; // what sm_86 has
+    }
+    EXPECT_TRUE(products) << source.name;
+  }
+  std::vector<const Program *> pointers;
+  for (const Program &program : programs)
+    pointers.push_back(&program);
+  Emulator emulator(pointers, cuda::deviceLibrary());
+  for (const Program &program : programs) {
+    std::vector<lm::Tensor> first;
+    for (unsigned seed : kSeeds) {
+      std::string fault;
+      std::vector<lm::Tensor> results = emulator.run(program, seed, fault);
+      ASSERT_EQ(fault, "") << program.source.name << ", seed " << seed;
+      EXPECT_EQ(difference(program, results), "") << "seed " << seed;
+      if (first.empty())
+        first = results;
+      for (size_t i = 0; i < first.size(); ++i)
+        EXPECT_EQ(results[i].data, first[i].data) << program.source.name << ", seed " << seed;
+    }
+  }
+}
+
+/// Does some order of threads show a change of the device library in these products?
+bool isFound(const std::string &good, const std::string &bad, std::vector<std::string> names) {
+  std::string library = cuda::deviceLibrary();
+  size_t at = library.find(good);
+  EXPECT_NE(at, std::string::npos) << good;
+  library.replace(at, good.size(), bad);
+  Context context;
+  for (const std::string &name : names) {
+    Program program = programOf(context, name);
+    Emulator emulator({&program}, library);
+    for (unsigned seed : kSeeds) {
+      std::string fault;
+      std::vector<lm::Tensor> results = emulator.run(program, seed, fault);
+      if (!fault.empty() || !difference(program, results).empty())
+        return true;
+    }
+  }
+  return false;
+}
+
+TEST(Product, FindsAMissingWait) {
+  EXPECT_TRUE(isFound("waitCopies<Tiles::kStages - 2>();", "waitCopies<Tiles::kStages - 1>();",
+                      {"bf16_nt"}));
+}
+
+TEST(Product, FindsMissingBarriers) {
+  EXPECT_TRUE(isFound("__syncthreads(); // this step's", "// this step's", {"bf16_nt"}));
+  EXPECT_TRUE(isFound("__syncthreads(); // sums take", "// sums take", {"one_step"}));
+  EXPECT_TRUE(isFound("__syncthreads();\n    for (int at = thread;", "for (int at = thread;",
+                      {"few_bf16_nn"}));
+}
+
+TEST(Product, FindsAWrongStage) {
+  EXPECT_TRUE(isFound("then = then + 1 < Tiles::kStages ? then + 1 : 0",
+                      "then = then + 2 < Tiles::kStages ? then + 1 : 0", {"bf16_nt"}));
+  EXPECT_TRUE(isFound("int now = 0, then = 0;", "int now = 1, then = 0;", {"rounded_nn"}));
+}
+
+TEST(Product, FindsWrongEdges) {
+  EXPECT_TRUE(isFound("const int end = kAlong ? left : size", "const int end = size", {"f32_nn"}));
+  EXPECT_TRUE(isFound("minimum(maximum(end - at, 0), kChunk)", "kChunk", {"bf16_fours"}));
+  EXPECT_TRUE(isFound("i * kLinesAtOnce < numLines ? rest : 0",
+                      "i * kLinesAtOnce <= numLines ? rest : 0", {"bf16_nn"}));
+}
+
+TEST(Product, RefusesPackedWeights) {
+  Context context;
+  Source source{"panels",
+                R"(
+func.func @f(%x: tensor<3x5xf32>, %w: tensor<2x8x4xf32>) -> tensor<3x7xf32> {
+  %y = lm.matmul %x, %w {panel_columns = 7 : i64} : (tensor<3x5xf32>, tensor<2x8x4xf32>) -> tensor<3x7xf32> loc("layers.0.mlp")
+  return %y : tensor<3x7xf32>
+})",
+                {}};
+  try {
+    makeProgram(context, source, "k");
+    FAIL();
+  } catch (const Error &error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("'layers.0.mlp': weights packed as panels"));
+  }
+}
+
+TEST(Product, ChunksFollowStridesAndStarts) {
+  Context context;
+  auto text = [&](const std::string &name) {
+    std::string all;
+    for (auto &[symbol, kernel] : programOf(context, name).kernels)
+      all += kernel.text;
+    return all;
+  };
+  using testing::HasSubstr;
+  EXPECT_THAT(text("bf16_nt"), HasSubstr("lmc::Operand<lmc::bfloat16, lmc::bfloat16, true, 8> b"));
+  EXPECT_THAT(text("bf16_tt"), HasSubstr("lmc::Operand<lmc::bfloat16, lmc::bfloat16, false, 8> a"));
+  EXPECT_THAT(text("bf16_fours"), HasSubstr("bfloat16, true, 4> b"));
+  EXPECT_THAT(text("bf16_pairs"), HasSubstr("bfloat16, true, 2> a"));
+  EXPECT_THAT(text("bf16_odd_nn"), HasSubstr("bfloat16, true, 1> a"));
+  EXPECT_THAT(text("rounded_tt"), HasSubstr("lmc::Operand<float, lmc::bfloat16, true, 4> b"));
+  std::string slices = text("slice_of_a_projection");
+  EXPECT_THAT(slices, HasSubstr("bfloat16, true, 8> a"));
+  EXPECT_THAT(slices, HasSubstr("lmc::Operand<float, float, true, 1> a"));
+}
+
+/// Instructions of one kernel of a cubin by the low 12 bits of their first word.
+std::map<unsigned, int> opcodes(const std::vector<char> &cubin, const std::string &kernel) {
+  auto at = [&](size_t place, size_t bytes) {
+    uint64_t value = 0;
+    std::memcpy(&value, cubin.data() + place, bytes);
+    return value;
+  };
+  std::map<unsigned, int> counts;
+  size_t table = at(0x28, 8), size = at(0x3a, 2), number = at(0x3c, 2), names = at(0x3e, 2);
+  size_t strings = at(table + names * size + 0x18, 8);
+  for (size_t i = 0; i < number; ++i) {
+    size_t header = table + i * size;
+    if (cubin.data() + strings + at(header, 4) != ".text." + kernel)
+      continue;
+    size_t first = at(header + 0x18, 8), bytes = at(header + 0x20, 8);
+    for (size_t place = first; place + 16 <= first + bytes; place += 16)
+      ++counts[at(place, 8) & 0xfff];
+  }
+  return counts;
+}
+
+/// What ptxas says of one kernel.
+std::string reportOf(const std::string &log, const std::string &kernel) {
+  size_t first = log.find("Compiling entry function '" + kernel + "'");
+  if (first == std::string::npos)
+    return "";
+  return log.substr(first, log.find("Compiling entry function", first + 1) - first);
+}
+
+struct Budget {
+  std::string name;
+  int sm80, sm90; ///< registers
+  bool tensorCores;
+};
+
+/// Two blocks of 256 threads fit into a multiprocessor with up to 128 registers.
+const Budget kBudgets[] = {
+    {"prefill_f32_131", 128, 128, false},
+    {"prefill_bf16_131", 120, 120, true},
+    {"prefill_bf16_nt_131", 128, 128, true},
+    {"prefill_rounded_131", 128, 128, true},
+    {"bf16_nn", 80, 80, true},
+    {"bf16_odd_tt", 128, 128, true},
+    {"rounded_nn", 96, 96, true},
+    {"f32_tn", 80, 80, false},
+    {"few_f32_nt", 64, 64, false},
+    {"few_bf16_nt", 64, 64, false},
+    {"few_rounded_nn", 64, 64, false},
+    {"accumulate_in_place", 80, 80, false},
+};
+
+TEST(Product, StaysInItsBudget) {
+  std::string why;
+  const cuda::Nvrtc *compiler = cuda::Nvrtc::open(&why);
+  if (!compiler)
+    GTEST_SKIP() << why;
+  Context context;
+  std::vector<cuda::Kernel> kernels;
+  for (const Budget &budget : kBudgets) {
+    Program program = programOf(context, budget.name);
+    ASSERT_EQ(program.kernels.size(), 1u) << budget.name;
+    kernels.push_back(program.kernels.begin()->second);
+  }
+  for (const char *architecture : {"sm_80", "sm_90a"}) {
+    std::string log;
+    std::vector<char> cubin = compiler->cubin(cuda::translationUnit(kernels), architecture, &log);
+    EXPECT_THAT(log, testing::Not(testing::HasSubstr("warning")));
+    for (size_t i = 0; i < kernels.size(); ++i) {
+      const Budget &budget = kBudgets[i];
+      std::string what = budget.name + " for " + architecture;
+      std::string report = reportOf(log, kernels[i].name);
+      std::smatch found;
+      ASSERT_TRUE(std::regex_search(report, found, std::regex("Used ([0-9]+) registers"))) << log;
+      int registers = std::stoi(found[1]);
+      EXPECT_LE(registers, architecture == std::string("sm_80") ? budget.sm80 : budget.sm90)
+          << what;
+      EXPECT_THAT(report, testing::HasSubstr(" 0 bytes stack frame, 0 bytes spill stores")) << what;
+      std::map<unsigned, int> counts = opcodes(cubin, kernels[i].name);
+      EXPECT_EQ(counts[0x23c] > 0, budget.tensorCores) << what; // HMMA
+      EXPECT_EQ(counts[0x83b] > 0, budget.tensorCores) << what; // LDSM
+      EXPECT_EQ(counts[0x983] + counts[0x387], 0) << what;      // LDL, STL
+      EXPECT_GT(counts[0x947] + counts[0x94d], 0) << what; // BRA or EXIT: instructions were read
+      std::cout << what << ": " << registers << " registers, " << counts[0x23c] << " HMMA, "
+                << counts[0x83b] << " LDSM, " << counts[0xfae] << " LDGSTS, "
+                << kernels[i].sharedBytes << " bytes of shared memory\n";
+    }
+  }
+}
+
+} // namespace
+} // namespace lmc::test
