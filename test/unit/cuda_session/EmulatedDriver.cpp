@@ -1,0 +1,337 @@
+#include "EmulatedDriver.h"
+
+#include "runtime/Error.h"
+
+#include <dlfcn.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <regex>
+#include <sstream>
+#include <vector>
+
+namespace lmc::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kInvalidValue = 1, kOutOfMemory = 2, kNotFound = 500, kLaunchFailed = 719;
+constexpr size_t kDeviceBytes = size_t(1) << 30;
+
+using Entry = const char *(*)(unsigned, unsigned, unsigned, unsigned, void **);
+struct Function {
+  Entry entry;
+  unsigned parameters;
+  int mostShared = 48 << 10;
+};
+
+struct Module {
+  void *library = nullptr;
+  int descriptor = -1;
+  std::vector<std::unique_ptr<Function>> functions;
+};
+
+using Work = std::function<int()>;
+struct Graph {
+  std::vector<Work> work;
+};
+
+struct Gpu {
+  int major = 9, minor = 0;
+  unsigned order = 0;
+  std::map<CudaDriver::Pointer, size_t> memory;
+  size_t taken = 0;
+  std::vector<Work> stream;
+  std::unique_ptr<Graph> capture;
+  int fault = 0; ///< stays once a launch has failed, as a GPU's does
+};
+Gpu gpu;
+
+int put(Work work) {
+  (gpu.capture ? gpu.capture->work : gpu.stream).push_back(std::move(work));
+  return 0;
+}
+
+/// Does [start, start + bytes) lie in one allocation?
+bool isDevice(CudaDriver::Pointer start, size_t bytes) {
+  auto after = gpu.memory.upper_bound(start);
+  if (after == gpu.memory.begin())
+    return false;
+  auto &[first, size] = *std::prev(after);
+  return start - first <= size && bytes <= size - (start - first);
+}
+
+void *hostOf(CudaDriver::Pointer pointer) { return reinterpret_cast<void *>(pointer); }
+
+CudaDriver makeDriver() {
+  CudaDriver d;
+  d.cuInit = [](unsigned) { return 0; };
+  d.cuGetErrorString = [](int result, const char **text) {
+    *text = result == kOutOfMemory    ? "out of memory"
+            : result == kNotFound     ? "named symbol not found"
+            : result == kLaunchFailed ? "unspecified launch failure"
+                                      : "invalid argument";
+    return 0;
+  };
+  d.cuDeviceGetCount = [](int *count) { return *count = 1, 0; };
+  d.cuDeviceGet = [](int *device, int) { return *device = 0, 0; };
+  d.cuDeviceGetName = [](char *name, int length, int) {
+    std::strncpy(name, "emulated GPU", length);
+    return 0;
+  };
+  d.cuDeviceGetAttribute = [](int *value, int attribute, int) {
+    *value = attribute == 75 ? gpu.major : gpu.minor;
+    return attribute == 75 || attribute == 76 ? 0 : kInvalidValue;
+  };
+  d.cuDevicePrimaryCtxRetain = [](void **context, int) { return *context = &gpu, 0; };
+  d.cuDevicePrimaryCtxRelease_v2 = [](int) { return 0; };
+  d.cuCtxSetCurrent = [](void *) { return 0; };
+  d.cuMemGetInfo_v2 = [](size_t *available, size_t *total) {
+    *total = kDeviceBytes;
+    *available = kDeviceBytes - gpu.taken;
+    return 0;
+  };
+  d.cuMemAlloc_v2 = [](CudaDriver::Pointer *pointer, size_t bytes) {
+    if (bytes > kDeviceBytes - gpu.taken)
+      return kOutOfMemory;
+    void *memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+    std::memset(memory, 0xff, bytes);
+    *pointer = reinterpret_cast<CudaDriver::Pointer>(memory);
+    gpu.memory[*pointer] = bytes;
+    gpu.taken += bytes;
+    return 0;
+  };
+  d.cuMemFree_v2 = [](CudaDriver::Pointer pointer) {
+    gpu.taken -= gpu.memory.at(pointer);
+    gpu.memory.erase(pointer);
+    std::free(hostOf(pointer));
+    return 0;
+  };
+  d.cuMemAllocHost_v2 = [](void **memory, size_t bytes) {
+    *memory = std::malloc(bytes);
+    return 0;
+  };
+  d.cuMemFreeHost = [](void *memory) { return std::free(memory), 0; };
+  d.cuMemsetD8Async = [](CudaDriver::Pointer to, unsigned char value, size_t bytes, void *) {
+    return put([=] {
+      if (!isDevice(to, bytes))
+        return kInvalidValue;
+      std::memset(hostOf(to), value, bytes);
+      return 0;
+    });
+  };
+  d.cuMemcpyHtoDAsync_v2 = [](CudaDriver::Pointer to, const void *from, size_t bytes, void *) {
+    return put([=] {
+      if (!isDevice(to, bytes))
+        return kInvalidValue;
+      std::memcpy(hostOf(to), from, bytes);
+      return 0;
+    });
+  };
+  d.cuMemcpyDtoHAsync_v2 = [](void *to, CudaDriver::Pointer from, size_t bytes, void *) {
+    return put([=] {
+      if (!isDevice(from, bytes))
+        return kInvalidValue;
+      std::memcpy(to, hostOf(from), bytes);
+      return 0;
+    });
+  };
+  d.cuModuleLoadData = [](void **module, const void *image) {
+    // The image's own size, as the driver reads it: the end of the section headers.
+    const auto *bytes = static_cast<const char *>(image);
+    uint64_t headers;
+    uint16_t size, count;
+    std::memcpy(&headers, bytes + 0x28, 8);
+    std::memcpy(&size, bytes + 0x3a, 2);
+    std::memcpy(&count, bytes + 0x3c, 2);
+    auto made = std::make_unique<Module>();
+    made->descriptor = memfd_create("emulated-cubin", 0);
+    uint64_t total = headers + uint64_t(size) * count;
+    if (write(made->descriptor, bytes, total) != static_cast<ssize_t>(total))
+      return kInvalidValue;
+    std::string name = fmt::format("/proc/self/fd/{}", made->descriptor);
+    made->library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (!made->library)
+      return kInvalidValue;
+    *module = made.release();
+    return 0;
+  };
+  d.cuModuleUnload = [](void *handle) {
+    std::unique_ptr<Module> module(static_cast<Module *>(handle));
+    dlclose(module->library);
+    close(module->descriptor);
+    return 0;
+  };
+  d.cuModuleGetFunction = [](void **function, void *handle, const char *name) {
+    auto *module = static_cast<Module *>(handle);
+    void *entry = dlsym(module->library, (std::string(name) + "_emulated").c_str());
+    void *parameters = dlsym(module->library, (std::string(name) + "_parameters").c_str());
+    if (!entry || !parameters)
+      return kNotFound;
+    auto made = std::make_unique<Function>(
+        Function{reinterpret_cast<Entry>(entry), reinterpret_cast<unsigned (*)()>(parameters)()});
+    *function = made.get();
+    module->functions.push_back(std::move(made));
+    return 0;
+  };
+  d.cuFuncSetAttribute = [](void *function, int attribute, int value) {
+    if (attribute != 8 || value > 227 << 10)
+      return kInvalidValue;
+    static_cast<Function *>(function)->mostShared = value;
+    return 0;
+  };
+  d.cuLaunchKernel = [](void *handle, unsigned gridX, unsigned gridY, unsigned gridZ,
+                        unsigned blockX, unsigned blockY, unsigned blockZ, unsigned shared, void *,
+                        void **parameters, void **) {
+    auto *function = static_cast<Function *>(handle);
+    if (gridX == 0 || gridY != 1 || gridZ != 1 || blockX == 0 || blockX > 1024 || blockY != 1 ||
+        blockZ != 1 || shared > unsigned(function->mostShared))
+      return kInvalidValue;
+    std::vector<uint64_t> values; // every parameter is eight bytes, and is read now
+    for (unsigned i = 0; i < function->parameters; ++i)
+      values.push_back(*static_cast<uint64_t *>(parameters[i]));
+    return put([=]() mutable {
+      std::vector<void *> places;
+      for (uint64_t &value : values)
+        places.push_back(&value);
+      const char *fault = function->entry(gridX, blockX, shared, gpu.order, places.data());
+      if (fault)
+        fmt::print(stderr, "emulated GPU: {}\n", fault);
+      return fault ? kLaunchFailed : 0;
+    });
+  };
+  d.cuStreamCreate = [](void **stream, unsigned) { return *stream = &gpu.stream, 0; };
+  d.cuStreamDestroy_v2 = [](void *) { return gpu.stream.clear(), 0; };
+  d.cuStreamSynchronize = [](void *) {
+    if (gpu.capture)
+      return kInvalidValue;
+    std::vector<Work> work;
+    work.swap(gpu.stream);
+    for (Work &each : work)
+      if (gpu.fault == 0)
+        gpu.fault = each();
+    return gpu.fault;
+  };
+  d.cuStreamBeginCapture_v2 = [](void *, int) {
+    gpu.capture = std::make_unique<Graph>();
+    return 0;
+  };
+  d.cuStreamEndCapture = [](void *, void **graph) {
+    *graph = gpu.capture.release();
+    return 0;
+  };
+  d.cuGraphInstantiateWithFlags = [](void **ready, void *graph, unsigned long long) {
+    *ready = new Graph(*static_cast<Graph *>(graph));
+    return 0;
+  };
+  d.cuGraphDestroy = [](void *graph) {
+    delete static_cast<Graph *>(graph);
+    return 0;
+  };
+  d.cuGraphExecDestroy = d.cuGraphDestroy;
+  d.cuGraphLaunch = [](void *graph, void *) {
+    for (Work &work : static_cast<Graph *>(graph)->work)
+      put(work);
+    return 0;
+  };
+  d.cuEventCreate = [](void **event, unsigned) { return *event = &gpu, 0; };
+  d.cuEventDestroy_v2 = [](void *) { return 0; };
+  d.cuEventRecord = [](void *, void *) { return 0; };
+  d.cuEventElapsedTime = [](float *milliseconds, void *, void *) { return *milliseconds = 1, 0; };
+  return d;
+}
+
+std::string quoted(const fs::path &path) { return "'" + path.string() + "'"; }
+
+/// A folder with the emulation header compiled ahead: most of a kernel's compile time is its headers.
+class Workshop {
+public:
+  Workshop() {
+    std::string pattern = (fs::temp_directory_path() / "lmc-emulated-XXXXXX").string();
+    if (!mkdtemp(pattern.data()))
+      fail("cannot make a folder like {}", pattern);
+    folder = pattern;
+    std::ofstream(folder / "emulation.hpp") << "#include \"" LMC_DEVICE_FOLDER "/emulation.h\"\n";
+    run(flags() + "-x c++-header " + quoted(folder / "emulation.hpp") + " -o " +
+        quoted(folder / "emulation.hpp.pch"));
+  }
+  ~Workshop() { fs::remove_all(folder); }
+
+  /// Sessions share most kernels.
+  std::string assemble(const std::string &source) {
+    {
+      std::lock_guard lock(mutex);
+      if (auto known = made.find(source); known != made.end())
+        return known->second;
+    }
+    std::string object = compile(source);
+    std::lock_guard lock(mutex);
+    return made[source] = object;
+  }
+
+private:
+  std::string compile(const std::string &source) {
+    fs::path base = folder / fmt::format("{}", next());
+    fs::path text = base.string() + ".cpp", object = base.string() + ".so";
+    {
+      std::ofstream out(text);
+      out << source;
+      static const std::regex entry(R"(__global__ void __launch_bounds__\(\d+\)\s*(\w+)\()");
+      for (std::sregex_iterator i(source.begin(), source.end(), entry), end; i != end; ++i)
+        out << "LMC_EMULATE(" << (*i)[1] << ")\n";
+    }
+    run(flags() + "-shared -include " + quoted(folder / "emulation.hpp") + " " + quoted(text) +
+        " -o " + quoted(object));
+    std::ifstream in(object, std::ios::binary);
+    std::stringstream bytes;
+    bytes << in.rdbuf();
+    fs::remove(text);
+    fs::remove(object);
+    return bytes.str();
+  }
+
+  static std::string flags() {
+    return "'" LMC_HOST_CXX "' -std=c++17 -O1 -w -ffp-contract=off -fPIC ";
+  }
+  static void run(const std::string &command) {
+    if (std::system(command.c_str()) != 0)
+      fail("the host's compiler refused a kernel: {}", command);
+  }
+  unsigned next() {
+    std::lock_guard lock(mutex);
+    return count++;
+  }
+
+  fs::path folder;
+  std::map<std::string, std::string> made;
+  std::mutex mutex;
+  unsigned count = 0;
+};
+
+} // namespace
+
+const CudaDriver &emulatedDriver(int major, int minor) {
+  static const CudaDriver driver = makeDriver();
+  gpu.major = major;
+  gpu.minor = minor;
+  gpu.fault = 0;
+  return driver;
+}
+
+void setEmulatedOrder(unsigned order) { gpu.order = order; }
+
+std::string assembleForHost(const std::string &source) {
+  static Workshop workshop;
+  return workshop.assemble(source);
+}
+
+size_t emulatedBytes() { return gpu.taken; }
+
+} // namespace lmc::test

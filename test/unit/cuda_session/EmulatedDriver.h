@@ -1,0 +1,23 @@
+// NVIDIA's driver as far as a session uses it, over memory of this process and kernels that the
+// emulation header compiled for the host. What is put on the stream runs when it is waited for, as late
+// as is legal.
+#pragma once
+
+#include "runtime/CudaDriver.h"
+
+#include <string>
+
+namespace lmc::test {
+
+/// A GPU of that compute capability; one at a time. `order` is the emulation's seed of each launch.
+const CudaDriver &emulatedDriver(int major = 9, int minor = 0);
+void setEmulatedOrder(unsigned order);
+
+/// A shared object with the kernel of a CUDA source, for CodegenOptions::assembleCuda and then
+/// cuModuleLoadData of the emulated driver. Throws Error with what the compiler said.
+std::string assembleForHost(const std::string &source);
+
+/// Bytes of device memory that nobody has freed.
+size_t emulatedBytes();
+
+} // namespace lmc::test
