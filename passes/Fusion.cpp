@@ -6,6 +6,7 @@
 #include "llvm/ADT/TypeSwitch.h"
 
 #include <queue>
+#include <utility>
 
 using namespace mlir;
 
@@ -107,14 +108,29 @@ llvm::SetVector<Value> Fusion::leavesOf(Operation *op) const {
   return found;
 }
 
+static bool isAttention(Operation *op) {
+  return isa<lm::AttentionOp, lm::AttentionDqOp, lm::AttentionDkDvOp, lm::AttentionDqkvOp>(op);
+}
+
+static bool keepsLastDimension(lm::TransposeOp op) {
+  return op.getPermutation().back() + 1 == static_cast<int64_t>(op.getPermutation().size());
+}
+
 void Fusion::findStored() {
   Block &body = function.getBody().front();
   // What is read as it lies in memory; slices and transposes of it are read through strides.
   llvm::DenseSet<Value> required;
   auto require = [&](Operation *reader, Value value) {
     bool rounds = isa<lm::MatmulOp, lm::GatherOp>(reader);
+    bool moved = false; // by a slice: a generator takes one offset
     while (Operation *op = value.getDefiningOp()) {
-      if (!isa<lm::SliceOp, lm::TransposeOp>(op) && !(rounds && isRoundedArgument(op)))
+      auto slice = dyn_cast<lm::SliceOp>(op);
+      auto transpose = dyn_cast<lm::TransposeOp>(op);
+      if (slice && slice.getStart() != 0 && std::exchange(moved, true))
+        break;
+      if (transpose && isAttention(reader) && !keepsLastDimension(transpose))
+        break; // rows of heads are read in vectors
+      if (!slice && !transpose && !(rounds && isRoundedArgument(op)))
         break;
       value = op->getOperand(0);
     }

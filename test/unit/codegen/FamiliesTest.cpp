@@ -371,6 +371,15 @@ void addProducts(std::vector<FamilyCase> &cases) {
                    {},
                    {{}},
                    true});
+  cases.push_back({"matmul.twice_sliced_operand",
+                   {"f32[3,19,40]", "f32[11,21]"},
+                   [](G &g, In a) {
+                     Value part = g.slice(g.slice(a[0], 1, 3, 13), 2, 17, 11);
+                     return Values{g.matmul(part, a[1])};
+                   },
+                   {},
+                   {{}},
+                   true});
   cases.push_back({"matmul.sliced_operand",
                    {"f32[13,51]", "f32[17,19]"},
                    [](G &g, In a) { return Values{g.matmul(g.slice(a[0], 1, 17, 17), a[1])}; },
@@ -411,6 +420,15 @@ void addAttention(std::vector<FamilyCase> &cases) {
   plain("many_full", "f32[3,21,5,11]", "f32[3,21,5,11]", false);
   plain("many_grouped", "f32[2,261,8,24]", "f32[2,261,4,24]", true);
   plain("many_full_long", "f32[4,150,2,40]", "f32[4,150,2,40]", false);
+  cases.push_back({"attention.transposed_heads", // rows of heads do not lie in one piece
+                   {"f32[1,9,2,19]", "f32[1,9,2,19]", "f32[1,19,2,9]"},
+                   [=](G &g, In a) {
+                     Value q = g.transpose(a[0], {0, 3, 2, 1}), k = g.transpose(a[1], {0, 3, 2, 1});
+                     return Values{attend(g, q, k, a[2], {}, true).getOut()};
+                   },
+                   {},
+                   {{}},
+                   true});
   cases.push_back({"attention.fused_qkv",
                    {"f32[2,19,72]"},
                    [=](G &g, In a) {
