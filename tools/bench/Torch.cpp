@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,14 +23,13 @@ class Child {
 public:
   Child(const PeerOptions &options, const TorchWork &work, bool compiled) {
     int in[2], out[2];
-    if (pipe(in) != 0 || pipe(out) != 0)
+    // Another child that held a copy of this one's input would keep it waiting at the end.
+    if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0)
       fail("cannot open a pipe: {}", std::strerror(errno));
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
     posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
-    for (int descriptor : {in[0], in[1], out[0], out[1]})
-      posix_spawn_file_actions_addclose(&actions, descriptor);
     std::string json = nlohmann::json{{"kind", work.kind}, {"settings", work.settings}}.dump();
     std::string threads = std::to_string(options.threads);
     const char *arguments[] = {

@@ -7,8 +7,7 @@ import os
 import sys
 import time
 
-# torch.compile in this process: with its pool of processes it did not come to a first step within
-# nine minutes on two cores, without it in two.
+# torch.compile in this process: a pool of processes has no use on few cores.
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 WORK, COMPILED, THREADS = json.loads(sys.argv[1]), sys.argv[2] == "1", int(sys.argv[3])
