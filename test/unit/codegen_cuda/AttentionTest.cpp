@@ -29,26 +29,9 @@ Program planned(Context &context, const AttentionProgram &program) {
 void expectAgreement(const std::vector<AttentionProgram> &list) {
   Context context;
   std::vector<Program> programs;
-  for (const AttentionProgram &program : list) {
+  for (const AttentionProgram &program : list)
     programs.push_back(planned(context, program));
-  }
-  std::vector<const Program *> pointers;
-  for (const Program &program : programs)
-    pointers.push_back(&program);
-  Emulator emulator(pointers, cuda::deviceLibrary());
-  for (const Program &program : programs) {
-    std::vector<lm::Tensor> first;
-    for (unsigned seed : kSeeds) {
-      std::string fault;
-      std::vector<lm::Tensor> results = emulator.run(program, seed, fault);
-      ASSERT_EQ(fault, "") << program.source.name;
-      EXPECT_EQ(difference(program, results), "");
-      if (first.empty())
-        first = results;
-      for (size_t i = 0; i < first.size(); ++i)
-        EXPECT_EQ(results[i].data, first[i].data) << program.source.name << ", seed " << seed;
-    }
-  }
+  expectAgreement(programs, kSeeds);
 }
 
 TEST(AttentionEmulation, F32AgreesWithTheEvaluator) { expectAgreement(attentionPrograms("f32")); }

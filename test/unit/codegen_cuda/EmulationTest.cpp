@@ -37,20 +37,7 @@ std::vector<const Program *> pointers(const std::vector<Program> &programs) {
 TEST(Emulation, ListedFunctionsAgreeWithTheEvaluatorInEveryOrder) {
   Context context;
   std::vector<Program> programs = listed(context);
-  Emulator emulator(pointers(programs), cuda::deviceLibrary());
-  for (const Program &program : programs) {
-    std::vector<lm::Tensor> first;
-    for (unsigned seed : kSeeds) {
-      std::string fault;
-      std::vector<lm::Tensor> results = emulator.run(program, seed, fault);
-      ASSERT_EQ(fault, "") << program.source.name;
-      EXPECT_EQ(difference(program, results), "");
-      if (first.empty())
-        first = results;
-      for (size_t i = 0; i < first.size(); ++i)
-        EXPECT_EQ(results[i].data, first[i].data) << program.source.name << ", seed " << seed;
-    }
-  }
+  expectAgreement(programs, kSeeds);
 }
 
 TEST(Emulation, OpCasesAgreeWithTheirOracle) {
@@ -107,30 +94,12 @@ TEST(Emulation, TrainingStepsAgreeWithTheEvaluator) {
   }
 }
 
-/// The device library with one change.
-std::string planted(const std::string &good, const std::string &bad) {
-  std::string text = cuda::deviceLibrary();
-  size_t at = text.find(good);
-  EXPECT_NE(at, std::string::npos) << good;
-  return text.replace(at, good.size(), bad);
-}
-
 /// Does some order of threads show the bug in softmax of long rows?
 bool isFound(const std::string &library) {
   Context context;
-  for (const Source &source : sources()) {
-    if (source.name != "softmax_long")
-      continue;
-    Program program = makeProgram(context, source, source.name);
-    Emulator emulator({&program}, library);
-    for (unsigned seed : kSeeds) {
-      std::string fault;
-      std::vector<lm::Tensor> results = emulator.run(program, seed, fault);
-      if (!fault.empty() || !difference(program, results).empty())
-        return true;
-    }
-  }
-  return false;
+  const Source &source =
+      *llvm::find_if(sources(), [](const Source &one) { return one.name == "softmax_long"; });
+  return isFound(makeProgram(context, source, source.name), library, kSeeds);
 }
 
 TEST(Emulation, FindsAMissingBarrier) { EXPECT_TRUE(isFound(planted("__syncthreads();", ""))); }

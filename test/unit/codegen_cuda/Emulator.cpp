@@ -1,5 +1,6 @@
 #include "Emulator.h"
 
+#include "codegen/cuda/Print.h"
 #include "ir/Dialect.h"
 
 #include <gtest/gtest.h>
@@ -235,6 +236,44 @@ std::string difference(const Program &program, const std::vector<lm::Tensor> &re
                std::to_string(expected);
     }
   return "";
+}
+
+void expectAgreement(const std::vector<Program> &programs, std::span<const unsigned> seeds) {
+  std::vector<const Program *> pointers;
+  for (const Program &program : programs)
+    pointers.push_back(&program);
+  Emulator emulator(pointers, cuda::deviceLibrary());
+  for (const Program &program : programs) {
+    std::vector<lm::Tensor> first;
+    for (unsigned seed : seeds) {
+      std::string fault;
+      std::vector<lm::Tensor> results = emulator.run(program, seed, fault);
+      ASSERT_EQ(fault, "") << program.source.name << ", seed " << seed;
+      EXPECT_EQ(difference(program, results), "") << "seed " << seed;
+      if (first.empty())
+        first = results;
+      for (size_t i = 0; i < first.size(); ++i)
+        EXPECT_EQ(results[i].data, first[i].data) << program.source.name << ", seed " << seed;
+    }
+  }
+}
+
+std::string planted(const std::string &good, const std::string &bad) {
+  std::string text = cuda::deviceLibrary();
+  size_t at = text.find(good);
+  EXPECT_NE(at, std::string::npos) << good;
+  return at == std::string::npos ? text : text.replace(at, good.size(), bad);
+}
+
+bool isFound(const Program &program, const std::string &library, std::span<const unsigned> seeds) {
+  Emulator emulator({&program}, library);
+  for (unsigned seed : seeds) {
+    std::string fault;
+    std::vector<lm::Tensor> results = emulator.run(program, seed, fault);
+    if (!fault.empty() || !difference(program, results).empty())
+      return true;
+  }
+  return false;
 }
 
 } // namespace lmc::test

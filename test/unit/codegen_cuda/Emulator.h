@@ -3,6 +3,8 @@
 
 #include "Program.h"
 
+#include <span>
+
 namespace lmc::test {
 
 /// Text of kernels, each followed by LMC_EMULATE(name), compiled behind the emulation header and a
@@ -36,6 +38,15 @@ public:
 private:
   EmulatedText text;
 };
+
+/// All programs agree with their expectation in each of these orders, with the same bits.
+void expectAgreement(const std::vector<Program> &programs, std::span<const unsigned> seeds);
+
+/// The device library with one change.
+std::string planted(const std::string &good, const std::string &bad);
+
+/// Does one of these orders show what is wrong with the library?
+bool isFound(const Program &program, const std::string &library, std::span<const unsigned> seeds);
 
 /// What is wrong with a result; empty: nothing.
 std::string difference(const Program &program, const std::vector<lm::Tensor> &results);

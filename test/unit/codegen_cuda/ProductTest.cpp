@@ -40,43 +40,15 @@ TEST(Product, AgreesWithTheEvaluatorInEveryOrder) {
     }
     EXPECT_TRUE(products) << source.name;
   }
-  std::vector<const Program *> pointers;
-  for (const Program &program : programs)
-    pointers.push_back(&program);
-  Emulator emulator(pointers, cuda::deviceLibrary());
-  for (const Program &program : programs) {
-    std::vector<lm::Tensor> first;
-    for (unsigned seed : kSeeds) {
-      std::string fault;
-      std::vector<lm::Tensor> results = emulator.run(program, seed, fault);
-      ASSERT_EQ(fault, "") << program.source.name << ", seed " << seed;
-      EXPECT_EQ(difference(program, results), "") << "seed " << seed;
-      if (first.empty())
-        first = results;
-      for (size_t i = 0; i < first.size(); ++i)
-        EXPECT_EQ(results[i].data, first[i].data) << program.source.name << ", seed " << seed;
-    }
-  }
+  expectAgreement(programs, kSeeds);
 }
 
 /// Does some order of threads show a change of the device library in these products?
 bool isFound(const std::string &good, const std::string &bad, std::vector<std::string> names) {
-  std::string library = cuda::deviceLibrary();
-  size_t at = library.find(good);
-  EXPECT_NE(at, std::string::npos) << good;
-  library.replace(at, good.size(), bad);
   Context context;
-  for (const std::string &name : names) {
-    Program program = programOf(context, name);
-    Emulator emulator({&program}, library);
-    for (unsigned seed : kSeeds) {
-      std::string fault;
-      std::vector<lm::Tensor> results = emulator.run(program, seed, fault);
-      if (!fault.empty() || !difference(program, results).empty())
-        return true;
-    }
-  }
-  return false;
+  return llvm::any_of(names, [&](const std::string &name) {
+    return isFound(programOf(context, name), planted(good, bad), kSeeds);
+  });
 }
 
 TEST(Product, FindsAMissingWait) {
