@@ -27,6 +27,79 @@ bool isFlat(Block &body, const lm::Shape &space) {
   return true;
 }
 
+namespace {
+
+/// Which dimension of a map's space each index of a value follows; -1: none.
+struct Followed {
+  SmallVector<int, 4> at;
+  int lane = -1; // unused: of viewIndex
+};
+
+/// Calls leaf(argument, followed) for all buffers that `value` reads; false where one is read in
+/// some other way than through views and pointwise ops.
+bool forEachLeaf(Value value, const Followed &index,
+                 llvm::function_ref<void(BlockArgument, const Followed &)> leaf) {
+  if (auto argument = dyn_cast<BlockArgument>(value)) {
+    leaf(argument, index);
+    return true;
+  }
+  Operation *op = value.getDefiningOp();
+  if (auto constant = dyn_cast<lm::ConstantOp>(op))
+    return constant.getValue().isSplat();
+  if (std::optional<Followed> inner =
+          viewIndex(op, index, [] { return -1; }, [](int dim, int64_t) { return dim; }))
+    return forEachLeaf(op->getOperand(0), *inner, leaf);
+  return isa<lm::PointwiseOp>(op) && llvm::all_of(op->getOperands(), [&](Value operand) {
+           return forEachLeaf(operand, index, leaf);
+         });
+}
+
+} // namespace
+
+/// Rows of fewer elements are not worth turning: most lanes would stay empty.
+constexpr int64_t kShortRow = 4;
+
+std::optional<CrossReads> crossReads(Block &body, const lm::Shape &space) {
+  int last = static_cast<int>(space.size()) - 1;
+  if (last < 1)
+    return std::nullopt;
+  Followed own;
+  own.at = llvm::to_vector<4>(llvm::seq<int>(0, last + 1));
+  std::optional<CrossReads> reads;
+  llvm::DenseSet<Value> seen;
+  std::function<void(Value)> visit = [&](Value value) {
+    Operation *op = value.getDefiningOp();
+    if (!op || !seen.insert(value).second)
+      return;
+    if (isa<lm::PointwiseOp>(op)) {
+      for (Value operand : op->getOperands())
+        visit(operand);
+      return;
+    }
+    // The leaves' last dimensions say along which dimension of the space they run.
+    llvm::SmallDenseSet<int> along;
+    bool across = false;
+    bool known = forEachLeaf(value, own, [&](BlockArgument, const Followed &index) {
+      if (index.at.empty() || llvm::all_of(index.at, [](int dim) { return dim < 0; }))
+        return;
+      along.insert(index.at.back());
+      across |= index.at.back() != last && llvm::is_contained(index.at, last);
+    });
+    if (!known || !across || along.size() != 1 || *along.begin() < 0)
+      return;
+    int dim = *along.begin();
+    if (space[dim].isStatic() && space[dim].size < kShortRow)
+      return;
+    if (!reads)
+      reads = CrossReads{dim, {}};
+    if (reads->dim == dim)
+      reads->values.push_back(value);
+  };
+  for (Value output : body.getTerminator()->getOperands())
+    visit(output);
+  return reads;
+}
+
 TracedOperand traceOperand(Value value) {
   if (auto argument = dyn_cast<BlockArgument>(value)) {
     TracedOperand traced{argument, lm::elementOf(value), {}, {}};

@@ -28,6 +28,15 @@ bool isFlat(mlir::Block &body, const lm::Shape &space);
 /// The kernel's reductions by how many others they wait for: those of one level need one pass.
 llvm::SmallVector<llvm::SmallVector<lm::ReduceOp>> reductionLevels(mlir::Block &body);
 
+/// Values of a map over `space` that read some buffer across its rows: along the map's last dimension
+/// the elements lie apart, along `dim` they are neighbours. All of `values` may be evaluated along
+/// `dim` instead; each has the map's shape and is read at the map's own index.
+struct CrossReads {
+  int dim;
+  llvm::SmallVector<mlir::Value> values;
+};
+std::optional<CrossReads> crossReads(mlir::Block &body, const lm::Shape &space);
+
 /// An operand of a product or of attention, traced through slices, transposes and roundings to the
 /// buffer that it is read from. Steps are counted in elements, as extents to be multiplied.
 struct TracedOperand {

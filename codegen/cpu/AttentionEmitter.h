@@ -63,7 +63,6 @@ private:
   Value indexOf(const Matrix &of, Value row);
   /// Vectors of a row, with the mask for its end in memory (scratch rows are padded).
   void alongDepth(llvm::function_ref<void(int64_t at, Lanes memory)> body);
-  Values transpose(Values rows);
   void packColumns(const Matrix &from, Value first, Value count, Value to, double factor);
   void prefetchRow(const Matrix &of, Value row);
   void copyRows(const Matrix &from, Value first, Value count, Value to);

@@ -132,26 +132,6 @@ void AttentionEmitter::alongDepth(llvm::function_ref<void(int64_t at, Lanes memo
   }
 }
 
-// log2(lanes) rounds; each exchanges the blocks off the diagonal.
-AttentionEmitter::Values AttentionEmitter::transpose(Values rows) {
-  unsigned width = rows.size();
-  for (unsigned block = width / 2; block > 0; block /= 2) {
-    llvm::SmallVector<int64_t> low, high;
-    for (unsigned lane = 0; lane < width; ++lane) {
-      low.push_back(lane & block ? width + lane - block : lane);
-      high.push_back(lane & block ? width + lane : lane + block);
-    }
-    for (unsigned i = 0; i < width; ++i) {
-      if (i & block)
-        continue;
-      Value upper = rows[i], lower = rows[i + block];
-      rows[i] = e.shuffle(upper, lower, low);
-      rows[i + block] = e.shuffle(upper, lower, high);
-    }
-  }
-  return rows;
-}
-
 // By groups: [group][D][p.group]. Columns past the end repeat the last one; nothing reads them.
 void AttentionEmitter::packColumns(const Matrix &from, Value first, Value count, Value to,
                                    double factor) {
@@ -167,7 +147,7 @@ void AttentionEmitter::packColumns(const Matrix &from, Value first, Value count,
         Values rows;
         for (unsigned i = 0; i < lanes; ++i)
           rows.push_back(e.load(from.storage, from.pointer, e.add(index[i], k), memory));
-        rows = transpose(rows);
+        rows = e.transpose(rows);
         for (unsigned i = 0; i < wanted; ++i) {
           Value x = factor == 1 ? rows[i] : e.mulf(rows[i], e.f32(factor, lanes));
           Value place = e.add(e.mul(e.add(k, i), p.group), v);

@@ -247,6 +247,48 @@ Value Emit::reduceMax(Value vector) {
   return reduce(vector, [&](Value x, Value y) { return maxf(x, y); });
 }
 
+// 4 x 4 blocks inside 128 bits, then blocks by halves, as the shuffle instructions of the
+// processors go.
+Emit::Values Emit::transpose(Values rows) {
+  int64_t size = static_cast<int64_t>(rows.size());
+  auto exchange = [&](int64_t i, int64_t j, llvm::function_ref<int64_t(int64_t)> low,
+                      llvm::function_ref<int64_t(int64_t)> high) {
+    SmallVector<int64_t> first, second;
+    for (int64_t lane = 0; lane < size; ++lane) {
+      first.push_back(low(lane));
+      second.push_back(high(lane));
+    }
+    Value x = rows[i], y = rows[j];
+    rows[i] = shuffle(x, y, first);
+    rows[j] = shuffle(x, y, second);
+  };
+  int64_t step = 1;
+  if (size >= 4 && widthOf(rows[0]) == static_cast<unsigned>(size) &&
+      getElementTypeOrSelf(rows[0].getType()).getIntOrFloatBitWidth() == 32) {
+    for (int64_t i = 0; i < size; i += 4) {
+      // unpack low and high: x0 y0 x1 y1, x2 y2 x3 y3 in each block of four lanes
+      for (int64_t r : {i, i + 2})
+        exchange(
+            r, r + 1, [&](int64_t l) { return l / 4 * 4 + l % 4 / 2 + (l % 2) * size; },
+            [&](int64_t l) { return l / 4 * 4 + 2 + l % 4 / 2 + (l % 2) * size; });
+      // pairs: x0 x1 y0 y1, x2 x3 y2 y3
+      for (int64_t r : {i, i + 1})
+        exchange(
+            r, r + 2, [&](int64_t l) { return l / 4 * 4 + l % 2 + (l % 4 / 2) * size; },
+            [&](int64_t l) { return l / 4 * 4 + 2 + l % 2 + (l % 4 / 2) * size; });
+      std::swap(rows[i + 1], rows[i + 2]);
+    }
+    step = 4;
+  }
+  for (; step < size; step *= 2)
+    for (int64_t i = 0; i < size; ++i)
+      if ((i & step) == 0)
+        exchange(
+            i, i + step, [&](int64_t l) { return (l & step) ? l - step + size : l; },
+            [&](int64_t l) { return (l & step) ? l + size : l + step; });
+  return rows;
+}
+
 // --- memory
 
 // The type a storage element has in a register right after the load.

@@ -119,6 +119,8 @@ public:
   Value reduce(Value vector, llvm::function_ref<Value(Value, Value)> combine);
   Value reduceAdd(Value vector);
   Value reduceMax(Value vector);
+  /// A square of as many vectors as a vector has lanes: rows become columns, in registers.
+  Values transpose(Values rows);
 
   // --- memory; index counts elements of `storage`
   /// Elements index .. index + width - 1 in their computation type. Masked-off lanes are zero and

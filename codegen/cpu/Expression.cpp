@@ -42,6 +42,10 @@ void Expression::define(Value value, Value elements) {
   known.push_back({value, true, {}, 0, elements});
 }
 
+void Expression::define(Value value, const Index &index, Value elements) {
+  known.push_back({value, false, index.at, index.lane, elements});
+}
+
 Value Expression::lookup(Value value, const Index &index) {
   for (const Known &entry : llvm::reverse(known))
     if (entry.value == value &&
@@ -54,7 +58,7 @@ Value Expression::evaluate(Value value, const Index &index) {
   if (Value elements = lookup(value, index))
     return elements;
   Value elements = compute(value, index);
-  known.push_back({value, false, index.at, index.lane, elements});
+  define(value, index, elements);
   return elements;
 }
 

@@ -49,6 +49,8 @@ public:
   /// What evaluate() returns for `value`, whatever the index, until the scope ends: results of
   /// reductions and products.
   void define(mlir::Value value, mlir::Value elements);
+  /// The same at one index only.
+  void define(mlir::Value value, const Index &index, mlir::Value elements);
 
   /// Values made inside a scope are forgotten at its end; one scope for each emitted region.
   class Scope {

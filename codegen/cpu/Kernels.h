@@ -28,6 +28,19 @@ Schedule emitCacheAppend(Expression &x); ///< Scatter.cpp
 Schedule emitProduct(Expression &x);     ///< Product.cpp: a matrix product with its epilogue
 Schedule emitAttention(Expression &x);   ///< AttentionKernel.cpp
 
+/// A map with operands that are turned on the way (Transposes.cpp).
+Schedule emitTransposingMap(Expression &x, const CrossReads &reads);
+
+// What sweeps over an iteration space share (Loops.cpp).
+llvm::SmallVector<mlir::Value> outputsOf(Expression &x);
+/// Lanes for the widest element type that the kernel computes in.
+unsigned lanesFor(Expression &x);
+/// Evaluates these outputs at an index, then stores them: inputs may be overwritten in place.
+void storeAll(Expression &x, llvm::ArrayRef<unsigned> outputs, const Index &index);
+/// Rows that a worker takes at once.
+int64_t rowsOfPiece(Expression &x, const lm::Dim &row);
+uint64_t pointwiseFlops(Expression &x, int64_t elements);
+
 /// How one reduction of a kernel accumulates: sum or maximum, of floats (a NaN wins a maximum) or
 /// integers (sums wrap around).
 struct Reduction {

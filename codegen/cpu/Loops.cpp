@@ -3,7 +3,7 @@
 // Mapping: a work item is one row (all but the last dimension), or a block of elements where the
 // whole space is contiguous. A row kernel makes one pass over its row for each level of reductions
 // that depend on each other, then one that stores; rows stay in the first-level cache between
-// passes. Limit: memory bandwidth, or the polynomials of exp and tanh.
+// passes. Maps that read across rows: Transposes.cpp. Limit: memory bandwidth, or the polynomials of exp and tanh.
 #include "codegen/cpu/Kernels.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -21,11 +21,12 @@ constexpr int64_t kPiece = 64 << 10;
 /// Independent accumulators of a reduction, to hide the latency of an addition.
 constexpr unsigned kAccumulators = 4;
 
+} // namespace
+
 SmallVector<Value> outputsOf(Expression &x) {
   return llvm::to_vector(x.body.getTerminator()->getOperands());
 }
 
-/// Lanes for the widest element type that the kernel computes in.
 unsigned lanesFor(Expression &x) {
   unsigned bits = 32;
   for (Operation &op : x.body)
@@ -35,7 +36,6 @@ unsigned lanesFor(Expression &x) {
   return x.emit.target().lanes(bits);
 }
 
-/// Evaluates all outputs at an index, then stores them: inputs may be overwritten in place.
 void storeAll(Expression &x, ArrayRef<unsigned> outputs, const Index &index) {
   SmallVector<Value> values = outputsOf(x), elements;
   for (unsigned output : outputs)
@@ -43,6 +43,19 @@ void storeAll(Expression &x, ArrayRef<unsigned> outputs, const Index &index) {
   for (auto [output, element] : llvm::zip_equal(outputs, elements))
     x.store(output, element, index);
 }
+
+int64_t rowsOfPiece(Expression &x, const lm::Dim &row) {
+  return std::max<int64_t>(1, kPiece / std::max<int64_t>(1, x.extent(row).max));
+}
+
+uint64_t pointwiseFlops(Expression &x, int64_t elements) {
+  uint64_t ops = 0;
+  for (Operation &op : x.body)
+    ops += isa<lm::PointwiseOp, lm::ReduceOp>(op);
+  return ops * elements;
+}
+
+namespace {
 
 /// The pass over one row that stores full-size outputs.
 void storeRow(Expression &x, ArrayRef<unsigned> outputs, ArrayRef<Value> row, const lm::Dim &last) {
@@ -146,17 +159,6 @@ void reduceRow(Expression &x, ArrayRef<lm::ReduceOp> ops, ArrayRef<Value> row,
   }
 }
 
-int64_t rowsOfPiece(Expression &x, const lm::Dim &row) {
-  return std::max<int64_t>(1, kPiece / std::max<int64_t>(1, x.extent(row).max));
-}
-
-uint64_t pointwiseFlops(Expression &x, int64_t elements) {
-  uint64_t ops = 0;
-  for (Operation &op : x.body)
-    ops += isa<lm::PointwiseOp, lm::ReduceOp>(op);
-  return ops * elements;
-}
-
 } // namespace
 
 Schedule emitMap(Expression &x) {
@@ -199,6 +201,8 @@ Schedule emitMap(Expression &x) {
     });
     return schedule;
   }
+  if (std::optional<CrossReads> reads = crossReads(x.body, space); reads && lanesFor(x) > 1)
+    return emitTransposingMap(x, *reads);
   ArrayRef<lm::Dim> rows = ArrayRef<lm::Dim>(space).drop_back();
   schedule.items = itemsOf(x.product(rows));
   schedule.grain = rowsOfPiece(x, space.back());

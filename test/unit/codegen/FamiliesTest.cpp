@@ -67,6 +67,41 @@ void addMaps(std::vector<FamilyCase> &cases) {
                    {},
                    {{}},
                    true});
+  // Squares of lanes are turned in registers: whole ones and those cut by either edge, of several
+  // operands, under a pointwise op, in other element types, with rows that are in the way.
+  cases.push_back({"map.turned",
+                   {"f32[2,37,53]", "f32[2,53,37]", "f32[2,37,53]", "f32[37]", "i32[2,37,53]<9"},
+                   [](G &g, In a) {
+                     Value x = g.transpose(g.exp(a[0]), {0, 2, 1});
+                     Value y = g.transpose(g.slice(a[2], 1, 0, 37), {0, 2, 1});
+                     Value z = g.transpose(g.convert(a[4], g.b.getF32Type()), {0, 2, 1});
+                     return Values{g.add(g.mul(x, a[1]), g.add(y, a[3])),
+                                   g.sub(z, g.transpose(g.neg(a[0]), {0, 2, 1}))};
+                   },
+                   {},
+                   {{}},
+                   true});
+  cases.push_back({"map.turned_whole_squares",
+                   {"f32[64,3,32]", "f32[32,3,64]"},
+                   [](G &g, In a) { return Values{g.mul(g.transpose(a[0], {2, 1, 0}), a[1])}; },
+                   {},
+                   {{}},
+                   true});
+  cases.push_back({"map.turned_integers",
+                   {"i32[35,18]<1000", "i1[35,18]", "f32[18,35]", "f32[18,35]"},
+                   [](G &g, In a) {
+                     Value chosen = g.select(g.transpose(a[1], {1, 0}), a[2], a[3]);
+                     return Values{chosen, g.transpose(a[0], {1, 0})};
+                   },
+                   {},
+                   {{}},
+                   false});
+  cases.push_back({"map.turned_symbolic",
+                   {"f32[T,3,S]", "f32[S,3,T]"},
+                   [](G &g, In a) { return Values{g.sub(g.transpose(a[0], {2, 1, 0}), a[1])}; },
+                   {{"T", {1, 70}}, {"S", {1, 40}}},
+                   {{{"T", 70}, {"S", 40}}, {{"T", 33}, {"S", 1}}, {{"T", 1}, {"S", 17}}},
+                   false});
   cases.push_back({"map.reshape_between",
                    {"f32[4,15]", "f32[6,10]"},
                    [](G &g, In a) { return Values{g.add(g.reshape(g.exp(a[0]), {6, 10}), a[1])}; },
