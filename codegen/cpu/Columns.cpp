@@ -1,8 +1,10 @@
 // The column family: reductions over leading dimensions, bias and norm-weight gradients.
 //
-// Mapping: a work item is a strip of kUnroll vectors of columns and goes through all rows, so that
-// no partial sums cross work items and the order of summation is that of the rows: sums over the
-// innermost reduced dimension are added up in the next one out. Limit: reading the rows once.
+// Mapping: a work item is a strip of columns and goes through all rows, so that no partial sums
+// cross work items and the order of summation is that of the rows: sums over the innermost reduced
+// dimension are added up in the next one out. The strip's sums lie in the first-level cache; each
+// is taken up once for kRows rows, which are read in runs long enough for the memory to read ahead.
+// Limit: reading the rows once.
 #include "codegen/cpu/Kernels.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -12,8 +14,128 @@ using namespace mlir;
 namespace lmc::cpu {
 namespace {
 
-/// Vectors of columns side by side: a strip of 256 bytes on AVX-512, 128 on AVX2.
-constexpr unsigned kUnroll = 4;
+/// Columns of a strip: 1 KiB of a row of float32. Half of that reads memory at half the speed.
+constexpr int64_t kStrip = 256;
+/// Rows that are added before a sum goes back to cache.
+constexpr int64_t kRows = 8;
+
+/// Strips of one width, whole vectors: even in number, for an even split.
+int64_t stripWidth(int64_t columns, int64_t lanes) {
+  int64_t strips = (columns + kStrip - 1) / kStrip;
+  strips = strips > 1 ? (strips + 1) / 2 * 2 : columns >= kStrip / 2 ? 2 : 1;
+  return llvm::alignTo((columns + strips - 1) / strips, lanes);
+}
+
+/// One strip's way through the rows.
+class Strip {
+public:
+  Strip(Expression &x, MutableArrayRef<Reduction> ops, ArrayRef<lm::Dim> reduced, unsigned lanes,
+        int64_t width)
+      : x(x), e(x.emit), ops(ops), reduced(reduced), lanes(lanes), width(width) {}
+
+  /// Of all sums of all reduced dimensions.
+  int64_t scratchBytes() const { return areaBytes() * static_cast<int64_t>(reduced.size()); }
+
+  void emit(Value firstColumn, Value columnCount, ArrayRef<Value> outerIndex) {
+    first = firstColumn;
+    count = columnCount;
+    outer = outerIndex;
+    sumOver(0, {});
+    forEachVector([&](Value column, Lanes active) {
+      Expression::Scope scope(x);
+      for (auto [k, r] : llvm::enumerate(ops))
+        x.define(r.op.getY(), load(0, k, column));
+      Index index = indexOf({}, column, active);
+      for (auto [output, value] : llvm::enumerate(x.body.getTerminator()->getOperands()))
+        x.store(output, x.evaluateLanes(value, index), index);
+    });
+  }
+
+private:
+  static constexpr int64_t kWidest = 8; ///< bytes of a sum
+  int64_t areaBytes() const { return static_cast<int64_t>(ops.size()) * width * kWidest; }
+
+  Value sums(size_t level, size_t op) {
+    return e.scratch(areaBytes() * level + width * kWidest * op);
+  }
+  Value load(size_t level, size_t op, Value column) {
+    return e.load(ops[op].element, sums(level, op), column, lanes);
+  }
+  void store(size_t level, size_t op, Value column, Value sum) {
+    e.store(ops[op].element, sum, sums(level, op), column, lanes);
+  }
+  void forEachVector(llvm::function_ref<void(Value column, Lanes active)> body) {
+    e.vectorLoop(e.i64(0), count, lanes, body);
+  }
+
+  Index indexOf(ArrayRef<Value> row, Value column, Lanes active) {
+    Index index;
+    index.at.assign(row.begin(), row.end());
+    llvm::append_range(index.at, outer);
+    index.at.push_back(e.add(first, column));
+    index.lane = static_cast<int>(index.at.size()) - 1;
+    index.lanes = active;
+    return index;
+  }
+
+  /// Sums of `level` from here on: those of the next level, added up, or of rows.
+  void sumOver(size_t level, SmallVector<Value, 4> at) {
+    e.loop(e.i64(0), e.i64(width), lanes, [&](Value column) {
+      for (auto [k, r] : llvm::enumerate(ops))
+        store(level, k, column, r.neutral(e, lanes));
+    });
+    Value extent = x.extent(reduced[level]).emit(e);
+    if (level + 1 == reduced.size()) {
+      Value whole = e.mul(e.div(extent, e.i64(kRows)), kRows);
+      e.loop(e.i64(0), whole, kRows, [&](Value i) { addRows(level, at, i, kRows); });
+      e.loop(whole, extent, 1, [&](Value i) { addRows(level, at, i, 1); });
+      return;
+    }
+    e.loop(e.i64(0), extent, 1, [&](Value i) {
+      Expression::Scope scope(x);
+      SmallVector<Value, 4> deeper = at;
+      deeper.push_back(i);
+      sumOver(level + 1, deeper);
+      e.loop(e.i64(0), e.i64(width), lanes, [&](Value column) {
+        for (auto [k, r] : llvm::enumerate(ops))
+          store(level, k, column, r.combine(e, load(level, k, column), load(level + 1, k, column)));
+      });
+    });
+  }
+
+  void addRows(size_t level, ArrayRef<Value> at, Value firstRow, int64_t rows) {
+    Expression::Scope scope(x);
+    SmallVector<SmallVector<Value, 4>> index;
+    for (int64_t i = 0; i < rows; ++i) {
+      index.emplace_back(at);
+      index.back().push_back(e.add(firstRow, i));
+      for (Reduction &r : ops)
+        x.hoistUniform(r.op.getX(), indexOf(index.back(), e.i64(0), Lanes(lanes)));
+    }
+    forEachVector([&](Value column, Lanes active) {
+      Emit::Values running;
+      for (size_t k = 0; k < ops.size(); ++k)
+        running.push_back(load(level, k, column));
+      for (ArrayRef<Value> row : index) {
+        Expression::Scope inner(x);
+        Index here = indexOf(row, column, active);
+        for (auto [k, r] : llvm::enumerate(ops))
+          running[k] = r.combine(e, running[k], x.evaluateLanes(r.op.getX(), here));
+      }
+      for (size_t k = 0; k < ops.size(); ++k)
+        store(level, k, column, running[k]);
+    });
+  }
+
+  Expression &x;
+  Emit &e;
+  MutableArrayRef<Reduction> ops;
+  ArrayRef<lm::Dim> reduced;
+  unsigned lanes;
+  int64_t width;
+  Value first, count;
+  ArrayRef<Value> outer;
+};
 
 } // namespace
 
@@ -30,82 +152,23 @@ Schedule emitColumn(Expression &x) {
   ArrayRef<lm::Dim> outer = kept.drop_back();
   assert(kept.back().isStatic() && "columns are model dimensions");
   int64_t columns = kept.back().size;
-  unsigned width = e.target().lanes(32);
-  // A strip no wider than the columns there are.
-  unsigned unroll = std::min<int64_t>(kUnroll, (columns + width - 1) / width);
-  int64_t strip = static_cast<int64_t>(width) * unroll, strips = (columns + strip - 1) / strip;
+  unsigned lanes = e.target().lanes(32);
+  int64_t width = stripWidth(columns, lanes), strips = (columns + width - 1) / width;
 
+  Strip strip(x, ops, leading, lanes, width);
   Schedule schedule;
   Extent items = x.product(outer);
   items.factor *= strips;
   items.max *= strips;
   schedule.items = itemsOf(items);
+  schedule.scratchBytes = strip.scratchBytes();
   schedule.flops = x.body.getOperations().size() * x.product(space).max;
-
   e.loop(e.begin(), e.end(), 1, [&](Value item) {
-    Value first = e.mul(e.rem(item, e.i64(strips)), strip);
-    SmallVector<Value, 4> outerAt = unflatten(x, e.div(item, e.i64(strips)), outer);
-    SmallVector<Value> starts;
-    SmallVector<Lanes> lanes;
-    for (unsigned u = 0; u < unroll; ++u) {
-      starts.push_back(e.add(first, static_cast<int64_t>(u) * width));
-      if (columns % strip == 0 || width == 1)
-        lanes.push_back(Lanes(width));
-      else // strips at the edge are partly empty; a start beyond the columns masks every lane
-        lanes.push_back(Lanes(
-            width, e.firstLanes(e.max(e.sub(e.i64(columns), starts.back()), e.i64(0)), width)));
-    }
-    // Nested sums over the leading dimensions, innermost first.
-    std::function<Emit::Values(size_t, SmallVector<Value, 4>)> sumOver =
-        [&](size_t dim, SmallVector<Value, 4> at) -> Emit::Values {
-      if (dim == reduced) {
-        Expression::Scope scope(x);
-        Index index;
-        index.at = at;
-        llvm::append_range(index.at, outerAt);
-        index.at.push_back(first);
-        index.lane = static_cast<int>(index.at.size()) - 1;
-        index.lanes = Lanes(width);
-        for (Reduction &r : ops)
-          x.hoistUniform(r.op.getX(), index);
-        Emit::Values elements;
-        for (Reduction &r : ops)
-          for (unsigned u = 0; u < unroll; ++u) {
-            index.at.back() = starts[u];
-            index.lanes = lanes[u];
-            elements.push_back(x.evaluateLanes(r.op.getX(), index));
-          }
-        return elements;
-      }
-      Emit::Values inits;
-      for (Reduction &r : ops)
-        inits.append(unroll, r.neutral(e, width));
-      Value extent = x.extent(leading[dim]).emit(e);
-      return e.loopCarried(e.i64(0), extent, e.i64(1), inits, [&](Value i, ValueRange carried) {
-        Expression::Scope scope(x);
-        SmallVector<Value, 4> deeper = at;
-        deeper.push_back(i);
-        Emit::Values more = sumOver(dim + 1, deeper), next;
-        for (auto [k, r] : llvm::enumerate(ops))
-          for (unsigned u = 0; u < unroll; ++u)
-            next.push_back(r.combine(e, carried[k * unroll + u], more[k * unroll + u]));
-        return next;
-      });
-    };
-    Emit::Values sums = sumOver(0, {});
     Expression::Scope scope(x);
-    for (unsigned u = 0; u < unroll; ++u) {
-      Expression::Scope strip(x);
-      for (auto [k, r] : llvm::enumerate(ops))
-        x.define(r.op.getY(), sums[k * unroll + u]);
-      Index index;
-      index.at = outerAt;
-      index.at.push_back(starts[u]);
-      index.lane = static_cast<int>(outerAt.size());
-      index.lanes = lanes[u];
-      for (auto [output, value] : llvm::enumerate(x.body.getTerminator()->getOperands()))
-        x.store(output, x.evaluateLanes(value, index), index);
-    }
+    Value first = e.mul(e.rem(item, e.i64(strips)), width);
+    Value count =
+        columns % width == 0 ? e.i64(width) : e.min(e.i64(width), e.sub(e.i64(columns), first));
+    strip.emit(first, count, unflatten(x, e.div(item, e.i64(strips)), outer));
   });
   return schedule;
 }

@@ -20,7 +20,7 @@ Schedule emitKernel(Emit &emit, plan::KernelOp kernel, const Symbols &symbols,
 
 // One emitter a family; each writes the body of an open kernel.
 Schedule emitMap(Expression &x);         ///< Loops.cpp: pointwise over any index map
-Schedule emitRow(Expression &x);         ///< Loops.cpp: pointwise and reductions along rows
+Schedule emitRow(Expression &x);         ///< Rows.cpp: pointwise and reductions along rows
 Schedule emitColumn(Expression &x);      ///< Columns.cpp: reductions over leading dimensions
 Schedule emitGather(Expression &x);      ///< Loops.cpp
 Schedule emitScatter(Expression &x);     ///< Scatter.cpp
@@ -37,6 +37,10 @@ llvm::SmallVector<mlir::Value> outputsOf(Expression &x);
 unsigned lanesFor(Expression &x);
 /// Evaluates these outputs at an index, then stores them: inputs may be overwritten in place.
 void storeAll(Expression &x, llvm::ArrayRef<unsigned> outputs, const Index &index);
+/// Stores full-size outputs of one row. `prepare` may define values at an index before they are
+/// asked for there.
+void storeRow(Expression &x, llvm::ArrayRef<unsigned> outputs, llvm::ArrayRef<mlir::Value> row,
+              const lm::Dim &last, llvm::function_ref<void(const Index &)> prepare = {});
 /// Rows that a worker takes at once.
 int64_t rowsOfPiece(Expression &x, const lm::Dim &row);
 uint64_t pointwiseFlops(Expression &x, int64_t elements);

@@ -1,9 +1,9 @@
-// The map and row families: one sweep over an iteration space, vectors along its last dimension.
+// The map family: one sweep over an iteration space, vectors along its last dimension; and what
+// other sweeps share with it.
 //
 // Mapping: a work item is one row (all but the last dimension), or a block of elements where the
-// whole space is contiguous. A row kernel makes one pass over its row for each level of reductions
-// that depend on each other, then one that stores; rows stay in the first-level cache between
-// passes. Maps that read across rows: Transposes.cpp. Limit: memory bandwidth, or the polynomials of exp and tanh.
+// whole space is contiguous. Maps that read across rows: Transposes.cpp. Limit: memory bandwidth, or
+// the polynomials of exp and tanh.
 #include "codegen/cpu/Kernels.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -18,8 +18,6 @@ constexpr int64_t kFlatBlock = 4096;
 /// Elements that a worker takes at once: some ten microseconds, so that the shares of a worker that
 /// is slow or away are taken over in time.
 constexpr int64_t kPiece = 64 << 10;
-/// Independent accumulators of a reduction, to hide the latency of an addition.
-constexpr unsigned kAccumulators = 4;
 
 } // namespace
 
@@ -55,10 +53,8 @@ uint64_t pointwiseFlops(Expression &x, int64_t elements) {
   return ops * elements;
 }
 
-namespace {
-
-/// The pass over one row that stores full-size outputs.
-void storeRow(Expression &x, ArrayRef<unsigned> outputs, ArrayRef<Value> row, const lm::Dim &last) {
+void storeRow(Expression &x, ArrayRef<unsigned> outputs, ArrayRef<Value> row, const lm::Dim &last,
+              llvm::function_ref<void(const Index &)> prepare) {
   if (outputs.empty())
     return;
   Emit &e = x.emit;
@@ -86,80 +82,12 @@ void storeRow(Expression &x, ArrayRef<unsigned> outputs, ArrayRef<Value> row, co
       Index here = index;
       here.at.back() = at;
       here.lanes = lanes;
+      if (prepare)
+        prepare(here);
       storeAll(x, outputs, here);
     });
   }
 }
-
-/// One pass over a row for reductions that do not depend on each other; defines their results.
-void reduceRow(Expression &x, ArrayRef<lm::ReduceOp> ops, ArrayRef<Value> row,
-               const lm::Dim &last) {
-  Emit &e = x.emit;
-  unsigned width = lanesFor(x);
-  SmallVector<Reduction> accumulators;
-  for (lm::ReduceOp op : ops)
-    accumulators.emplace_back(op);
-  Index index;
-  index.at.assign(row.begin(), row.end());
-  index.at.push_back(e.i64(0));
-  index.lane = static_cast<int>(row.size());
-  index.lanes = Lanes(width);
-  for (lm::ReduceOp op : ops)
-    x.hoistUniform(op.getX(), index);
-
-  Value extent = x.extent(last).emit(e);
-  auto elements = [&](Reduction a, Value at, Lanes lanes) {
-    Index here = index;
-    here.at.back() = at;
-    here.lanes = lanes;
-    return x.evaluateLanes(a.op.getX(), here);
-  };
-  // Long strides with independent accumulators, then single vectors, then a masked rest.
-  int64_t stride = static_cast<int64_t>(width) * kAccumulators;
-  Value mainEnd = e.mul(e.div(extent, e.i64(stride)), stride);
-  Value fullEnd = e.mul(e.div(extent, e.i64(width)), width);
-  Emit::Values inits;
-  for (const Reduction &a : accumulators)
-    inits.append(kAccumulators, a.neutral(e, width));
-  Emit::Values sums =
-      e.loopCarried(e.i64(0), mainEnd, e.i64(stride), inits, [&](Value at, ValueRange carried) {
-        Emit::Values next;
-        for (auto [i, a] : llvm::enumerate(accumulators))
-          for (unsigned u = 0; u < kAccumulators; ++u) {
-            Expression::Scope scope(x);
-            Value more = elements(a, e.add(at, static_cast<int64_t>(u) * width), Lanes(width));
-            next.push_back(a.combine(e, carried[i * kAccumulators + u], more));
-          }
-        return next;
-      });
-  Emit::Values single;
-  for (auto [i, a] : llvm::enumerate(accumulators)) {
-    auto at = [&](unsigned u) { return sums[i * kAccumulators + u]; };
-    single.push_back(a.combine(e, a.combine(e, at(0), at(1)), a.combine(e, at(2), at(3))));
-  }
-  single = e.loopCarried(mainEnd, fullEnd, e.i64(width), single, [&](Value at, ValueRange carried) {
-    Expression::Scope scope(x);
-    Emit::Values next;
-    for (auto [a, sum] : llvm::zip_equal(accumulators, carried))
-      next.push_back(a.combine(e, sum, elements(a, at, Lanes(width))));
-    return next;
-  });
-  Value rest = e.sub(extent, fullEnd);
-  if (!(Emit::constantOf(rest) == 0)) {
-    Expression::Scope scope(x);
-    if (width > 1) {
-      Lanes lanes(width, e.firstLanes(rest, width));
-      for (auto [a, sum] : llvm::zip_equal(accumulators, single))
-        sum = a.combine(e, sum,
-                        e.select(lanes.mask, elements(a, fullEnd, lanes), a.neutral(e, width)));
-    }
-  }
-  for (auto [a, sum] : llvm::zip_equal(accumulators, single)) {
-    x.define(a.op.getY(), a.total(e, sum));
-  }
-}
-
-} // namespace
 
 Schedule emitMap(Expression &x) {
   Emit &e = x.emit;
@@ -214,36 +142,5 @@ Schedule emitMap(Expression &x) {
 }
 
 Schedule emitGather(Expression &x) { return emitMap(x); }
-
-Schedule emitRow(Expression &x) {
-  Emit &e = x.emit;
-  SmallVector<SmallVector<lm::ReduceOp>> levels = reductionLevels(x.body);
-  lm::Shape space = lm::shapeOf(levels.front().front().getX());
-  ArrayRef<lm::Dim> rows = ArrayRef<lm::Dim>(space).drop_back();
-  SmallVector<Value> values = outputsOf(x);
-  SmallVector<unsigned> full, perRow;
-  for (auto [i, value] : llvm::enumerate(values))
-    (lm::shapeOf(value).size() == space.size() ? full : perRow).push_back(i);
-
-  Schedule schedule;
-  schedule.items = itemsOf(x.product(rows));
-  schedule.grain = rowsOfPiece(x, space.back());
-  schedule.flops = pointwiseFlops(x, x.product(space).max);
-  e.loop(e.begin(), e.end(), 1, [&](Value item) {
-    Expression::Scope scope(x);
-    SmallVector<Value, 4> row = unflatten(x, item, rows);
-    for (ArrayRef<lm::ReduceOp> level : levels)
-      reduceRow(x, level, row, space.back());
-    Index statistic;
-    statistic.at = row;
-    SmallVector<Value> statistics;
-    for (unsigned output : perRow)
-      statistics.push_back(x.evaluate(values[output], statistic));
-    storeRow(x, full, row, space.back());
-    for (auto [output, value] : llvm::zip_equal(perRow, statistics))
-      x.store(output, value, statistic);
-  });
-  return schedule;
-}
 
 } // namespace lmc::cpu

@@ -221,6 +221,21 @@ void addRows(std::vector<FamilyCase> &cases) {
        {},
        {{}},
        true});
+  // A row whose exponentials do not stay in cache: they are computed twice.
+  cases.push_back({"row.softmax_long", {"f32[2,300001]"}, [](G &g, In a) {
+                     return Values{g.b.create<lm::SoftmaxOp>(g.loc, g.mul(a[0], 9))};
+                   }});
+  // Kept by the first sum, found by the second and by the row; another by the second alone.
+  cases.push_back({"row.kept",
+                   {"f32[5,67]", "f32[5,67]"},
+                   [](G &g, In a) {
+                     Value x = g.exp(a[0]), y = g.tanh(g.mul(a[1], g.perRow(g.sumLast(x), x)));
+                     Value sum = g.sumLast(g.mul(x, y));
+                     return Values{g.add(g.mul(x, g.perRow(sum, x)), y), sum};
+                   },
+                   {},
+                   {{}},
+                   true});
   cases.push_back({"row.softmax_of_one", {"f32[9,1]"}, [](G &g, In a) {
                      return Values{g.b.create<lm::SoftmaxOp>(g.loc, a[0])};
                    }});
@@ -323,6 +338,22 @@ void addColumns(std::vector<FamilyCase> &cases) {
        true});
   cases.push_back(
       {"column.tall", {"f32[4099,3]"}, [](G &g, In a) { return Values{g.sum(a[0], {0})}; }});
+  // Several strips, the last one cut inside a vector; rows in eights and a rest; two kinds of sums.
+  cases.push_back({"column.strips",
+                   {"f32[19,1037]", "f32[1037]", "i32[19,1037]<1000"},
+                   [](G &g, In a) {
+                     return Values{g.sum(g.mul(a[0], a[1]), {0}), g.max(a[0], {0}),
+                                   g.sum(a[2], {0})};
+                   },
+                   {},
+                   {{}},
+                   true});
+  cases.push_back({"column.strips_and_rows",
+                   {"f32[3,17,2,530]"},
+                   [](G &g, In a) { return Values{g.sum(a[0], {0, 1}), g.max(a[0], {1})}; },
+                   {},
+                   {{}},
+                   true});
   cases.push_back({"column.symbolic",
                    {"f32[T,5,21]"},
                    [](G &g, In a) { return Values{g.sum(a[0], {0}), g.sum(a[0], {0, 1})}; },
