@@ -220,10 +220,14 @@ CudaDriver makeDriver() {
     return gpu.fault;
   };
   d.cuStreamBeginCapture_v2 = [](void *, int) {
+    if (gpu.capture)
+      return kInvalidValue;
     gpu.capture = std::make_unique<Graph>();
     return 0;
   };
   d.cuStreamEndCapture = [](void *, void **graph) {
+    if (!gpu.capture)
+      return kInvalidValue;
     *graph = gpu.capture.release();
     return 0;
   };
