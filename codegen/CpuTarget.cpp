@@ -13,25 +13,6 @@ using namespace mlir;
 namespace lmc {
 namespace {
 
-/// Each thread that compiles has an MLIRContext of its own; a module reaches it as text.
-class CpuAssembler final : public KernelTarget::Assembler {
-public:
-  explicit CpuAssembler(const cpu::Target &target) : target(target) {
-    cpu::loadCodegenDialects(context);
-  }
-
-  std::string assemble(const std::string &text) override {
-    auto module = parseSourceString<ModuleOp>(text, ParserConfig(&context));
-    assert(module && "what was printed parses");
-    cpu::Bytes object = cpu::compileObject(*module, target);
-    return {reinterpret_cast<const char *>(object.data()), object.size()};
-  }
-
-private:
-  MLIRContext context{MLIRContext::Threading::DISABLED};
-  const cpu::Target &target;
-};
-
 class CpuTarget final : public KernelTarget {
 public:
   explicit CpuTarget(const CodegenOptions &options) : target(cpu::Target::named(options.cpu)) {}
@@ -58,8 +39,16 @@ public:
     return source;
   }
 
-  std::unique_ptr<Assembler> assembler() const override {
-    return std::make_unique<CpuAssembler>(target);
+  /// Each thread that compiles has an MLIRContext of its own; a module reaches it as text.
+  Assembler assembler() const override {
+    auto context = std::make_shared<MLIRContext>(MLIRContext::Threading::DISABLED);
+    cpu::loadCodegenDialects(*context);
+    return [this, context](const std::string &text) {
+      auto module = parseSourceString<ModuleOp>(text, ParserConfig(context.get()));
+      assert(module && "what was printed parses");
+      cpu::Bytes object = cpu::compileObject(*module, target);
+      return std::string(reinterpret_cast<const char *>(object.data()), object.size());
+    };
   }
 
   std::vector<std::byte> link(const std::vector<Linked> &kernels) const override {

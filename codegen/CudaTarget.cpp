@@ -13,45 +13,25 @@ using namespace mlir;
 namespace lmc {
 namespace {
 
-class CudaAssembler final : public KernelTarget::Assembler {
-public:
-  CudaAssembler(const cuda::Nvrtc &compiler, std::string architecture)
-      : compiler(compiler), architecture(std::move(architecture)) {}
-
-  std::string assemble(const std::string &text) override {
-    std::vector<char> cubin = compiler.cubin(text, architecture);
-    return {cubin.data(), cubin.size()};
-  }
-
-private:
-  const cuda::Nvrtc &compiler;
-  std::string architecture;
-};
-
-/// Texts to images by a function that stands in for NVRTC.
-class OtherAssembler final : public KernelTarget::Assembler {
-public:
-  explicit OtherAssembler(const std::function<std::string(const std::string &)> &function)
-      : function(function) {}
-  std::string assemble(const std::string &text) override { return function(text); }
-
-private:
-  const std::function<std::string(const std::string &)> &function;
-};
-
 class CudaTarget final : public KernelTarget {
 public:
   explicit CudaTarget(const CodegenOptions &options)
-      : architecture(cuda::architectureOf("cuda:" + options.gpu)), other(options.assembleCuda) {
+      : architecture(cuda::architectureOf("cuda:" + options.gpu)), assemble(options.assembleCuda) {
+    if (assemble)
+      return;
     std::string why;
-    if (!other && !(compiler = cuda::Nvrtc::open(&why)))
+    const cuda::Nvrtc *compiler = cuda::Nvrtc::open(&why);
+    if (!compiler)
       fail("code for GPUs needs NVIDIA's run-time compiler: {}; --emit=cuda works without it", why);
+    assembledBy = "nvrtc " + compiler->version();
+    assemble = [compiler, architecture = architecture](const std::string &text) {
+      std::vector<char> cubin = compiler->cubin(text, architecture);
+      return std::string(cubin.data(), cubin.size());
+    };
   }
 
   std::string canonical() const override { return "cuda:" + architecture; }
-  std::string identity() const override {
-    return canonical() + (other ? " other" : " nvrtc " + compiler->version());
-  }
+  std::string identity() const override { return canonical() + " " + assembledBy; }
 
   Source emit(plan::KernelOp kernel, const Symbols &symbols, StringRef symbol) const override {
     cuda::Ranges ranges;
@@ -74,11 +54,7 @@ public:
     return source;
   }
 
-  std::unique_ptr<Assembler> assembler() const override {
-    if (other)
-      return std::make_unique<OtherAssembler>(other);
-    return std::make_unique<CudaAssembler>(*compiler, architecture);
-  }
+  Assembler assembler() const override { return assemble; }
 
   /// Cubins are loaded one by one: nothing in one refers to another.
   std::vector<std::byte> link(const std::vector<Linked> &kernels) const override {
@@ -99,8 +75,8 @@ public:
 
 private:
   std::string architecture;
-  const cuda::Nvrtc *compiler = nullptr;
-  std::function<std::string(const std::string &)> other;
+  Assembler assemble;
+  std::string assembledBy = "other";
 };
 
 } // namespace

@@ -63,11 +63,11 @@ std::vector<codegen::CachedKernel> compileAll(std::vector<Missing> &kernels,
   std::vector<std::exception_ptr> errors(kernels.size());
   std::atomic<size_t> next = 0;
   auto work = [&] {
-    std::unique_ptr<KernelTarget::Assembler> assembler = target.assembler();
+    KernelTarget::Assembler assemble = target.assembler();
     for (size_t i = next++; i < kernels.size(); i = next++) {
       try {
         results[i] = std::move(kernels[i].source.kernel);
-        results[i].set_object(assembler->assemble(kernels[i].source.text));
+        results[i].set_object(assemble(kernels[i].source.text));
       } catch (...) {
         errors[i] = std::current_exception();
       }

@@ -8,6 +8,7 @@
 #include "ir/plan/Plan.h"
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,13 +33,10 @@ public:
   virtual Source emit(plan::KernelOp kernel, const Symbols &symbols,
                       llvm::StringRef symbol) const = 0;
 
-  /// Makes objects of texts; each thread has one.
-  class Assembler {
-  public:
-    virtual ~Assembler() = default;
-    virtual std::string assemble(const std::string &text) = 0;
-  };
-  virtual std::unique_ptr<Assembler> assembler() const = 0;
+  /// Makes an object of a text. Throws Error with what the compiler said.
+  using Assembler = std::function<std::string(const std::string &text)>;
+  /// Each thread asks for its own.
+  virtual Assembler assembler() const = 0;
 
   /// A kernel's object, and its entry in the executable where the linker notes what it needs to.
   struct Linked {
