@@ -22,7 +22,7 @@ public:
     std::string why;
     const cuda::Nvrtc *compiler = cuda::Nvrtc::open(&why);
     if (!compiler)
-      fail("code for GPUs needs NVIDIA's run-time compiler: {}; --emit=cuda works without it", why);
+      fail("cannot make code for a GPU: {}; --emit=cuda works without it", why);
     assembledBy = "nvrtc " + compiler->version();
     assemble = [compiler, architecture = architecture](const std::string &text) {
       std::vector<char> cubin = compiler->cubin(text, architecture);

@@ -1,10 +1,7 @@
 #include "runtime/CudaDriver.h"
 
 #include "runtime/Error.h"
-
-#include <dlfcn.h>
-
-#include <string>
+#include "runtime/OptionalLibrary.h"
 
 namespace lmc {
 namespace {
@@ -13,18 +10,11 @@ struct SystemDriver : CudaDriver {
   std::string missing; ///< why it cannot be used; empty: it can
 
   SystemDriver() {
-    void *library = ::dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-    if (!library) {
-      missing = "NVIDIA's driver is not installed (libcuda.so.1 was not found)";
-      return;
-    }
-    auto find = [&](auto &function, const char *name) {
-      void *address = ::dlsym(library, name);
-      if (!address && missing.empty())
-        missing = std::string("NVIDIA's driver lacks ") + name + "; install version 525 or later";
-      function = reinterpret_cast<std::decay_t<decltype(function)>>(address);
-    };
-#define LMC_FIND(name) find(name, #name);
+    OptionalLibrary library({"NVIDIA's driver",
+                             {"libcuda.so.1"},
+                             "install version 525 or later of it (Debian: nvidia-driver; Ubuntu: "
+                             "ubuntu-drivers install)"});
+#define LMC_FIND(name) library.find(name, #name);
     LMC_FIND(cuInit)
     LMC_FIND(cuGetErrorString)
     LMC_FIND(cuDeviceGetCount)
@@ -61,6 +51,7 @@ struct SystemDriver : CudaDriver {
     LMC_FIND(cuEventRecord)
     LMC_FIND(cuEventElapsedTime)
 #undef LMC_FIND
+    missing = library.missing();
     if (!missing.empty())
       return;
     int devices = 0;

@@ -1,8 +1,7 @@
 #include "codegen/cuda/Nvrtc.h"
 
 #include "runtime/Error.h"
-
-#include <dlfcn.h>
+#include "runtime/OptionalLibrary.h"
 
 namespace lmc::cuda {
 
@@ -25,25 +24,12 @@ struct Nvrtc::Functions {
   std::string missing; ///< why there is no library; empty: it is open
 
   Functions() {
-    void *library = nullptr;
-    std::string tried;
-    for (const char *name :
-         {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so", "/usr/local/cuda/lib64/libnvrtc.so"}) {
-      if ((library = dlopen(name, RTLD_NOW | RTLD_LOCAL)))
-        break;
-      tried += (tried.empty() ? "" : ", ") + std::string(name);
-    }
-    if (!library) {
-      missing = "NVRTC was not found (tried " + tried + "); install the CUDA toolkit";
-      return;
-    }
-    auto find = [&](auto &function, const char *name) {
-      void *address = dlsym(library, name);
-      if (!address)
-        missing = std::string("NVRTC lacks ") + name + "; install CUDA 12 or later";
-      function = reinterpret_cast<std::decay_t<decltype(function)>>(address);
-    };
-#define LMC_FIND(name) find(name, #name);
+    OptionalLibrary library(
+        {"NVIDIA's run-time compiler",
+         {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so", "/usr/local/cuda/lib64/libnvrtc.so"},
+         "install version 12 or later of it (NVIDIA's package cuda-nvrtc-13-0; Ubuntu 24.04: "
+         "libnvrtc12)"});
+#define LMC_FIND(name) library.find(name, #name);
     LMC_FIND(nvrtcVersion)
     LMC_FIND(nvrtcGetErrorString)
     LMC_FIND(nvrtcCreateProgram)
@@ -56,6 +42,7 @@ struct Nvrtc::Functions {
     LMC_FIND(nvrtcGetPTXSize)
     LMC_FIND(nvrtcGetPTX)
 #undef LMC_FIND
+    missing = library.missing();
   }
 };
 

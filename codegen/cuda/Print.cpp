@@ -68,7 +68,7 @@ std::string printPtx(ModuleOp plan, const std::string &target) {
   std::string why;
   const Nvrtc *compiler = Nvrtc::open(&why);
   if (!compiler)
-    fail("--emit=ptx needs NVIDIA's compiler: {}; --emit=cuda works without it", why);
+    fail("--emit=ptx is not possible: {}; --emit=cuda works without it", why);
   return compiler->ptx(printCuda(plan), architecture);
 }
 
