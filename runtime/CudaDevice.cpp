@@ -8,10 +8,13 @@
 
 #include "runtime/Error.h"
 #include "runtime/Extent.h"
+#include "runtime/Knobs.h"
 
-#include <algorithm>
+#include <fmt/ranges.h>
+
 #include <cstdlib>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -53,8 +56,8 @@ struct CudaProgram {
 class CudaDevice final : public Device {
 public:
   CudaDevice(const Executable &executable, SessionOptions options, const CudaDriver &driver)
-      : message(executable.message()), driver(driver), context(driver), stream(driver),
-        tensors(executable, options.slots, stream) {
+      : message(executable.message()), driver(driver), oneByOne(knobs::cudaSync()), context(driver),
+        stream(driver), tensors(executable, options.slots, stream) {
     checkArchitecture(message.target(), driver, context);
     loadCode(executable.code());
     for (const executable::Program &program : message.programs())
@@ -82,6 +85,11 @@ public:
   }
 
   void runAll(int index) override {
+    if (oneByOne) {
+      for (int i = 0; i < message.programs(index).launches_size(); ++i)
+        runOne(index, i);
+      return;
+    }
     context.enter();
     CudaProgram &program = programs[index];
     tensors.upload(message.programs(index));
@@ -90,9 +98,16 @@ public:
       for (size_t i = 0; i < program.launches.size(); ++i)
         start(index, static_cast<int>(i));
     });
-    driver.check(driver.cuGraphLaunch(graph, stream.handle), "start a program");
-    tensors.download(message.programs(index));
-    stream.wait(message.programs(index).name());
+    try {
+      driver.check(driver.cuGraphLaunch(graph, stream.handle), "start a program");
+      tensors.download(message.programs(index));
+      stream.wait(message.programs(index).name());
+    } catch (const Error &error) {
+      // A context in which a launch has failed runs nothing more: it cannot be looked for here.
+      fail("{}; the GPU does not say which launch that was: run it again with LMC_CUDA_SYNC=1, "
+           "which names the op",
+           error.what());
+    }
   }
 
   double runOne(int index, int number) override {
@@ -107,9 +122,7 @@ public:
     after.record(stream);
     if (number + 1 == program.launches_size())
       tensors.download(program);
-    const executable::Launch &launch = program.launches(number);
-    stream.wait(fmt::format(
-        "{} at '{}'", message.kernels(static_cast<int>(launch.kernel())).symbol(), launch.path()));
+    stream.wait(describe(program.launches(number)));
     return after.secondsSince(before);
   }
 
@@ -180,6 +193,14 @@ private:
     program.bound = chosen;
   }
 
+  /// A launch in an error: "kernel 'lmc_row_1f' (lm.rms_norm) at 'layers.0.attn_norm'".
+  std::string describe(const executable::Launch &launch) const {
+    std::set<std::string_view> ops(launch.output_ops().begin(), launch.output_ops().end());
+    return fmt::format("kernel '{}' ({}) at '{}'",
+                       message.kernels(static_cast<int>(launch.kernel())).symbol(),
+                       fmt::join(ops, ", "), launch.path());
+  }
+
   void start(int index, int number) {
     CudaLaunch &launch = programs[index].launches[number];
     if (launch.grid == 0)
@@ -187,11 +208,12 @@ private:
     driver.check(driver.cuLaunchKernel(launch.function, launch.grid, 1, 1, launch.block, 1, 1,
                                        launch.shared, stream.handle, launch.parameters.data(),
                                        nullptr),
-                 fmt::format("launch '{}'", message.programs(index).launches(number).path()));
+                 "launch " + describe(message.programs(index).launches(number)));
   }
 
   const executable::Executable &message;
   const CudaDriver &driver;
+  const bool oneByOne; ///< a run waits for each of its launches
   CudaContext context;
   CudaStream stream;
   CudaTensors tensors;

@@ -20,8 +20,11 @@ constexpr Row kThreads{"LMC_THREADS", "all cores of this process",
 constexpr Row kCacheFolder{"LMC_CACHE_DIR", "$XDG_CACHE_HOME/lmc or ~/.cache/lmc",
                            "folder of compiled kernels"};
 constexpr Row kLog{"LMC_LOG", "info", "messages on stderr: quiet, info or debug"};
+constexpr Row kCudaSync{
+    "LMC_CUDA_SYNC", "0",
+    "1: a GPU finishes each launch before the next, so that an error names its op; slower"};
 constexpr Row kShared{"LMC_SHARED", "../shared", "tests only: folder of reference data"};
-constexpr Row kRows[] = {kThreads, kCacheFolder, kLog, kShared};
+constexpr Row kRows[] = {kThreads, kCacheFolder, kLog, kCudaSync, kShared};
 
 /// An empty variable counts as unset, as in most shells' ${NAME:-default}.
 std::optional<std::string> read(const char *name) {
@@ -63,6 +66,13 @@ LogLevel logLevel() {
   if (value == "debug")
     return LogLevel::Debug;
   fail("{}: '{}' is not a level (quiet, info or debug)", kLog.name, value);
+}
+
+bool cudaSync() {
+  std::string value = read(kCudaSync.name).value_or(kCudaSync.fallback);
+  if (value != "0" && value != "1")
+    fail("{}: '{}' is neither 0 nor 1", kCudaSync.name, value);
+  return value == "1";
 }
 
 std::optional<fs::path> sharedFolder() {

@@ -17,6 +17,10 @@ enum class LogLevel { Quiet, Info, Debug };
 /// LMC_LOG. Throws Error for an unknown level.
 LogLevel logLevel();
 
+/// LMC_CUDA_SYNC: whether a GPU finishes each launch before the next. Throws Error for anything but 0
+/// and 1.
+bool cudaSync();
+
 /// LMC_SHARED: where tests find reference data; nothing when unset.
 std::optional<std::filesystem::path> sharedFolder();
 

@@ -50,7 +50,8 @@ struct Gpu {
   size_t taken = 0;
   std::vector<Work> stream;
   std::unique_ptr<Graph> capture;
-  int fault = 0; ///< stays once a launch has failed, as a GPU's does
+  int untilFault = -1; ///< launches that still run before one fails; -1: none does
+  int fault = 0;       ///< stays once a launch has failed, as a GPU's does
 };
 Gpu gpu;
 
@@ -198,6 +199,8 @@ CudaDriver makeDriver() {
     for (unsigned i = 0; i < function->parameters; ++i)
       values.push_back(*static_cast<uint64_t *>(parameters[i]));
     return put([=]() mutable {
+      if (gpu.untilFault >= 0 && gpu.untilFault-- == 0)
+        return kLaunchFailed;
       std::vector<void *> places;
       for (uint64_t &value : values)
         places.push_back(&value);
@@ -326,10 +329,13 @@ const CudaDriver &emulatedDriver(int major, int minor) {
   gpu.major = major;
   gpu.minor = minor;
   gpu.fault = 0;
+  gpu.untilFault = -1;
   return driver;
 }
 
 void setEmulatedOrder(unsigned order) { gpu.order = order; }
+
+void failEmulatedLaunch(int number) { gpu.untilFault = number; }
 
 std::string assembleForHost(const std::string &source) {
   static Workshop workshop;

@@ -9,9 +9,14 @@
 
 namespace lmc::test {
 
-/// A GPU of that compute capability; one at a time. `order` is the emulation's seed of each launch.
+/// A GPU of that compute capability, without a fault; one at a time. `order` is the emulation's seed
+/// of each launch.
 const CudaDriver &emulatedDriver(int major = 9, int minor = 0);
 void setEmulatedOrder(unsigned order);
+
+/// Of the launches that run from now on, the one with that number, counted from 0, fails; so does all
+/// that comes after it, until emulatedDriver() is called again.
+void failEmulatedLaunch(int number);
 
 /// A shared object with the kernel of a CUDA source, for CodegenOptions::assembleCuda and then
 /// cuModuleLoadData of the emulated driver. Throws Error with what the compiler said.

@@ -90,7 +90,18 @@ TEST(Knobs, LogLevel) {
   EXPECT_THAT(errorOf([] { knobs::logLevel(); }), HasSubstr("'loud' is not a level"));
 }
 
+TEST(Knobs, CudaSync) {
+  for (auto [value, expected] : {std::pair{"1", true}, {"0", false}, {"", false}}) {
+    Environment set{{"LMC_CUDA_SYNC", value}};
+    EXPECT_EQ(knobs::cudaSync(), expected) << value;
+  }
+  Environment set{{"LMC_CUDA_SYNC", "yes"}};
+  EXPECT_THAT(errorOf([] { knobs::cudaSync(); }),
+              HasSubstr("LMC_CUDA_SYNC: 'yes' is neither 0 nor 1"));
+}
+
 TEST(Knobs, TableNamesAll) {
-  for (const char *name : {"LMC_THREADS", "LMC_CACHE_DIR", "LMC_LOG", "LMC_SHARED"})
+  for (const char *name :
+       {"LMC_THREADS", "LMC_CACHE_DIR", "LMC_LOG", "LMC_CUDA_SYNC", "LMC_SHARED"})
     EXPECT_THAT(knobs::table(), HasSubstr(name));
 }
