@@ -20,6 +20,7 @@ struct SystemDriver : CudaDriver {
     LMC_FIND(cuDeviceGetCount)
     LMC_FIND(cuDeviceGet)
     LMC_FIND(cuDeviceGetName)
+    LMC_FIND(cuDeviceGetPCIBusId)
     LMC_FIND(cuDeviceGetAttribute)
     LMC_FIND(cuDevicePrimaryCtxRetain)
     LMC_FIND(cuDevicePrimaryCtxRelease_v2)
@@ -83,6 +84,14 @@ std::string CudaDriver::architecture() const {
   check(cuDeviceGetAttribute(&major, kMajor, device), "ask the GPU");
   check(cuDeviceGetAttribute(&minor, kMinor, device), "ask the GPU");
   return fmt::format("sm_{}{}{}", major, minor, major >= 9 ? "a" : "");
+}
+
+std::string CudaDriver::busId() const {
+  char text[16] = ""; // "domain:bus:device.function", as the reference says
+  int device = 0;
+  check(cuDeviceGet(&device, 0), "find the first GPU");
+  check(cuDeviceGetPCIBusId(text, sizeof text, device), "ask the GPU");
+  return text;
 }
 
 void CudaDriver::check(int result, std::string_view what) const {

@@ -32,12 +32,15 @@ struct CudaDriver {
 
   /// What code for the first GPU is compiled for: "sm_80", "sm_90a".
   std::string architecture() const;
+  /// Where the first GPU is: "0000:3B:00.0".
+  std::string busId() const;
 
   int (*cuInit)(unsigned flags) = nullptr;
   int (*cuGetErrorString)(int result, const char **text) = nullptr;
   int (*cuDeviceGetCount)(int *count) = nullptr;
   int (*cuDeviceGet)(int *device, int ordinal) = nullptr;
   int (*cuDeviceGetName)(char *name, int length, int device) = nullptr;
+  int (*cuDeviceGetPCIBusId)(char *text, int length, int device) = nullptr;
   int (*cuDeviceGetAttribute)(int *value, int attribute, int device) = nullptr;
   int (*cuDevicePrimaryCtxRetain)(Context *, int device) = nullptr;
   int (*cuDevicePrimaryCtxRelease_v2)(int device) = nullptr;

@@ -55,6 +55,15 @@ void Metrics::request(std::string_view method, std::string_view code) {
   requests.Add({{"method", std::string(method)}, {"code", std::string(code)}}).Increment();
 }
 
-std::string Metrics::text() const { return TextSerializer().Serialize(registry.Collect()); }
+std::string Metrics::text() const {
+  std::vector<MetricFamily> families = registry.Collect();
+  if (monitor)
+    for (const GpuGauge &gauge : monitor->read()) {
+      ClientMetric metric;
+      metric.gauge.value = gauge.value;
+      families.push_back({gauge.name, gauge.help, MetricType::Gauge, {metric}});
+    }
+  return TextSerializer().Serialize(families);
+}
 
 } // namespace lmc

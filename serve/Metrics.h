@@ -1,6 +1,7 @@
 // The server's Prometheus metrics, counted by both fronts and the scheduler.
 #pragma once
 
+#include "runtime/GpuMonitor.h"
 #include "serve/Failure.h"
 
 #include <prometheus/counter.h>
@@ -10,6 +11,7 @@
 
 #include <array>
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -34,6 +36,9 @@ public:
   void cacheUsage(double ratio) { cache->Set(ratio); }
   void arenaBytes(uint64_t bytes) { arena->Set(static_cast<double>(bytes)); }
 
+  /// Adds the GPU's gauges to the text, read anew each time. Before anybody asks for it.
+  void watch(std::shared_ptr<const GpuMonitor> gpu) { monitor = std::move(gpu); }
+
   /// Prometheus' text format, version 0.0.4.
   std::string text() const;
   static constexpr const char *contentType = "text/plain; version=0.0.4; charset=utf-8";
@@ -45,6 +50,7 @@ private:
   prometheus::Histogram *latency, *toFirst, *between;
   prometheus::Counter *generated;
   prometheus::Gauge *queue, *cache, *arena;
+  std::shared_ptr<const GpuMonitor> monitor;
 };
 
 } // namespace lmc

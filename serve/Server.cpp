@@ -112,6 +112,7 @@ int serve(std::shared_ptr<Engine> engine, std::shared_ptr<const Tokenizer> token
   if (options.grpc.empty() && options.http.empty())
     throw UsageError("nothing to serve on, give --grpc or --http an address");
   ServedModel served(std::move(engine), std::move(tokenizer), options.chat, options.scheduler);
+  served.metrics.watch(options.gpu);
   SignalsTo signals(stop.descriptor());
   std::unique_ptr<GrpcServer> grpc;
   std::unique_ptr<HttpListener> http, metrics;

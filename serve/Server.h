@@ -6,6 +6,7 @@
 #include "serve/Scheduler.h"
 
 #include "frontend/tokenizer/Tokenizer.h"
+#include "runtime/GpuMonitor.h"
 
 #include <chrono>
 #include <functional>
@@ -20,6 +21,7 @@ struct ServeOptions {
   std::string http;
   std::string metrics; ///< /metrics alone, for scrapers that must not reach the model
   std::shared_ptr<const ChatTemplate> chat; ///< null: chat requests are refused
+  std::shared_ptr<const GpuMonitor> gpu;    ///< null: /metrics tells of no GPU
   SchedulerOptions scheduler;
   std::chrono::milliseconds drainLimit{
       30'000}; ///< after SIGTERM; what still runs then is cut short

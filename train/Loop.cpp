@@ -51,9 +51,9 @@ private:
 
 TrainingRun::TrainingRun(const TrainConfig &c, const TrainInputs &in, const TrainHooks &h)
     : config(c), inputs(in), hooks(h),
-      metrics(c.metrics.listen.empty()
-                  ? nullptr
-                  : std::make_unique<TrainingMetrics>(c.metrics.listen, in.model.arenaBytes())),
+      metrics(c.metrics.listen.empty() ? nullptr
+                                       : std::make_unique<TrainingMetrics>(
+                                             c.metrics.listen, in.model.arenaBytes(), h.gpu)),
       store(c.checkpoint.directory, c.checkpoint.keep), progress(h.progress, c.steps) {
   state.seed = config.seed;
   std::optional<fs::path> latest = store.latest();

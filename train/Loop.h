@@ -3,12 +3,14 @@
 #pragma once
 
 #include "frontend/data/BatchLoader.h"
+#include "runtime/GpuMonitor.h"
 #include "train/Config.h"
 #include "train/Progress.h"
 #include "train/TrainableModel.h"
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -26,6 +28,7 @@ struct TrainInputs {
 struct TrainHooks {
   bool resume = false; ///< go on from the latest checkpoint; from the start where there is none
   ProgressOutput progress;
+  std::shared_ptr<const GpuMonitor> gpu;             ///< null: metrics tell of no GPU
   std::function<void(const StepRecord &)> afterStep; ///< may be empty; called before a checkpoint
 };
 

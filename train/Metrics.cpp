@@ -26,10 +26,29 @@ prometheus::Gauge &gauge(prometheus::Registry &registry, const char *name, const
   return prometheus::BuildGauge().Name(name).Help(help).Register(registry).Add({});
 }
 
+/// What the GPU says at the moment of a scrape.
+class GpuGauges final : public prometheus::Collectable {
+public:
+  explicit GpuGauges(std::shared_ptr<const GpuMonitor> monitor) : monitor(std::move(monitor)) {}
+
+  std::vector<prometheus::MetricFamily> Collect() const override {
+    std::vector<prometheus::MetricFamily> families;
+    for (const GpuGauge &gauge : monitor->read()) {
+      prometheus::ClientMetric metric;
+      metric.gauge.value = gauge.value;
+      families.push_back({gauge.name, gauge.help, prometheus::MetricType::Gauge, {metric}});
+    }
+    return families;
+  }
+
+private:
+  std::shared_ptr<const GpuMonitor> monitor;
+};
+
 } // namespace
 
 struct TrainingMetrics::Impl {
-  explicit Impl(const std::string &listen)
+  Impl(const std::string &listen, std::shared_ptr<const GpuMonitor> monitor)
       : loss(gauge(*registry, "lmc_training_loss", "Mean loss of the latest step, nats a token")),
         gradNorm(gauge(*registry, "lmc_grad_norm", "Norm of the gradient before clipping")),
         learningRate(gauge(*registry, "lmc_learning_rate", "Learning rate of the latest step")),
@@ -43,18 +62,23 @@ struct TrainingMetrics::Impl {
                      .Add({}, prometheus::Histogram::BucketBoundaries{0.001, 0.0025, 0.005, 0.01,
                                                                       0.025, 0.05, 0.1, 0.25, 0.5,
                                                                       1, 2.5, 5, 10, 25, 50, 100})),
+        gpu(monitor ? std::make_shared<GpuGauges>(std::move(monitor)) : nullptr),
         exposer(bind(listen)) {
     exposer->RegisterCollectable(registry);
+    if (gpu)
+      exposer->RegisterCollectable(gpu);
   }
 
   std::shared_ptr<prometheus::Registry> registry = std::make_shared<prometheus::Registry>();
   prometheus::Gauge &loss, &gradNorm, &learningRate, &tokensPerSecond, &step, &arena;
   prometheus::Histogram &duration;
+  std::shared_ptr<GpuGauges> gpu; // null: none to tell of; the exposer holds it weakly
   std::unique_ptr<prometheus::Exposer> exposer;
 };
 
-TrainingMetrics::TrainingMetrics(const std::string &listen, uint64_t arenaBytes)
-    : impl(std::make_unique<Impl>(listen)) {
+TrainingMetrics::TrainingMetrics(const std::string &listen, uint64_t arenaBytes,
+                                 std::shared_ptr<const GpuMonitor> gpu)
+    : impl(std::make_unique<Impl>(listen, std::move(gpu))) {
   impl->arena.Set(static_cast<double>(arenaBytes));
 }
 

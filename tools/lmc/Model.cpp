@@ -5,6 +5,7 @@
 #include "frontend/Weights.h"
 #include "runtime/CudaDriver.h"
 #include "runtime/Error.h"
+#include "runtime/Knobs.h"
 
 #include <fstream>
 
@@ -266,6 +267,18 @@ ParameterData Weights::data() {
       }
     return std::nullopt;
   };
+}
+
+std::shared_ptr<const GpuMonitor> monitorOf(const Executable &executable) {
+  if (!isCudaTarget(executable.message().target()))
+    return nullptr;
+  try {
+    return std::make_shared<GpuMonitor>(CudaDriver::system().busId());
+  } catch (const Error &error) {
+    if (knobs::logLevel() != knobs::LogLevel::Quiet)
+      fmt::print(stderr, "metrics tell nothing of the GPU: {}\n", error.what());
+    return nullptr;
+  }
 }
 
 const Tokenizer &requireTokenizer(const LoadedModel &model) {

@@ -7,6 +7,7 @@
 #include "frontend/tokenizer/Tokenizer.h"
 #include "passes/Pipeline.h"
 #include "runtime/Executable.h"
+#include "runtime/GpuMonitor.h"
 #include "serve/Engine.h"
 
 #include "mlir/IR/Diagnostics.h"
@@ -94,6 +95,10 @@ struct LoadedModel {
 
 /// Loads an .lmx, or compiles a folder with its weights. `programs` says which are wanted.
 LoadedModel loadModel(const std::filesystem::path &path, CompileSettings settings);
+
+/// Of the GPU that sessions of the executable run on, for metrics. Null on the CPU, and where NVML is
+/// missing, which a line on stderr says.
+std::shared_ptr<const GpuMonitor> monitorOf(const Executable &executable);
 
 /// The tokenizer, or an Error that says what to do.
 const Tokenizer &requireTokenizer(const LoadedModel &model);

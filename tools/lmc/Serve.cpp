@@ -30,6 +30,7 @@ int run(Options &o, const CommonOptions &common) {
   const Tokenizer &tokenizer = requireTokenizer(model);
   auto engine = std::make_shared<SessionEngine>(model.executable, model.info, tokenizer.vocabSize(),
                                                 common.threads, o.slots);
+  o.serve.gpu = monitorOf(*model.executable);
   return serve(engine, model.tokenizer, o.serve);
 }
 

@@ -165,6 +165,8 @@ int run(Options &o, const CommonOptions &common) {
 
   TrainHooks hooks;
   hooks.resume = o.resume;
+  if (!config.metrics.listen.empty())
+    hooks.gpu = monitorOf(*executable);
   if (!common.json)
     hooks.progress = ProgressOutput::of(std::cout, STDOUT_FILENO);
   TrainInputs inputs{model,

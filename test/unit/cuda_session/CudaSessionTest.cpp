@@ -153,6 +153,12 @@ TEST(CudaSession, TenTokensAreThoseOfTheCpu) {
   }
 }
 
+TEST(CudaSession, TheDriverSaysWhichGpuItIs) {
+  EXPECT_EQ(emulatedDriver(8, 6).architecture(), "sm_86");
+  EXPECT_EQ(emulatedDriver().architecture(), "sm_90a");
+  EXPECT_EQ(emulatedDriver().busId(), "0000:3B:00.0");
+}
+
 TEST(CudaSession, CodeForAnotherGpuIsRefused) {
   Built built{tiny(Architecture::Gpt2), {}};
   built.programs.inference = false;

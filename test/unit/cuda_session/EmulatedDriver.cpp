@@ -87,6 +87,10 @@ CudaDriver makeDriver() {
     std::strncpy(name, "emulated GPU", length);
     return 0;
   };
+  d.cuDeviceGetPCIBusId = [](char *text, int length, int) {
+    std::strncpy(text, "0000:3B:00.0", length);
+    return 0;
+  };
   d.cuDeviceGetAttribute = [](int *value, int attribute, int) {
     *value = attribute == 75 ? gpu.major : gpu.minor;
     return attribute == 75 || attribute == 76 ? 0 : kInvalidValue;

@@ -75,6 +75,21 @@ TEST_F(ServerTest, BothFrontsShareOneModelAndItsMetrics) {
   EXPECT_EQ(finished(), 0);
 }
 
+TEST_F(ServerTest, MetricsTellOfTheGpuWhereThereIsOne) {
+  for (bool there : {true, false}) {
+    options.gpu = there ? std::make_shared<GpuMonitor>("0000:3B:00.0", LMC_FAKE_NVML) : nullptr;
+    start();
+    std::string text = httplib::Client("http://" + listening.metrics).Get("/metrics")->body;
+    EXPECT_EQ(metric(text, "lmc_gpu_utilization_ratio"), there ? 0.75 : -1);
+    EXPECT_EQ(metric(text, "lmc_gpu_memory_used_bytes"), there ? 5368709120.0 : -1);
+    EXPECT_EQ(metric(text, "lmc_gpu_power_watts"), there ? 312.5 : -1);
+    EXPECT_EQ(metric(text, "lmc_arena_bytes"), 4096);
+    EXPECT_EQ(text.find("# TYPE lmc_gpu_temperature_celsius gauge") != text.npos, there);
+    stop.stop();
+    EXPECT_EQ(finished(), 0);
+  }
+}
+
 TEST_F(ServerTest, SigtermDrains) {
   start();
   engine->gate.close();

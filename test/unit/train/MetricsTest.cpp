@@ -50,6 +50,16 @@ TEST(TrainingMetrics, ServesTheContractsNames) {
   EXPECT_THAT(text, HasSubstr("lmc_step_duration_seconds_bucket{le=\"0.1\"} 1\n"));
 }
 
+TEST(TrainingMetrics, TellsOfTheGpu) {
+  TrainingMetrics metrics("127.0.0.1:0", 4096,
+                          std::make_shared<GpuMonitor>("0000:3B:00.0", LMC_FAKE_NVML));
+  std::string text = scrape(metrics.port());
+  EXPECT_THAT(text, HasSubstr("\nlmc_gpu_utilization_ratio 0.75\n"));
+  EXPECT_THAT(text, HasSubstr("\nlmc_gpu_memory_used_bytes 5368709120\n"));
+  EXPECT_THAT(text, HasSubstr("\nlmc_gpu_temperature_celsius 61\n"));
+  EXPECT_THAT(text, HasSubstr("\nlmc_arena_bytes 4096\n"));
+}
+
 TEST(TrainingMetrics, AnAddressThatCannotBeBoundIsAnError) {
   TrainingMetrics first("127.0.0.1:0", 0);
   for (std::string listen : {"127.0.0.1:" + std::to_string(first.port()),
