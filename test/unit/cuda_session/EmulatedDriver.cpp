@@ -47,6 +47,8 @@ struct Gpu {
   int major = 9, minor = 0;
   unsigned order = 0;
   std::map<CudaDriver::Pointer, size_t> memory;
+  std::map<CudaDriver::Pointer, size_t> pinned; ///< page-locked memory of the host
+  size_t pageableCopies = 0;
   size_t taken = 0;
   std::vector<Work> stream;
   std::unique_ptr<Graph> capture;
@@ -61,15 +63,33 @@ int put(Work work) {
 }
 
 /// Does [start, start + bytes) lie in one allocation?
-bool isDevice(CudaDriver::Pointer start, size_t bytes) {
-  auto after = gpu.memory.upper_bound(start);
-  if (after == gpu.memory.begin())
+bool isIn(const std::map<CudaDriver::Pointer, size_t> &memory, CudaDriver::Pointer start,
+          size_t bytes) {
+  auto after = memory.upper_bound(start);
+  if (after == memory.begin())
     return false;
   auto &[first, size] = *std::prev(after);
   return start - first <= size && bytes <= size - (start - first);
 }
 
+bool isDevice(CudaDriver::Pointer start, size_t bytes) { return isIn(gpu.memory, start, bytes); }
+
 void *hostOf(CudaDriver::Pointer pointer) { return reinterpret_cast<void *>(pointer); }
+
+/// A copy between the host's memory and the GPU's: the host's is read or written when the stream gets
+/// there, and must not have been given back by then.
+int putCopy(void *to, const void *from, size_t bytes, CudaDriver::Pointer device,
+            const void *host) {
+  auto start = reinterpret_cast<CudaDriver::Pointer>(host);
+  bool wasPinned = isIn(gpu.pinned, start, bytes);
+  gpu.pageableCopies += !wasPinned;
+  return put([=] {
+    if (!isDevice(device, bytes) || (wasPinned && !isIn(gpu.pinned, start, bytes)))
+      return kInvalidValue;
+    std::memcpy(to, from, bytes);
+    return 0;
+  });
+}
 
 CudaDriver makeDriver() {
   CudaDriver d;
@@ -121,9 +141,13 @@ CudaDriver makeDriver() {
   };
   d.cuMemAllocHost_v2 = [](void **memory, size_t bytes) {
     *memory = std::malloc(bytes);
+    gpu.pinned[reinterpret_cast<CudaDriver::Pointer>(*memory)] = bytes;
     return 0;
   };
-  d.cuMemFreeHost = [](void *memory) { return std::free(memory), 0; };
+  d.cuMemFreeHost = [](void *memory) {
+    gpu.pinned.erase(reinterpret_cast<CudaDriver::Pointer>(memory));
+    return std::free(memory), 0;
+  };
   d.cuMemsetD8Async = [](CudaDriver::Pointer to, unsigned char value, size_t bytes, void *) {
     return put([=] {
       if (!isDevice(to, bytes))
@@ -133,20 +157,10 @@ CudaDriver makeDriver() {
     });
   };
   d.cuMemcpyHtoDAsync_v2 = [](CudaDriver::Pointer to, const void *from, size_t bytes, void *) {
-    return put([=] {
-      if (!isDevice(to, bytes))
-        return kInvalidValue;
-      std::memcpy(hostOf(to), from, bytes);
-      return 0;
-    });
+    return putCopy(hostOf(to), from, bytes, to, from);
   };
   d.cuMemcpyDtoHAsync_v2 = [](void *to, CudaDriver::Pointer from, size_t bytes, void *) {
-    return put([=] {
-      if (!isDevice(from, bytes))
-        return kInvalidValue;
-      std::memcpy(to, hostOf(from), bytes);
-      return 0;
-    });
+    return putCopy(to, hostOf(from), bytes, from, to);
   };
   d.cuModuleLoadData = [](void **module, const void *image) {
     // The image's own size, as the driver reads it: the end of the section headers.
@@ -347,5 +361,7 @@ std::string assembleForHost(const std::string &source) {
 }
 
 size_t emulatedBytes() { return gpu.taken; }
+
+size_t emulatedPageableCopies() { return gpu.pageableCopies; }
 
 } // namespace lmc::test
