@@ -1,6 +1,7 @@
 #include "runtime/CudaDriver.h"
 
 #include "runtime/Error.h"
+#include "runtime/Knobs.h"
 #include "runtime/OptionalLibrary.h"
 
 namespace lmc {
@@ -68,6 +69,12 @@ struct SystemDriver : CudaDriver {
   }
 };
 
+/// Is it what a kernel did (an address that is none, an assertion, ...), reported by whatever was
+/// called next? After it the context runs nothing more.
+bool isKernelFault(int result) {
+  return result == 700 || result == 702 || result == 710 || (result >= 714 && result <= 719);
+}
+
 } // namespace
 
 const CudaDriver &CudaDriver::system() {
@@ -99,7 +106,13 @@ void CudaDriver::check(int result, std::string_view what) const {
     return;
   const char *words = nullptr;
   bool known = cuGetErrorString(result, &words) == 0 && words;
-  fail("cannot {}: {} (CUDA error {})", what, known ? words : "unknown error", result);
+  std::string text =
+      fmt::format("cannot {}: {} (CUDA error {})", what, known ? words : "unknown error", result);
+  if (isKernelFault(result) && !knobs::cudaSync())
+    text +=
+        "; the GPU does not say which launch that was: run it again with LMC_CUDA_SYNC=1, which "
+        "names the op";
+  throw Error(text);
 }
 
 } // namespace lmc

@@ -74,7 +74,8 @@ struct CudaDriver {
   int (*cuEventRecord)(Event, Stream) = nullptr;
   int (*cuEventElapsedTime)(float *milliseconds, Event start, Event end) = nullptr;
 
-  /// Throws Error "cannot WHAT: the driver's words" unless the result is 0.
+  /// Throws Error "cannot WHAT: the driver's words" unless the result is 0. Where a kernel failed it
+  /// says how to find out which.
   void check(int result, std::string_view what) const;
 };
 
