@@ -13,7 +13,6 @@
 #include "llvm/Support/raw_ostream.h"
 
 #include <chrono>
-
 #include <limits>
 
 using namespace mlir;
