@@ -64,20 +64,19 @@ void showStage(Options &o, const ModelConfig &config, bool cuda) {
   else if (o.emit == "kernels")
     o.settings.pipeline.stopAfter = "fuse";
   mlir::OwningOpRef<mlir::ModuleOp> module = planModel(context, config, o.settings);
-  if (!o.emit.empty()) {
-    if (o.emit == "cuda")
-      fmt::print("{}", cuda::printCuda(*module));
-    else if (o.emit == "ptx")
-      fmt::print("{}", cuda::printPtx(*module, cuda ? o.target : "cuda"));
-    else if (cuda && (o.emit == "llvm" || o.emit == "asm"))
-      fail("--emit={} shows code for the CPU; use --emit=cuda or ptx with --target {}", o.emit,
-           o.target);
-    else if (o.emit == "llvm" || o.emit == "asm")
-      fmt::print("{}", printCode(*module, o.settings.codegen, o.emit == "asm"));
-    else
-      print(*module);
+  if (o.emit.empty())
     return;
-  }
+  if (o.emit == "cuda")
+    fmt::print("{}", cuda::printCuda(*module));
+  else if (o.emit == "ptx")
+    fmt::print("{}", cuda::printPtx(*module, cuda ? o.target : "cuda"));
+  else if (cuda && (o.emit == "llvm" || o.emit == "asm"))
+    fail("--emit={} shows code for the CPU; use --emit=cuda or ptx with --target {}", o.emit,
+         o.target);
+  else if (o.emit == "llvm" || o.emit == "asm")
+    fmt::print("{}", printCode(*module, o.settings.codegen, o.emit == "asm"));
+  else
+    print(*module);
 }
 
 int run(Options &o, const CommonOptions &common) {
