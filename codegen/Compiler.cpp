@@ -328,7 +328,6 @@ compilePrograms(ModuleOp programs, const PipelineOptions &pipeline, const Codege
 }
 
 std::string printCode(ModuleOp plan, const CodegenOptions &options, bool assembly) {
-  cpu::loadCodegenDialects(*plan.getContext());
   cpu::Target target = cpu::Target::named(options.cpu);
   Dimensions dimensions(plan);
   OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(plan.getContext()));

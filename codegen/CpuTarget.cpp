@@ -21,7 +21,6 @@ public:
 
   Source emit(plan::KernelOp kernel, const Symbols &symbols, StringRef symbol) const override {
     Source source;
-    cpu::loadCodegenDialects(*kernel.getContext());
     OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(kernel.getContext()));
     cpu::Emit emitter(*module, target);
     cpu::Schedule schedule = cpu::emitKernel(emitter, kernel, symbols, symbol);
