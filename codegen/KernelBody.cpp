@@ -29,6 +29,9 @@ bool isFlat(Block &body, const lm::Shape &space) {
 
 namespace {
 
+/// Rows of fewer elements are not worth turning: most lanes would stay empty.
+constexpr int64_t kShortRow = 4;
+
 /// Which dimension of a map's space each index of a value follows; -1: none.
 struct Followed {
   SmallVector<int, 4> at;
@@ -55,9 +58,6 @@ bool forEachLeaf(Value value, const Followed &index,
 }
 
 } // namespace
-
-/// Rows of fewer elements are not worth turning: most lanes would stay empty.
-constexpr int64_t kShortRow = 4;
 
 std::optional<CrossReads> crossReads(Block &body, const lm::Shape &space) {
   int last = static_cast<int>(space.size()) - 1;
@@ -98,6 +98,15 @@ std::optional<CrossReads> crossReads(Block &body, const lm::Shape &space) {
   for (Value output : body.getTerminator()->getOperands())
     visit(output);
   return reads;
+}
+
+ColumnSpace::ColumnSpace(Block &body) : reductions(body.getOps<lm::ReduceOp>()) {
+  space = lm::shapeOf(reductions.front().getX());
+  ArrayRef<lm::Dim> all = space;
+  leading = all.take_front(reductions.front().getDims().size());
+  outer = all.drop_front(leading.size()).drop_back();
+  assert(space.back().isStatic() && "columns are model dimensions");
+  columns = space.back().size;
 }
 
 TracedOperand traceOperand(Value value) {

@@ -37,6 +37,18 @@ struct CrossReads {
 };
 std::optional<CrossReads> crossReads(mlir::Block &body, const lm::Shape &space);
 
+/// What a kernel of the column family goes through: [leading..., outer..., columns] is summed over
+/// its leading dimensions.
+struct ColumnSpace {
+  llvm::SmallVector<lm::ReduceOp> reductions;
+  lm::Shape space;                        ///< all of it
+  llvm::ArrayRef<lm::Dim> leading, outer; ///< parts of `space`
+  int64_t columns;
+
+  explicit ColumnSpace(mlir::Block &body);
+  ColumnSpace(const ColumnSpace &) = delete;
+};
+
 /// An operand of a product or of attention, traced through slices, transposes and roundings to the
 /// buffer that it is read from. Steps are counted in elements, as extents to be multiplied.
 struct TracedOperand {

@@ -141,34 +141,26 @@ private:
 
 Schedule emitColumn(Expression &x) {
   Emit &e = x.emit;
-  SmallVector<Reduction> ops;
-  for (Operation &op : x.body.without_terminator())
-    if (auto reduce = dyn_cast<lm::ReduceOp>(op))
-      ops.emplace_back(reduce);
-  lm::Shape space = lm::shapeOf(ops.front().op.getX());
-  size_t reduced = ops.front().op.getDims().size();
-  ArrayRef<lm::Dim> leading = ArrayRef<lm::Dim>(space).take_front(reduced);
-  ArrayRef<lm::Dim> kept = ArrayRef<lm::Dim>(space).drop_front(reduced);
-  ArrayRef<lm::Dim> outer = kept.drop_back();
-  assert(kept.back().isStatic() && "columns are model dimensions");
-  int64_t columns = kept.back().size;
+  ColumnSpace space(x.body);
+  SmallVector<Reduction> ops(space.reductions.begin(), space.reductions.end());
+  int64_t columns = space.columns;
   unsigned lanes = e.target().lanes(32);
   int64_t width = stripWidth(columns, lanes), strips = (columns + width - 1) / width;
 
-  Strip strip(x, ops, leading, lanes, width);
+  Strip strip(x, ops, space.leading, lanes, width);
   Schedule schedule;
-  Extent items = x.product(outer);
+  Extent items = x.product(space.outer);
   items.factor *= strips;
   items.max *= strips;
   schedule.items = itemsOf(items);
   schedule.scratchBytes = strip.scratchBytes();
-  schedule.flops = x.body.getOperations().size() * x.product(space).max;
+  schedule.flops = x.body.getOperations().size() * x.product(space.space).max;
   e.loop(e.begin(), e.end(), 1, [&](Value item) {
     Expression::Scope scope(x);
     Value first = e.mul(e.rem(item, e.i64(strips)), width);
     Value count =
         columns % width == 0 ? e.i64(width) : e.min(e.i64(width), e.sub(e.i64(columns), first));
-    strip.emit(first, count, unflatten(x, e.div(item, e.i64(strips)), outer));
+    strip.emit(first, count, unflatten(x, e.div(item, e.i64(strips)), space.outer));
   });
   return schedule;
 }

@@ -22,17 +22,10 @@ constexpr int64_t kEnough = 256;
 } // namespace
 
 Launch emitColumn(Expression &x) {
-  SmallVector<Reduction> reductions;
-  for (Operation &op : x.body.without_terminator())
-    if (auto reduce = dyn_cast<lm::ReduceOp>(op))
-      reductions.emplace_back(reduce);
-  lm::Shape space = lm::shapeOf(reductions.front().op.getX());
-  size_t reduced = reductions.front().op.getDims().size();
-  ArrayRef<lm::Dim> leading = ArrayRef<lm::Dim>(space).take_front(reduced);
-  ArrayRef<lm::Dim> kept = ArrayRef<lm::Dim>(space).drop_front(reduced);
-  ArrayRef<lm::Dim> outer = kept.drop_back();
-  assert(kept.back().isStatic() && "columns are model dimensions");
-  int64_t columns = kept.back().size;
+  ColumnSpace space(x.body);
+  SmallVector<Reduction> reductions(space.reductions.begin(), space.reductions.end());
+  ArrayRef<lm::Dim> leading = space.leading, outer = space.outer;
+  int64_t columns = space.columns;
   int64_t width = columns >= kWide * kEnough ? kWide : kNarrow;
   int64_t slices = kThreads / width, strips = (columns + width - 1) / width;
 
