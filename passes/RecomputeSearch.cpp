@@ -58,14 +58,19 @@ RecomputeSearch::RecomputeSearch(const LaunchList &list)
   findGroups();
 }
 
-/// The forward pass ends with the last launch that makes what the loss is made of. The launch of the
-/// loss itself does not count: it may come late, beside other scalars or added to a sum.
+/// The forward pass ends with the last launch that makes what the loss is made of. Launches of the
+/// loss itself, scalars, do not count: they may come late, beside other scalars or added to a sum.
 void RecomputeSearch::findTurn() {
   SmallVector<Value> work;
   llvm::DenseSet<Value> seen;
   auto visit = [&](Value value) {
     if (seen.insert(value).second)
       work.push_back(value);
+  };
+  auto makesScalars = [&](unsigned launch) {
+    return llvm::all_of(list.launches[launch].outputs, [](const LaunchList::Output &output) {
+      return lm::shapeOf(output.type).empty();
+    });
   };
   llvm::DenseMap<Operation *, unsigned> position;
   for (auto [i, launch] : llvm::enumerate(list.launches))
@@ -81,7 +86,7 @@ void RecomputeSearch::findTurn() {
     }
     Operation *op = value.getDefiningOp();
     if (auto kernel = dyn_cast<lm::KernelOp>(op)) {
-      if (unsigned at = position.at(kernel); mayMove(at))
+      if (unsigned at = position.at(kernel); mayMove(at) && !makesScalars(at))
         turn = std::max(turn, at);
       Operation *yield = kernel.getBody().front().getTerminator();
       visit(yield->getOperand(cast<OpResult>(value).getResultNumber()));
