@@ -4,9 +4,9 @@
 // CHECK:      %[[H:.*]] = lm.kernel "matmul"(%arg0, %arg1)
 // CHECK:      lm.kernel "matmul"(%[[H]], %arg2)
 // CHECK:      %[[AGAIN:.*]] = lm.kernel "matmul"(%arg0, %arg1)
-// CHECK-NEXT: %[[DV:.*]] = lm.kernel "matmul"(%[[AGAIN]],
-// CHECK-NEXT: %[[SUM:.*]] = lm.kernel "row"
-// CHECK-NEXT: lm.kernel "map"(%[[SUM]])
+// CHECK:      %[[DV:.*]] = lm.kernel "matmul"(%[[AGAIN]],
+// CHECK:      %[[SUM:.*]] = lm.kernel "row"
+// CHECK:      lm.kernel "map"(%[[SUM]])
 func.func @loss(%x: tensor<16x4xf32> {lm.name = "x", lm.role = "input"},
                 %w: tensor<4x64xf32> {lm.name = "w", lm.role = "parameter"},
                 %v: tensor<64x4xf32> {lm.name = "v", lm.role = "parameter"})
