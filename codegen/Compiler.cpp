@@ -103,27 +103,46 @@ private:
 class ExecutableWriter {
 public:
   ExecutableWriter(ModuleOp module, const CodegenOptions &options)
-      : module(module), options(options), dimensions(module), target(makeTarget(options)) {}
+      : module(module), options(options), dimensions(module) {}
 
   codegen::CachedProgram write(CompileReport &report) {
+    std::unique_ptr<KernelTarget> target = makeTarget(options);
     message.set_format_version(1);
     message.set_target(target->canonical());
     message.set_compiler(kCompilerVersion);
-    message.set_mode(options.mode);
     message.set_options_hash(XXH3_64bits(message.target().data(), message.target().size()));
-    dimensions.write(message);
-    for (auto tensor : module.getOps<plan::TensorOp>())
-      addTensor(tensor);
-    addCode(report);
+    addTensors();
+    addCode(*target, report);
+    for (auto program : module.getOps<plan::ProgramOp>())
+      for (plan::LaunchOp launch : addProgram(program))
+        addLaunch(*message.mutable_programs()->rbegin(), launch);
+    return take();
+  }
+
+  /// Nothing but what memory is counted from.
+  codegen::CachedProgram writeLayout() {
+    addTensors();
+    message.set_scratch_bytes(workerScratchBytes(module, options));
     for (auto program : module.getOps<plan::ProgramOp>())
       addProgram(program);
+    return take();
+  }
+
+private:
+  codegen::CachedProgram take() {
     codegen::CachedProgram result;
     *result.mutable_message() = std::move(message);
     result.set_data(code.data(), code.size());
     return result;
   }
 
-private:
+  void addTensors() {
+    message.set_mode(options.mode);
+    dimensions.write(message);
+    for (auto tensor : module.getOps<plan::TensorOp>())
+      addTensor(tensor);
+  }
+
   void addTensor(plan::TensorOp op) {
     auto *tensor = message.add_tensors();
     auto type = cast<RankedTensorType>(op.getType());
@@ -151,9 +170,9 @@ private:
     }
   }
 
-  void addCode(CompileReport &report) {
+  void addCode(const KernelTarget &target, CompileReport &report) {
     int64_t scratch = 0;
-    kernels = compileKernels(module, dimensions.symbols, *target, options, report);
+    kernels = compileKernels(module, dimensions.symbols, target, options, report);
     std::vector<KernelTarget::Linked> linked;
     message.mutable_kernels()->Reserve(static_cast<int>(kernels.size())); // linked points into it
     for (auto [compiled, kernel] : llvm::zip_equal(kernels, module.getOps<plan::KernelOp>())) {
@@ -171,7 +190,7 @@ private:
       linked.push_back({&made.object(), entry});
     }
     auto start = std::chrono::steady_clock::now();
-    code = target->link(linked);
+    code = target.link(linked);
     report.linkSeconds = secondsSince(start);
     message.set_code_offset(0);
     message.set_code_bytes(code.size());
@@ -179,17 +198,19 @@ private:
     message.set_scratch_bytes(scratch);
   }
 
-  void addProgram(plan::ProgramOp op) {
+  /// The program with its buffers; returns its launches, which need code.
+  SmallVector<plan::LaunchOp> addProgram(plan::ProgramOp op) {
     auto *program = message.add_programs();
     program->set_name(op.getSymName().str());
     program->set_transient_bytes(op.getTransientBytes());
     message.set_transient_bytes(
         std::max<uint64_t>(message.transient_bytes(), op.getTransientBytes()));
-    llvm::DenseMap<Value, unsigned> bufferIndex;
+    bufferIndex.clear();
+    SmallVector<plan::LaunchOp> launches;
     llvm::DenseSet<unsigned> inputs, outputs;
     for (Operation &inner : op.getBody().front()) {
       if (auto launch = dyn_cast<plan::LaunchOp>(inner)) {
-        addLaunch(*program, launch, bufferIndex);
+        launches.push_back(launch);
         continue;
       }
       bufferIndex[inner.getResult(0)] = program->buffers_size();
@@ -202,6 +223,7 @@ private:
       if (buffer.role() == proto::OUTPUT && outputs.insert(buffer.tensor()).second)
         program->add_outputs(buffer.tensor());
     }
+    return launches;
   }
 
   void addBuffer(proto::Program &program, Operation *op) {
@@ -228,8 +250,7 @@ private:
     buffer->set_role(message.tensors(static_cast<int>(tensor)).role());
   }
 
-  void addLaunch(proto::Program &program, plan::LaunchOp op,
-                 const llvm::DenseMap<Value, unsigned> &bufferIndex) {
+  void addLaunch(proto::Program &program, plan::LaunchOp op) {
     auto *launch = program.add_launches();
     unsigned kernel = kernelIndex.lookup(op.getKernel());
     const codegen::CachedKernel &code = kernels[kernel].code;
@@ -256,11 +277,11 @@ private:
   ModuleOp module;
   const CodegenOptions &options;
   Dimensions dimensions;
-  std::unique_ptr<KernelTarget> target;
   proto::Executable message;
   std::vector<std::byte> code;
   std::map<std::string, unsigned> tensorIndex;
   llvm::StringMap<unsigned> kernelIndex;
+  llvm::DenseMap<Value, unsigned> bufferIndex; // of the latest program
   std::vector<CompiledKernel> kernels;
 };
 
@@ -290,7 +311,13 @@ std::shared_ptr<const Executable> finish(codegen::CachedProgram program,
 
 } // namespace
 
+std::shared_ptr<const Executable> planExecutable(ModuleOp plan, const CodegenOptions &options) {
+  return finish(ExecutableWriter(plan, options).writeLayout(), {}, {}, 1);
+}
+
 int64_t workerScratchBytes(ModuleOp plan, const CodegenOptions &options) {
+  if (!options.gpu.empty())
+    return 0;
   return alignedBytes(
       largestScratch(plan, Dimensions(plan).symbols, *makeTarget(options), options));
 }

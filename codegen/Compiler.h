@@ -51,8 +51,15 @@ buildExecutable(mlir::ModuleOp plan, const CodegenOptions &options,
                 const std::map<std::string, std::string> &metadata, const ParameterData &parameters,
                 CompileReport *report = nullptr);
 
+/// An executable without code, launches and parameter values: its tensors, buffers and scratch are
+/// those of buildExecutable, which is what memoryLedger and ArenaLayout read. Compiles nothing, so it
+/// needs no NVRTC. Throws Error where a kernel cannot be lowered.
+std::shared_ptr<const Executable> planExecutable(mlir::ModuleOp plan,
+                                                 const CodegenOptions &options);
+
 /// Scratch bytes that each worker needs for the kernels of a planned module: what buildExecutable
-/// will reserve (MemoryLimit::scratchBytes). Throws Error where a kernel cannot be lowered.
+/// will reserve (MemoryLimit::scratchBytes); none on a GPU, whose kernels have shared memory.
+/// Throws Error where a kernel cannot be lowered.
 int64_t workerScratchBytes(mlir::ModuleOp plan, const CodegenOptions &options);
 
 /// From programs of the lm dialect (buildPrograms) to an executable: through runPipeline, which

@@ -61,7 +61,7 @@ private:
 
   void forward() {
     ModelGraph m(module, "forward", config, parameters);
-    Value x = config.isLanguageModel() ? input(m, 1, m.symbol("T", 1, config.context))
+    Value x = config.isLanguageModel() ? input(m, 1, m.symbol("T", 1, options.length))
                                        : input(m, m.symbol("B", 1, maxForwardBatch), 0);
     m.output(family.logits(m, family.hidden(m, x)), "logits");
     m.finish();
@@ -112,6 +112,8 @@ ProgramOptions completed(const ModelConfig &config, ProgramOptions options) {
   };
   upToContext(options.length, "batch length");
   upToContext(options.cacheLength, "cache length");
+  if (options.chunk == 0)
+    options.chunk = options.cacheLength;
   upToContext(options.chunk, "prefill chunk");
   if (options.chunk > options.cacheLength)
     fail("prefill chunk ({}) is longer than the cache ({})", options.chunk, options.cacheLength);

@@ -17,8 +17,8 @@ inline constexpr llvm::StringLiteral kInit = "lm.init";
 /// The sizes and the choice of programs. 0 stands for the model's context.
 struct ProgramOptions {
   int64_t batch = 1;       ///< B of @loss and @eval
-  int64_t length = 0;      ///< T of @loss and @eval
-  int64_t chunk = 0;       ///< longest T of @prefill
+  int64_t length = 0;      ///< T of @loss and @eval, longest T of @forward
+  int64_t chunk = 0;       ///< longest T of @prefill; 0: the cache's length
   int64_t cacheLength = 0; ///< S, positions of a KV cache
   bool training = true;    ///< @loss and @eval
   bool inference = true;   ///< @forward, and @prefill and @decode of a language model
@@ -38,7 +38,7 @@ struct ParameterSpec {
 /// i32, all else f32.
 ///   @loss    tokens [B, T], targets [B, T] -> loss, the mean cross-entropy, a scalar
 ///   @eval    the same graph
-///   @forward tokens [1, T], T in [1, context] -> logits [1, T, V]
+///   @forward tokens [1, T], T in [1, length] -> logits [1, T, V]
 ///   @prefill tokens [1, chunk], past [], last [1], cache.<layer>.k and .v [1, S, G, D];
 ///            chunk in [1, options.chunk] -> logits [1, V] of tokens[0, last], caches (lm.updates)
 ///   @decode  tokens [1, 1], past [], caches -> logits [1, V], caches (lm.updates)

@@ -5,6 +5,7 @@
 #include "tools/lmc/Model.h"
 
 #include <CLI/CLI.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include <functional>
 
@@ -40,6 +41,9 @@ void addPrecision(CLI::App &command, CompileSettings &settings);
 
 /// --target, for the commands that run what they compile; training has it in its config.
 void addTarget(CLI::App &command, CompileSettings &settings);
+
+/// A memory ledger as JSON: rows, arena_bytes, mapped_bytes.
+nlohmann::ordered_json ledgerJson(const std::vector<LedgerRow> &rows);
 
 /// Prints a memory ledger: one row a category and the sum, or JSON.
 void printLedger(const std::vector<LedgerRow> &rows, bool json);

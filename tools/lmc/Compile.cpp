@@ -1,4 +1,4 @@
-#include "tools/lmc/Commands.h"
+#include "tools/lmc/DeviceMemory.h"
 
 #include "codegen/cuda/Print.h"
 #include "runtime/ByteSize.h"
@@ -10,13 +10,17 @@
 #include "mlir/IR/AsmState.h"
 #include "llvm/Support/raw_ostream.h"
 
+#include <nlohmann/json.hpp>
+
 namespace lmc {
 namespace {
 
 struct Options {
-  std::string spec, output, emit, mode = "infer", target = "cpu", explain, memoryLimit;
+  std::string spec, output, emit, mode = "infer", target = "cpu", explain, memoryLimit,
+                                  deviceMemory;
   bool plan = false;
   int64_t batch = 1, length = 0;
+  int slots = 1;
   CompileSettings settings;
 };
 
@@ -79,6 +83,37 @@ void showStage(Options &o, const ModelConfig &config, bool cuda) {
     print(*module);
 }
 
+/// Throws UsageError where the text is no size.
+int64_t byteSize(std::string_view option, const std::string &text) {
+  std::optional<int64_t> bytes = parseByteSize(text);
+  if (!bytes)
+    throw UsageError(fmt::format("{}: expected {}, got '{}'", option, kByteSizeForm, text));
+  return *bytes;
+}
+
+/// --device-memory: prints the plan and what would make it fit. Throws Error where it does not.
+void provePlanFits(const Options &o, const ModelConfig &config, const CommonOptions &common,
+                   int64_t device) {
+  DeviceFit fit = fitDevice(config, o.settings, device, resolveThreads(common.threads), o.slots);
+  if (common.json) {
+    nlohmann::ordered_json json = ledgerJson(fit.rows);
+    json["device"] = fitJson(fit, o.target);
+    fmt::print("{}\n", json.dump(2));
+  } else {
+    printFit(fit, o.target);
+  }
+  if (fit.fits)
+    return;
+  bool any = fit.recompute && fit.recompute->cheapest;
+  for (const MemoryChange &change : fit.changes)
+    any |= change.fits;
+  fail("the program takes {} bytes of {} on {}, {} too many; {}", fit.bytes, fit.device, o.target,
+       fit.bytes - static_cast<uint64_t>(fit.device),
+       any ? "each change above that fits is enough by itself"
+           : "no single change of batch, recomputing, slots or length makes it fit: take a larger "
+             "device, a smaller model, or several changes");
+}
+
 int run(Options &o, const CommonOptions &common) {
   bool cuda = isCudaTarget(o.target);
   bool showsCuda = o.emit == "cuda" || o.emit == "ptx";
@@ -89,7 +124,7 @@ int run(Options &o, const CommonOptions &common) {
   ModelConfig config = readModelConfig(source.config);
   o.settings.codegen.mode = o.mode;
   o.settings.programs.batch = o.batch;
-  o.settings.programs.length = o.length;
+  o.settings.setLength(o.length);
   o.settings.programs.training = o.mode == "train";
   o.settings.programs.inference = o.mode == "infer";
   if (o.mode == "train") {
@@ -99,19 +134,27 @@ int run(Options &o, const CommonOptions &common) {
   o.settings.pipeline.explainFusion = o.explain == "fusion";
   o.settings.pipeline.explainMemory = o.explain == "memory" && !o.memoryLimit.empty();
   if (!o.memoryLimit.empty()) {
-    std::optional<int64_t> bytes = parseByteSize(o.memoryLimit);
-    if (!bytes)
-      throw UsageError(
-          fmt::format("--memory-limit: expected {}, got '{}'", kByteSizeForm, o.memoryLimit));
-    if (o.mode != "train" || cuda)
-      throw UsageError("--memory-limit needs --mode train and a CPU target: only a training step "
-                       "has activations to recompute");
-    o.settings.limitMemory(*bytes, resolveThreads(common.threads), "--memory-limit");
+    int64_t bytes = byteSize("--memory-limit", o.memoryLimit);
+    if (o.mode != "train")
+      throw UsageError("--memory-limit needs --mode train: only a training step has activations to "
+                       "recompute");
+    o.settings.limitMemory(bytes, resolveThreads(common.threads), "--memory-limit");
+  }
+  std::optional<int64_t> device;
+  if (!o.deviceMemory.empty()) {
+    device = byteSize("--device-memory", o.deviceMemory);
+    if (!o.plan)
+      throw UsageError("--device-memory needs --plan, which it is held against");
   }
 
   if (!o.emit.empty() || o.explain == "fusion") {
     showStage(o, config, cuda);
     return 0;
+  }
+  if (device) {
+    provePlanFits(o, config, common, *device);
+    if (o.output.empty() && o.explain.empty())
+      return 0;
   }
   std::unique_ptr<Weights> weights;
   std::shared_ptr<const Tokenizer> tokenizer;
@@ -124,8 +167,8 @@ int run(Options &o, const CommonOptions &common) {
                                  weights ? weights->data() : ParameterData());
   if (!o.explain.empty())
     explainExecutable(*executable, o.explain, resolveThreads(common.threads));
-  if (o.plan)
-    printLedger(memoryLedger(*executable, resolveThreads(common.threads), 1), common.json);
+  if (o.plan && !device)
+    printLedger(memoryLedger(*executable, resolveThreads(common.threads), o.slots), common.json);
   if (!o.output.empty())
     executable->save(o.output);
   else if (!o.plan && o.explain.empty() && !o.settings.timePasses)
@@ -153,9 +196,17 @@ Command addCompile(CLI::App &app, CommonOptions &common) {
                  "kernels; memory: offsets")
       ->check(CLI::IsMember({"fusion", "dispatch", "memory"}));
   app.add_flag("--plan", o->plan, "Print the memory ledger");
+  app.add_option("--device-memory", o->deviceMemory,
+                 "With --plan: bytes of the GPU, or of this machine for a CPU (80GiB). Fails where "
+                 "the program takes more, and says which smaller --batch, --length or --slots, or "
+                 "which --memory-limit, fits");
+  app.add_option("--slots", o->slots, "With --plan: sequences that are generated side by side")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
   app.add_option("--batch", o->batch, "Sequences of a training step");
   app.add_option("--length", o->length,
-                 "Tokens of a training sequence (default: the model's context)");
+                 "Tokens of a training sequence; of inference, the most that a sequence may have "
+                 "(default: the model's context)");
   app.add_option("--memory-limit", o->memoryLimit,
                  "With --mode train: most bytes of the arena (2GiB, 800MB); activations are "
                  "recomputed to keep it");

@@ -44,8 +44,29 @@ PipelineOptions pipelineOf(const CompileSettings &settings) {
   return pipeline;
 }
 
+int64_t parameterCount(const Executable &executable) {
+  int64_t count = 0;
+  for (const auto &tensor : executable.message().tensors()) {
+    if (tensor.role() != executable::PARAMETER)
+      continue;
+    int64_t size = 1;
+    for (int64_t extent : tensor.has_packing() ? tensor.packing().shape() : tensor.shape())
+      size *= extent;
+    count += size;
+  }
+  return count;
+}
+
+/// What one sequence may hold: the caches [1, S, G, D] may be shorter than the model's context.
+int64_t contextOf(const Executable &executable, int64_t context) {
+  for (const auto &tensor : executable.message().tensors())
+    if (tensor.role() == executable::CACHE)
+      return std::min(context, tensor.shape(1));
+  return context;
+}
+
 ModelInfo infoOf(const ModelConfig &config, const Tokenizer *tokenizer, std::string name,
-                 int64_t parameters) {
+                 const Executable &executable) {
   ModelInfo info;
   info.name = std::move(name);
   switch (config.architecture) {
@@ -63,8 +84,8 @@ ModelInfo infoOf(const ModelConfig &config, const Tokenizer *tokenizer, std::str
     break;
   }
   info.vocab = config.vocab;
-  info.context = config.context;
-  info.parameters = parameters;
+  info.context = contextOf(executable, config.context);
+  info.parameters = parameterCount(executable);
   if (config.bosId)
     info.bos = static_cast<int32_t>(*config.bosId);
   else if (tokenizer && tokenizer->bosId())
@@ -87,19 +108,6 @@ std::shared_ptr<const Tokenizer> folderTokenizer(const fs::path &folder) {
   return loadTokenizer(folder.string());
 }
 
-int64_t parameterCount(const Executable &executable) {
-  int64_t count = 0;
-  for (const auto &tensor : executable.message().tensors()) {
-    if (tensor.role() != executable::PARAMETER)
-      continue;
-    int64_t size = 1;
-    for (int64_t extent : tensor.has_packing() ? tensor.packing().shape() : tensor.shape())
-      size *= extent;
-    count += size;
-  }
-  return count;
-}
-
 LoadedModel loadExecutable(const fs::path &path) {
   LoadedModel model;
   model.executable = Executable::load(path);
@@ -114,8 +122,7 @@ LoadedModel loadExecutable(const fs::path &path) {
     model.tokenizer =
         parseTokenizer(text("tokenizer.json"), text("tokenizer_config.json"), path.string());
   ModelConfig config = readModelSpec(YAML::Load(text("spec")), path.string());
-  model.info =
-      infoOf(config, model.tokenizer.get(), nameOf(path), parameterCount(*model.executable));
+  model.info = infoOf(config, model.tokenizer.get(), nameOf(path), *model.executable);
   for (const auto &tensor : model.executable->message().tensors())
     if (tensor.role() == executable::PARAMETER && tensor.data_offset() < 0)
       fail("'{}': has no weights (parameter '{}'); compile it from a folder that has them",
@@ -235,8 +242,7 @@ LoadedModel loadModel(const fs::path &path, CompileSettings settings) {
   Weights weights(config, source.weights);
   model.executable = compileModel(
       config, settings, modelMetadata(config, source, model.tokenizer.get()), weights.data());
-  model.info =
-      infoOf(config, model.tokenizer.get(), nameOf(path), parameterCount(*model.executable));
+  model.info = infoOf(config, model.tokenizer.get(), nameOf(path), *model.executable);
   return model;
 }
 

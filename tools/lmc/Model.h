@@ -30,6 +30,8 @@ struct CompileSettings {
   std::string target = "cpu"; ///< --target, for the commands that run what they compile
   bool timePasses = false;
 
+  /// T of a training step; of inference, the tokens that a sequence may have.
+  void setLength(int64_t tokens) { programs.length = programs.cacheLength = tokens; }
   /// Keeps the arena of a run with `workers` within `bytes`; `source` names the setting in errors.
   void limitMemory(int64_t bytes, int workers, std::string source);
 };

@@ -46,20 +46,27 @@ void addTarget(CLI::App &command, CompileSettings &settings) {
       ->default_str("cpu");
 }
 
-void printLedger(const std::vector<LedgerRow> &rows, bool json) {
+nlohmann::ordered_json ledgerJson(const std::vector<LedgerRow> &rows) {
+  nlohmann::ordered_json result;
   uint64_t arena = 0, mapped = 0;
-  for (const LedgerRow &row : rows)
+  for (const LedgerRow &row : rows) {
     (row.category == "mapped_weights" ? mapped : arena) += row.bytes;
+    result["rows"].push_back(
+        {{"category", row.category}, {"bytes", row.bytes}, {"count", row.count}});
+  }
+  result["arena_bytes"] = arena;
+  result["mapped_bytes"] = mapped;
+  return result;
+}
+
+void printLedger(const std::vector<LedgerRow> &rows, bool json) {
   if (json) {
-    nlohmann::ordered_json result;
-    for (const LedgerRow &row : rows)
-      result["rows"].push_back(
-          {{"category", row.category}, {"bytes", row.bytes}, {"count", row.count}});
-    result["arena_bytes"] = arena;
-    result["mapped_bytes"] = mapped;
-    fmt::print("{}\n", result.dump(2));
+    fmt::print("{}\n", ledgerJson(rows).dump(2));
     return;
   }
+  uint64_t arena = 0;
+  for (const LedgerRow &row : rows)
+    arena += row.category == "mapped_weights" ? 0 : row.bytes;
   fmt::print("{:<18} {:>10} {:>16}\n", "memory", "buffers", "bytes");
   for (const LedgerRow &row : rows)
     if (row.bytes)
