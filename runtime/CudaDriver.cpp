@@ -51,6 +51,7 @@ struct SystemDriver : CudaDriver {
     LMC_FIND(cuEventCreate)
     LMC_FIND(cuEventDestroy_v2)
     LMC_FIND(cuEventRecord)
+    LMC_FIND(cuEventSynchronize)
     LMC_FIND(cuEventElapsedTime)
 #undef LMC_FIND
     missing = library.missing();

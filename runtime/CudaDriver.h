@@ -72,6 +72,7 @@ struct CudaDriver {
   int (*cuEventCreate)(Event *, unsigned flags) = nullptr;
   int (*cuEventDestroy_v2)(Event) = nullptr;
   int (*cuEventRecord)(Event, Stream) = nullptr;
+  int (*cuEventSynchronize)(Event) = nullptr;
   int (*cuEventElapsedTime)(float *milliseconds, Event start, Event end) = nullptr;
 
   /// Throws Error "cannot WHAT: the driver's words" unless the result is 0. Where a kernel failed it

@@ -58,8 +58,10 @@ CudaDriver::GraphExec CudaGraphs::of(const CudaChoice &choice, const CudaStream 
     graphs.splice(graphs.begin(), graphs, known);
   } else {
     graphs.emplace_front(choice, stream, launch);
-    if (graphs.size() > most)
+    if (graphs.size() > most) {
+      stream.wait("what was started"); // which may be a run of the one that goes
       graphs.pop_back();
+    }
   }
   return graphs.front().graph;
 }

@@ -52,6 +52,11 @@ void CudaEvent::record(const CudaStream &stream) {
   driver.check(driver.cuEventRecord(handle, stream.handle), "note the time");
 }
 
+void CudaEvent::wait(std::string_view what) const {
+  if (int result = driver.cuEventSynchronize(handle); result != 0)
+    driver.check(result, fmt::format("finish {}", what));
+}
+
 double CudaEvent::secondsSince(const CudaEvent &start) const {
   float milliseconds = 0;
   driver.check(driver.cuEventElapsedTime(&milliseconds, start.handle, handle), "read the time");

@@ -54,6 +54,8 @@ public:
   CudaEvent(const CudaEvent &) = delete;
 
   void record(const CudaStream &stream);
+  /// Back when the stream has got there; at once where nothing was recorded yet.
+  void wait(std::string_view what) const;
   /// Both events must have happened.
   double secondsSince(const CudaEvent &start) const;
 

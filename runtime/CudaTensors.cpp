@@ -28,7 +28,8 @@ std::vector<uint64_t> placeWeights(const executable::Executable &message) {
 CudaTensors::CudaTensors(const Executable &executable, int slots, const CudaStream &stream)
     : executable(executable), message(executable.message()), slots(slots), stream(stream),
       layout(message, 1, slots), arena(layout.bytes, stream), weightOffsets(placeWeights(message)),
-      weights(weightOffsets.back(), stream), mirrors(message.tensors_size()) {
+      weights(weightOffsets.back(), stream), mirrors(message.tensors_size()),
+      staged(message.tensors_size()), sent(stream.driver) {
   fillWeights();
   fillState();
   touchTransient();
@@ -49,38 +50,63 @@ std::span<std::byte> CudaTensors::host(int index, int slot) {
     return {const_cast<std::byte *>(stored(tensor).data()), tensor.bytes()};
   if (tensor.role() != executable::CACHE)
     slot = 0;
-  std::unique_ptr<PinnedMemory> &memory = mirrors[index][slot];
-  bool isNew = !memory;
-  if (isNew)
-    memory = std::make_unique<PinnedMemory>(stream.driver, tensor.bytes());
-  if (isTransferred(tensor) && !isNew)
-    return memory->span();
-  stream.download(memory->span(), address(tensor, slot));
-  stream.wait("copy a tensor from the GPU");
+  auto known = mirrors[index].find(slot);
+  if (isTransferred(tensor) && known != mirrors[index].end())
+    return known->second->span();
+  std::unique_ptr<PinnedMemory> made;
+  if (known == mirrors[index].end())
+    made = std::make_unique<PinnedMemory>(stream.driver, tensor.bytes());
+  PinnedMemory &memory = made ? *made : *known->second;
+  stream.download(memory.span(), address(tensor, slot));
+  stream.wait("copying a tensor from the GPU");
+  if (made)
+    mirrors[index][slot] = std::move(made);
   if (!isTransferred(tensor))
     written.insert({index, slot});
-  return memory->span();
+  return memory.span();
 }
 
 void CudaTensors::upload(const executable::Program &program) {
-  for (uint32_t input : program.inputs())
-    if (auto memory = mirrors[input].find(0); memory != mirrors[input].end())
-      stream.upload(address(message.tensors(static_cast<int>(input)), 0), memory->second->span());
+  sendInputs(program);
+  if (!written.empty())
+    sendWritten();
+}
+
+void CudaTensors::sendInputs(const executable::Program &program) {
+  sent.wait("copying inputs to the GPU");
+  for (uint32_t input : program.inputs()) {
+    auto mirror = mirrors[input].find(0);
+    if (mirror == mirrors[input].end())
+      continue;
+    std::span<const std::byte> from = mirror->second->span();
+    std::unique_ptr<PinnedMemory> &memory = staged[input];
+    if (!memory)
+      memory = std::make_unique<PinnedMemory>(stream.driver, from.size());
+    std::ranges::copy(from, memory->span().begin());
+    stream.upload(address(message.tensors(static_cast<int>(input)), 0), memory->span());
+  }
+  sent.record(stream);
+}
+
+void CudaTensors::sendWritten() {
   for (auto [tensor, slot] : written)
     stream.upload(address(message.tensors(tensor), slot), mirrors[tensor].at(slot)->span());
   // Their memory goes when the copies are done; spans of them end with a run.
-  if (!written.empty())
-    stream.wait("copy to the GPU");
+  stream.wait("copying to the GPU");
   for (auto [tensor, slot] : written)
     mirrors[tensor].erase(slot);
   written.clear();
 }
 
-void CudaTensors::download(const executable::Program &program) {
+bool CudaTensors::download(const executable::Program &program) {
+  bool any = false;
   for (uint32_t output : program.outputs())
-    if (auto memory = mirrors[output].find(0); memory != mirrors[output].end())
+    if (auto memory = mirrors[output].find(0); memory != mirrors[output].end()) {
       stream.download(memory->second->span(),
                       address(message.tensors(static_cast<int>(output)), 0));
+      any = true;
+    }
+  return any;
 }
 
 Pointer CudaTensors::address(const executable::Tensor &tensor, int slot) const {

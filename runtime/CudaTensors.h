@@ -30,8 +30,8 @@ public:
   /// Puts copies of what callers may have written since the last run on the stream: a program's
   /// inputs, and tensors that were asked for.
   void upload(const executable::Program &program);
-  /// Puts copies of the program's outputs that somebody holds on the stream.
-  void download(const executable::Program &program);
+  /// Puts copies of the program's outputs that somebody holds on the stream. False: there are none.
+  bool download(const executable::Program &program);
 
   uint64_t arenaBytes() const { return arena.size(); }
   uint64_t arenaPeakBytes() const { return peak; }
@@ -43,6 +43,8 @@ private:
   CudaDriver::Pointer address(const executable::Tensor &tensor, int slot) const;
   std::span<const std::byte> stored(const executable::Tensor &tensor) const;
   void touch(CudaDriver::Pointer place, uint64_t bytes);
+  void sendInputs(const executable::Program &program);
+  void sendWritten();
   void fillWeights();
   void fillState();
   void touchTransient();
@@ -56,6 +58,9 @@ private:
   std::vector<uint64_t> weightOffsets; // by tensor; of those that lie in `weights`
   DeviceMemory weights;
   std::vector<Mirror> mirrors; // by tensor
+  // Inputs on their way, by tensor: callers may write into the mirrors meanwhile.
+  std::vector<std::unique_ptr<PinnedMemory>> staged;
+  CudaEvent sent; // when `staged` may be written again
   std::set<std::pair<int, int>>
       written; // tensors and slots of mirrors that live until the next run
   uint64_t peak = 0;

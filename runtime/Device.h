@@ -26,7 +26,8 @@ public:
 
   /// Chooses the dims and the slot of the next runs of a program. Does not allocate on the CPU.
   virtual void prepare(int program, std::span<const int64_t> dims, int slot) = 0;
-  /// All launches; back when they are done.
+  /// All launches. What is asked for afterwards is as they left it; on a GPU they may still run
+  /// where the caller holds none of the program's outputs.
   virtual void runAll(int program) = 0;
   /// One launch by itself; the seconds it took.
   virtual double runOne(int program, int launch) = 0;

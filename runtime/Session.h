@@ -64,7 +64,8 @@ public:
   std::span<float> f32(std::string_view tensor, int slot = 0);
   std::span<int32_t> i32(std::string_view tensor, int slot = 0);
 
-  /// Runs one program to its end. dims: one extent per Executable dim, within its range (throws
+  /// Runs one program to its end (on a GPU perhaps behind the caller's back: who asks for tensors
+  /// waits, and so does who holds an output of the program). dims: one extent per Executable dim, within its range (throws
   /// Error otherwise); empty means every dim at its maximum. slot: whose caches CACHE buffers are.
   void run(std::string_view program, std::span<const int64_t> dims = {}, int slot = 0);
 

@@ -30,6 +30,21 @@ TEST_F(CudaTransfer, SpansOfInputsAndOutputsStay) {
   }
 }
 
+TEST_F(CudaTransfer, TheNextBatchIsSentWhileTheGpuWorks) {
+  std::span<float> x = session.f32("x"); // and nobody holds the output
+  float total = 0;
+  for (float value : {3.0f, 5.0f, -1.0f, 8.0f}) {
+    std::ranges::fill(x, value);
+    session.run("step");
+    EXPECT_TRUE(isEmulatedGpuBusy());
+    total += 2 * value;
+  }
+  std::ranges::fill(x, 1000.0f);
+  EXPECT_EQ(session.f32("total")[0], total);
+  EXPECT_EQ(session.f32("y")[0], total / 2);
+  EXPECT_FALSE(isEmulatedGpuBusy());
+}
+
 TEST_F(CudaTransfer, StateIsWhatTheRunsAndTheCallerLeft) {
   std::ranges::fill(session.f32("x"), 1.0f);
   session.run("step");

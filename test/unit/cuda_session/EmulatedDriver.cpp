@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -50,7 +51,8 @@ struct Gpu {
   std::map<CudaDriver::Pointer, size_t> pinned; ///< page-locked memory of the host
   size_t pageableCopies = 0;
   size_t taken = 0;
-  std::vector<Work> stream;
+  std::deque<Work> stream;
+  size_t queued = 0, done = 0; ///< work of the stream so far
   std::unique_ptr<Graph> capture;
   int untilFault = -1; ///< launches that still run before one fails; -1: none does
   int fault = 0;       ///< stays once a launch has failed, as a GPU's does
@@ -58,8 +60,25 @@ struct Gpu {
 Gpu gpu;
 
 int put(Work work) {
-  (gpu.capture ? gpu.capture->work : gpu.stream).push_back(std::move(work));
+  if (gpu.capture) {
+    gpu.capture->work.push_back(std::move(work));
+  } else {
+    gpu.stream.push_back(std::move(work));
+    ++gpu.queued;
+  }
   return 0;
+}
+
+/// Runs the stream's work up to a count of all work so far.
+int runUntil(size_t count) {
+  if (gpu.capture)
+    return kInvalidValue;
+  for (; gpu.done < count && !gpu.stream.empty(); ++gpu.done) {
+    if (gpu.fault == 0)
+      gpu.fault = gpu.stream.front()();
+    gpu.stream.pop_front();
+  }
+  return gpu.fault;
 }
 
 /// Does [start, start + bytes) lie in one allocation?
@@ -229,17 +248,11 @@ CudaDriver makeDriver() {
     });
   };
   d.cuStreamCreate = [](void **stream, unsigned) { return *stream = &gpu.stream, 0; };
-  d.cuStreamDestroy_v2 = [](void *) { return gpu.stream.clear(), 0; };
-  d.cuStreamSynchronize = [](void *) {
-    if (gpu.capture)
-      return kInvalidValue;
-    std::vector<Work> work;
-    work.swap(gpu.stream);
-    for (Work &each : work)
-      if (gpu.fault == 0)
-        gpu.fault = each();
-    return gpu.fault;
+  d.cuStreamDestroy_v2 = [](void *) {
+    gpu.done += gpu.stream.size();
+    return gpu.stream.clear(), 0;
   };
+  d.cuStreamSynchronize = [](void *) { return runUntil(gpu.queued); };
   d.cuStreamBeginCapture_v2 = [](void *, int) {
     if (gpu.capture)
       return kInvalidValue;
@@ -266,9 +279,17 @@ CudaDriver makeDriver() {
       put(work);
     return 0;
   };
-  d.cuEventCreate = [](void **event, unsigned) { return *event = &gpu, 0; };
-  d.cuEventDestroy_v2 = [](void *) { return 0; };
-  d.cuEventRecord = [](void *, void *) { return 0; };
+  // An event is the count of work in front of it.
+  d.cuEventCreate = [](void **event, unsigned) { return *event = new size_t(0), 0; };
+  d.cuEventDestroy_v2 = [](void *event) {
+    delete static_cast<size_t *>(event);
+    return 0;
+  };
+  d.cuEventRecord = [](void *event, void *) {
+    *static_cast<size_t *>(event) = gpu.queued;
+    return 0;
+  };
+  d.cuEventSynchronize = [](void *event) { return runUntil(*static_cast<size_t *>(event)); };
   d.cuEventElapsedTime = [](float *milliseconds, void *, void *) { return *milliseconds = 1, 0; };
   return d;
 }
@@ -361,6 +382,8 @@ std::string assembleForHost(const std::string &source) {
 }
 
 size_t emulatedBytes() { return gpu.taken; }
+
+bool isEmulatedGpuBusy() { return !gpu.stream.empty(); }
 
 size_t emulatedPageableCopies() { return gpu.pageableCopies; }
 

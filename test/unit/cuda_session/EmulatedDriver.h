@@ -25,6 +25,9 @@ std::string assembleForHost(const std::string &source);
 /// Bytes of device memory that nobody has freed.
 size_t emulatedBytes();
 
+/// Is there work that nobody has waited for?
+bool isEmulatedGpuBusy();
+
 /// Copies so far whose host memory was not page-locked: a GPU's driver makes the caller wait for them.
 size_t emulatedPageableCopies();
 
