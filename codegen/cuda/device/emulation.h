@@ -14,6 +14,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <string_view>
 #include <tuple>
@@ -37,7 +38,7 @@ struct Dim3 {
   unsigned x = 0, y = 0, z = 0;
 };
 
-enum class State { Ready, AtBlockBarrier, AtWarpBarrier, Done };
+enum class State { Ready, AtBlockBarrier, AtWarpBarrier, AtPhase, Done };
 
 /// An asynchronous copy on its way.
 struct Copy {
@@ -82,6 +83,7 @@ struct Launch {
   Thread *running = nullptr;
   std::vector<Thread *> ready; ///< in the order in which they run, last first
   Dim3 blockIndex, blockDim, gridDim;
+  unsigned seed = 0;
   uint64_t random = 0;
   bool lazy = false; ///< asynchronous copies land when they are waited for
   std::string_view fault;
@@ -173,6 +175,11 @@ inline void goOn(const Thread &arrived) {
   }
 }
 
+inline size_t randomBelow(size_t count) {
+  launch.random = launch.random * 6364136223846793005ull + 1442695040888963407ull;
+  return (launch.random >> 33) % count;
+}
+
 /// Seed 0: the first thread that can run, to its next barrier; 1: the last; 4, 5: the same, but a warp
 /// runs as far as it can before the next one starts; else any. Barriers open when nobody can run.
 inline Thread *choose(unsigned seed) {
@@ -186,10 +193,8 @@ inline Thread *choose(unsigned seed) {
   }
   if (ready.empty())
     return nullptr;
-  if (seed == 2 || seed == 3 || seed > 5) {
-    launch.random = launch.random * 6364136223846793005ull + 1442695040888963407ull;
-    std::swap(ready[(launch.random >> 33) % ready.size()], ready.back());
-  }
+  if (seed == 2 || seed == 3 || seed > 5)
+    std::swap(ready[randomBelow(ready.size())], ready.back());
   Thread *next = ready.back();
   ready.pop_back();
   return next;
@@ -210,6 +215,12 @@ inline void *freshStack(char *stack) {
   return words;
 }
 
+// What sm_90 does besides its threads (emulation_hopper.h): nothing is on its way; lets threads go on
+// when nobody can run; faults where something is left.
+inline void startAsync();
+inline bool releaseAsync();
+inline void endAsync();
+
 inline bool runBlock(unsigned seed) {
   if (__start_lmc_shared)
     std::memset(__start_lmc_shared, 0xff, __stop_lmc_shared - __start_lmc_shared);
@@ -223,17 +234,22 @@ inline bool runBlock(unsigned seed) {
     thread.groups.clear();
   }
   launch.ready.clear();
+  startAsync();
   while (true) {
     Thread *next = choose(seed);
     if (!next) {
-      if (release())
-        continue;
+      if (release() || releaseAsync()) {
+        if (launch.fault.empty())
+          continue;
+        return false;
+      }
       for (const Thread &thread : launch.threads)
-        if (thread.state != State::Done) {
+        if (thread.state == State::AtPhase)
+          launch.fault = "a wait for a phase of an mbarrier that never ends";
+        else if (thread.state != State::Done && launch.fault.empty())
           launch.fault = "a barrier or warp instruction that not all of its threads reach";
-          return false;
-        }
-      return true;
+      endAsync();
+      return launch.fault.empty();
     }
     launch.running = next;
     lmc_emulation_switch(&launch.scheduler, next->stackPointer);
@@ -259,6 +275,7 @@ const char *run(void (*kernel)(Args...), unsigned grid, unsigned block, unsigned
   launch.body = [](void *function) { (*static_cast<decltype(call) *>(function))(); };
   launch.blockDim = {block, 1, 1};
   launch.gridDim = {grid, 1, 1};
+  launch.seed = seed;
   launch.random = seed;
   launch.lazy = seed % 2 == 1;
   launch.fault = {};
@@ -450,18 +467,22 @@ inline float powerOfTwo(float x) { return std::exp2(x); }
 
 } // namespace lmc
 
+#include "emulation_hopper.h"
+
 namespace lmc::emulation {
-template <typename... Args> constexpr unsigned parametersOf(void (*)(Args...)) {
-  return sizeof...(Args);
+/// The sizes of a kernel's parameters in bytes, then 0.
+template <typename... Args> const unsigned *parametersOf(void (*)(Args...)) {
+  static const unsigned sizes[] = {sizeof(Args)..., 0};
+  return sizes;
 }
 } // namespace lmc::emulation
 
-/// NAME_emulated(grid, block, shared bytes, seed, parameters) and the number of parameters, for a
-/// kernel of the text above it. Seeds: 0, the first thread that can run; 1, the last; 4 and 5, the same with whole warps running
-/// ahead; others, any. Odd ones are lazy.
+/// NAME_emulated(grid, block, shared bytes, seed, parameters) and what its parameters are, for a kernel
+/// of the text above it. Seeds: 0, the first thread that can run; 1, the last; 4 and 5, the same with
+/// whole warps running ahead; others, any. Odd ones are lazy.
 #define LMC_EMULATE(NAME)                                                                          \
   extern "C" const char *NAME##_emulated(unsigned grid, unsigned block, unsigned shared,           \
                                          unsigned seed, void **parameters) {                       \
     return lmc::emulation::run(NAME, grid, block, shared, seed, parameters);                       \
   }                                                                                                \
-  extern "C" unsigned NAME##_parameters() { return lmc::emulation::parametersOf(NAME); }
+  extern "C" const unsigned *NAME##_parameters() { return lmc::emulation::parametersOf(NAME); }

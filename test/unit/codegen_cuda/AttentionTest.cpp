@@ -1,6 +1,7 @@
 // Attention and its adjoints as CUDA kernels: against the reference evaluator in several orders of
 // threads, with planted bugs, and through NVIDIA's compiler with budgets.
 #include "AttentionPrograms.h"
+#include "Cubin.h"
 #include "Emulator.h"
 
 #include "codegen/cuda/Nvrtc.h"
@@ -10,9 +11,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <map>
-#include <regex>
 
 using namespace lmc;
 using namespace lmc::test;
@@ -153,27 +152,6 @@ TEST(AttentionEmulation, FindsPlantedBugs) {
   }
 }
 
-/// Instructions of a kernel in a cubin by opcode (the low 12 bits of each 16 bytes).
-std::map<unsigned, unsigned> opcodesOf(const std::vector<char> &cubin, const std::string &kernel) {
-  std::map<unsigned, unsigned> count;
-  auto word = [&](size_t at, size_t bytes) {
-    uint64_t value = 0;
-    std::memcpy(&value, cubin.data() + at, bytes);
-    return value;
-  };
-  // ELF64: the table of sections, and among them that of the names.
-  size_t table = word(40, 8), size = word(58, 2), number = word(60, 2);
-  size_t names = word(table + word(62, 2) * size + 24, 8);
-  for (size_t header = table; header < table + number * size; header += size) {
-    if (cubin.data() + names + word(header, 4) != ".text." + kernel)
-      continue;
-    size_t begin = word(header + 24, 8), end = begin + word(header + 32, 8);
-    for (size_t at = begin; at < end; at += 16)
-      ++count[word(at, 2) & 0xfff];
-  }
-  return count;
-}
-
 /// What a kernel may take on both architectures, and the tensor-core and ldmatrix instructions that
 /// it has: those of one iteration, twice where a loop is written out in part.
 struct Budget {
@@ -227,21 +205,17 @@ TEST(AttentionNvrtc, KernelsKeepTheirBudgets) {
     EXPECT_THAT(log, testing::Not(testing::HasSubstr("warning")));
     for (const Budget &budget : kBudgets) {
       SCOPED_TRACE(architecture + " " + budget.kernel);
-      // ptxas has a part for each entry function.
-      size_t at = log.find("entry function '" + std::string(budget.kernel) + "'");
-      ASSERT_NE(at, std::string::npos) << log;
-      std::string part = log.substr(at, log.find("entry function", at + 1) - at);
+      std::string part = reportOf(log, budget.kernel);
       EXPECT_THAT(part, testing::HasSubstr("    0 bytes stack frame, 0 bytes spill stores"));
-      std::smatch used;
-      ASSERT_TRUE(std::regex_search(part, used, std::regex("Used ([0-9]+) registers"))) << part;
-      EXPECT_LE(std::stoul(used[1]), budget.registers);
+      ASSERT_GT(registersOf(part), 0u) << log;
+      EXPECT_LE(registersOf(part), budget.registers);
       EXPECT_EQ(all.at(budget.kernel).block, budget.threads);
       EXPECT_EQ(all.at(budget.kernel).sharedBytes, budget.sharedBytes);
-      auto opcodes = opcodesOf(cubin, budget.kernel);
-      EXPECT_GT(opcodes[0xfae], 0u) << "asynchronous copies";
-      EXPECT_EQ(opcodes[0x23c], budget.hmma);
-      EXPECT_EQ(opcodes[0x83b], budget.ldsm);
-      EXPECT_EQ(opcodes[0x983] + opcodes[0x387], 0u) << "local memory";
+      Opcodes opcodes = opcodesOf(cubin, budget.kernel);
+      EXPECT_GT(opcodes.copies, 0u);
+      EXPECT_EQ(opcodes.hmma, budget.hmma);
+      EXPECT_EQ(opcodes.ldsm, budget.ldsm);
+      EXPECT_EQ(opcodes.local, 0u);
     }
   }
 }

@@ -1,5 +1,6 @@
 // The matmul family: products agree with the evaluator in every order of threads, planted bugs are
 // found, and NVIDIA's compiler makes of them what was planned.
+#include "Cubin.h"
 #include "Emulator.h"
 
 #include "codegen/cuda/Nvrtc.h"
@@ -9,10 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <iostream>
-#include <map>
-#include <regex>
 
 namespace lmc::test {
 namespace {
@@ -113,38 +111,9 @@ TEST(Product, ChunksFollowStridesAndStarts) {
   EXPECT_THAT(slices, HasSubstr("lmc::Operand<float, float, true, 1> a"));
 }
 
-/// Instructions of one kernel of a cubin by the low 12 bits of their first word.
-std::map<unsigned, int> opcodes(const std::vector<char> &cubin, const std::string &kernel) {
-  auto at = [&](size_t place, size_t bytes) {
-    uint64_t value = 0;
-    std::memcpy(&value, cubin.data() + place, bytes);
-    return value;
-  };
-  std::map<unsigned, int> counts;
-  size_t table = at(0x28, 8), size = at(0x3a, 2), number = at(0x3c, 2), names = at(0x3e, 2);
-  size_t strings = at(table + names * size + 0x18, 8);
-  for (size_t i = 0; i < number; ++i) {
-    size_t header = table + i * size;
-    if (cubin.data() + strings + at(header, 4) != ".text." + kernel)
-      continue;
-    size_t first = at(header + 0x18, 8), bytes = at(header + 0x20, 8);
-    for (size_t place = first; place + 16 <= first + bytes; place += 16)
-      ++counts[at(place, 8) & 0xfff];
-  }
-  return counts;
-}
-
-/// What ptxas says of one kernel.
-std::string reportOf(const std::string &log, const std::string &kernel) {
-  size_t first = log.find("Compiling entry function '" + kernel + "'");
-  if (first == std::string::npos)
-    return "";
-  return log.substr(first, log.find("Compiling entry function", first + 1) - first);
-}
-
 struct Budget {
   std::string name;
-  int sm80, sm90; ///< registers
+  unsigned sm80, sm90; ///< registers
   bool tensorCores;
 };
 
@@ -184,19 +153,18 @@ TEST(Product, StaysInItsBudget) {
       const Budget &budget = kBudgets[i];
       std::string what = budget.name + " for " + architecture;
       std::string report = reportOf(log, kernels[i].name);
-      std::smatch found;
-      ASSERT_TRUE(std::regex_search(report, found, std::regex("Used ([0-9]+) registers"))) << log;
-      int registers = std::stoi(found[1]);
+      unsigned registers = registersOf(report);
+      ASSERT_GT(registers, 0u) << log;
       EXPECT_LE(registers, architecture == std::string("sm_80") ? budget.sm80 : budget.sm90)
           << what;
       EXPECT_THAT(report, testing::HasSubstr(" 0 bytes stack frame, 0 bytes spill stores")) << what;
-      std::map<unsigned, int> counts = opcodes(cubin, kernels[i].name);
-      EXPECT_EQ(counts[0x23c] > 0, budget.tensorCores) << what; // HMMA
-      EXPECT_EQ(counts[0x83b] > 0, budget.tensorCores) << what; // LDSM
-      EXPECT_EQ(counts[0x983] + counts[0x387], 0) << what;      // LDL, STL
-      EXPECT_GT(counts[0x947] + counts[0x94d], 0) << what; // BRA or EXIT: instructions were read
-      std::cout << what << ": " << registers << " registers, " << counts[0x23c] << " HMMA, "
-                << counts[0x83b] << " LDSM, " << counts[0xfae] << " LDGSTS, "
+      Opcodes opcodes = opcodesOf(cubin, kernels[i].name);
+      EXPECT_EQ(opcodes.hmma > 0, budget.tensorCores) << what;
+      EXPECT_EQ(opcodes.ldsm > 0, budget.tensorCores) << what;
+      EXPECT_EQ(opcodes.local, 0u) << what;
+      EXPECT_GT(opcodes.all, 0u) << what; // instructions were read
+      std::cout << what << ": " << registers << " registers, " << opcodes.hmma << " HMMA, "
+                << opcodes.ldsm << " LDSM, " << opcodes.copies << " LDGSTS, "
                 << kernels[i].sharedBytes << " bytes of shared memory\n";
     }
   }

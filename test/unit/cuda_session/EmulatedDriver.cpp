@@ -29,8 +29,13 @@ constexpr size_t kDeviceBytes = size_t(1) << 30;
 using Entry = const char *(*)(unsigned, unsigned, unsigned, unsigned, void **);
 struct Function {
   Entry entry;
-  unsigned parameters;
+  const unsigned *parameters; ///< their sizes in bytes, then 0
   int mostShared = 48 << 10;
+};
+
+/// One of a launch's parameters; tensor maps are the largest.
+struct alignas(64) Parameter {
+  char bytes[128];
 };
 
 struct Module {
@@ -213,8 +218,8 @@ CudaDriver makeDriver() {
     void *parameters = dlsym(module->library, (std::string(name) + "_parameters").c_str());
     if (!entry || !parameters)
       return kNotFound;
-    auto made = std::make_unique<Function>(
-        Function{reinterpret_cast<Entry>(entry), reinterpret_cast<unsigned (*)()>(parameters)()});
+    auto made = std::make_unique<Function>(Function{
+        reinterpret_cast<Entry>(entry), reinterpret_cast<const unsigned *(*)()>(parameters)()});
     *function = made.get();
     module->functions.push_back(std::move(made));
     return 0;
@@ -232,14 +237,14 @@ CudaDriver makeDriver() {
     if (gridX == 0 || gridY != 1 || gridZ != 1 || blockX == 0 || blockX > 1024 || blockY != 1 ||
         blockZ != 1 || shared > unsigned(function->mostShared))
       return kInvalidValue;
-    std::vector<uint64_t> values; // every parameter is eight bytes, and is read now
-    for (unsigned i = 0; i < function->parameters; ++i)
-      values.push_back(*static_cast<uint64_t *>(parameters[i]));
+    std::vector<Parameter> values; // read now
+    for (unsigned i = 0; unsigned size = function->parameters[i]; ++i)
+      std::memcpy(values.emplace_back().bytes, parameters[i], size);
     return put([=]() mutable {
       if (gpu.untilFault >= 0 && gpu.untilFault-- == 0)
         return kLaunchFailed;
       std::vector<void *> places;
-      for (uint64_t &value : values)
+      for (Parameter &value : values)
         places.push_back(&value);
       const char *fault = function->entry(gridX, blockX, shared, gpu.order, places.data());
       if (fault)
@@ -329,7 +334,7 @@ private:
     {
       std::ofstream out(text);
       out << source;
-      static const std::regex entry(R"(__global__ void __launch_bounds__\(\d+\)\s*(\w+)\()");
+      static const std::regex entry(R"(__global__ void __launch_bounds__\([\d, ]+\)\s*(\w+)\()");
       for (std::sregex_iterator i(source.begin(), source.end(), entry), end; i != end; ++i)
         out << "LMC_EMULATE(" << (*i)[1] << ")\n";
     }
