@@ -186,6 +186,7 @@ private:
       entry->set_block_threads(made.block_threads());
       entry->set_shared_bytes(made.shared_bytes());
       *entry->mutable_dims() = made.dims();
+      *entry->mutable_tensor_maps() = made.tensor_maps();
       scratch = std::max(scratch, alignedBytes(made.scratch_bytes()));
       linked.push_back({&made.object(), entry});
     }

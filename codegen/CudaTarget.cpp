@@ -37,20 +37,17 @@ public:
     cuda::Ranges ranges;
     for (const auto &entry : symbols)
       ranges[entry.getKey()] = entry.getValue().max;
-    cuda::Kernel made = cuda::emitKernel(kernel, ranges, symbol);
+    cuda::Kernel made = cuda::emitKernel(kernel, ranges, symbol, architecture);
     Source source;
     source.text = cuda::translationUnit(made);
-    for (const cuda::GridFactor &factor : made.grid) {
-      auto *item = source.kernel.add_items();
-      bool fixed = factor.symbol.empty();
-      item->set_dim(fixed ? -1 : static_cast<int>(symbols.at(factor.symbol).dim));
-      item->set_mul(fixed ? (factor.mul + factor.div - 1) / factor.div : factor.mul);
-      item->set_div(fixed ? 1 : factor.div);
-    }
+    for (const cuda::GridFactor &factor : made.grid)
+      describe(*source.kernel.add_items(), factor, symbols);
     source.kernel.set_block_threads(made.block);
     source.kernel.set_shared_bytes(made.sharedBytes);
     for (const std::string &name : made.symbols)
       source.kernel.add_dims(symbols.at(name).dim);
+    for (const cuda::TensorMap &map : made.maps)
+      describe(*source.kernel.add_tensor_maps(), map, symbols);
     return source;
   }
 
@@ -74,6 +71,31 @@ public:
   }
 
 private:
+  /// To a factor of the executable's extents or of a cached kernel's items.
+  template <typename Factor>
+  static void describe(Factor &to, const cuda::GridFactor &factor, const Symbols &symbols) {
+    bool fixed = factor.symbol.empty();
+    to.set_dim(fixed ? -1 : static_cast<int>(symbols.at(factor.symbol).dim));
+    to.set_mul(fixed ? (factor.mul + factor.div - 1) / factor.div : factor.mul);
+    to.set_div(fixed ? 1 : factor.div);
+  }
+
+  static void describe(executable::TensorMap &to, const cuda::TensorMap &map,
+                       const Symbols &symbols) {
+    to.set_buffer(map.buffer);
+    to.set_offset(map.offset);
+    to.set_dtype(executable::BF16);
+    to.set_swizzle_bytes(128);
+    for (const auto &size : map.sizes)
+      for (executable::Extent &extent = *to.add_sizes(); const cuda::GridFactor &factor : size)
+        describe(*extent.add_factors(), factor, symbols);
+    for (const auto &stride : map.strides)
+      for (executable::Extent &extent = *to.add_strides(); const cuda::GridFactor &factor : stride)
+        describe(*extent.add_factors(), factor, symbols);
+    for (unsigned elements : map.box)
+      to.add_box(elements);
+  }
+
   std::string architecture;
   Assembler assemble;
   std::string assembledBy = "other";

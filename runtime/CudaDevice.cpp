@@ -38,12 +38,18 @@ void checkArchitecture(std::string_view target, const CudaDriver &driver,
          context.deviceName(), here, here);
 }
 
+/// CUtensorMap: how copies of tiles see a buffer.
+struct alignas(64) EncodedMap {
+  char bytes[128];
+};
+
 /// One launch with everything looked up. `parameters` point into the vectors.
 struct CudaLaunch {
   CudaDriver::Function function = nullptr;
   unsigned grid = 0, block = 0, shared = 0;
   std::vector<CudaDriver::Pointer> buffers;
   std::vector<int64_t> extents;
+  std::vector<EncodedMap> maps;
   std::vector<void *> parameters;
 };
 
@@ -156,12 +162,15 @@ private:
       launch.shared = kernel.shared_bytes();
       launch.buffers.resize(from.buffers_size());
       launch.extents.resize(kernel.dims_size());
+      launch.maps.resize(kernel.tensor_maps_size());
     }
     for (CudaLaunch &launch : loaded.launches) {
       for (CudaDriver::Pointer &buffer : launch.buffers)
         launch.parameters.push_back(&buffer);
       for (int64_t &extent : launch.extents)
         launch.parameters.push_back(&extent);
+      for (EncodedMap &map : launch.maps)
+        launch.parameters.push_back(&map);
     }
     return loaded;
   }
@@ -184,8 +193,29 @@ private:
       for (int b = 0; b < from.buffers_size(); ++b)
         launch.buffers[b] =
             tensors.place(source.buffers(static_cast<int>(from.buffers(b))), chosen.slot);
+      if (launch.grid > 0)
+        for (int m = 0; m < kernel.tensor_maps_size(); ++m)
+          encode(launch.maps[m], kernel.tensor_maps(m), launch.buffers, chosen.dims);
     }
     program.bound = chosen;
+  }
+
+  void encode(EncodedMap &to, const executable::TensorMap &map,
+              std::span<const CudaDriver::Pointer> buffers, std::span<const int64_t> dims) const {
+    // CU_TENSOR_MAP_*: DATA_TYPE_BFLOAT16, SWIZZLE_128B, L2_PROMOTION_L2_256B; no interleaving, zeros
+    // beyond the ends.
+    constexpr int kBfloat16 = 9, kSwizzle128 = 3, kPromotion256 = 3;
+    std::vector<uint64_t> sizes, strides;
+    for (const executable::Extent &size : map.sizes())
+      sizes.push_back(evaluate(size, dims));
+    for (const executable::Extent &stride : map.strides())
+      strides.push_back(evaluate(stride, dims));
+    std::vector<uint32_t> box(map.box().begin(), map.box().end()), steps(box.size(), 1);
+    auto *start = reinterpret_cast<void *>(buffers[map.buffer()] + map.offset());
+    driver.check(driver.cuTensorMapEncodeTiled(&to, kBfloat16, map.sizes_size(), start,
+                                               sizes.data(), strides.data(), box.data(),
+                                               steps.data(), 0, kSwizzle128, kPromotion256, 0),
+                 "describe a tensor to the GPU");
   }
 
   /// A launch in an error: "kernel 'lmc_row_1f' (lm.rms_norm) at 'layers.0.attn_norm'".

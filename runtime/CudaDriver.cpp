@@ -39,6 +39,7 @@ struct SystemDriver : CudaDriver {
     LMC_FIND(cuModuleGetFunction)
     LMC_FIND(cuFuncSetAttribute)
     LMC_FIND(cuLaunchKernel)
+    LMC_FIND(cuTensorMapEncodeTiled)
     LMC_FIND(cuStreamCreate)
     LMC_FIND(cuStreamDestroy_v2)
     LMC_FIND(cuStreamSynchronize)

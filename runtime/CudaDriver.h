@@ -60,6 +60,11 @@ struct CudaDriver {
   int (*cuLaunchKernel)(Function, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned blockX,
                         unsigned blockY, unsigned blockZ, unsigned sharedBytes, Stream,
                         void **parameters, void **extra) = nullptr;
+  /// Encodes a CUtensorMap, 128 bytes aligned to 64.
+  int (*cuTensorMapEncodeTiled)(void *map, int dataType, uint32_t rank, void *start,
+                                const uint64_t *sizes, const uint64_t *strides, const uint32_t *box,
+                                const uint32_t *elementStrides, int interleave, int swizzle,
+                                int promotion, int outOfBounds) = nullptr;
   int (*cuStreamCreate)(Stream *, unsigned flags) = nullptr;
   int (*cuStreamDestroy_v2)(Stream) = nullptr;
   int (*cuStreamSynchronize)(Stream) = nullptr;

@@ -20,6 +20,12 @@ constexpr int64_t kLargestDim = int64_t(1) << 40;
 // Of CUDA: threads and dynamic shared memory of a block, blocks of a launch.
 constexpr uint32_t kMostThreads = 1024;
 constexpr uint64_t kMostShared = 227 << 10;
+// Of tensor maps (cuTensorMapEncodeTiled).
+constexpr int kMostMapRank = 5;
+constexpr uint32_t kMostBox = 256;
+constexpr uint64_t kSwizzleBytes = 128;
+constexpr int64_t kMostMapSize = int64_t(1) << 32, kMostMapStride = int64_t(1) << 40;
+constexpr uint64_t kMapAlignment = 16;
 constexpr int64_t kMostBlocks = (int64_t(1) << 31) - 1;
 
 /// One field's place, as "programs[1].buffers[2]".
@@ -77,7 +83,35 @@ private:
     checkSize(path + ".shared_bytes", kernel.shared_bytes(), kMostShared);
     for (uint32_t dim : kernel.dims())
       checkIndex(path + ".dims", dim, message.dims_size());
+    for (int i = 0; i < kernel.tensor_maps_size(); ++i)
+      checkTensorMap(fmt::format("{}.tensor_maps[{}]", path, i), kernel.tensor_maps(i));
     checkRange(path + ".image", kernel.image_offset(), kernel.image_bytes(), message.code_bytes());
+  }
+
+  /// What the driver asks of tensor maps; that they stay in their buffers is for launches.
+  void checkTensorMap(const Path &path, const executable::TensorMap &map) {
+    int rank = map.sizes_size();
+    if (rank < 1 || rank > kMostMapRank || map.strides_size() != rank - 1 || map.box_size() != rank)
+      fail("{}: {} sizes, {} strides and {} box sizes are not those of 1 to {} dimensions", path,
+           rank, map.strides_size(), map.box_size(), kMostMapRank);
+    checkType(path, map.dtype());
+    if (map.dtype() != executable::BF16 || map.swizzle_bytes() != kSwizzleBytes)
+      fail("{}: {} in rows of {} bytes; BF16 in rows of {} is known", path, nameOf(map.dtype()),
+           map.swizzle_bytes(), kSwizzleBytes);
+    for (uint32_t elements : map.box())
+      if (elements < 1 || elements > kMostBox)
+        fail("{}.box: {} is not 1 to {}", path, elements, kMostBox);
+    if (map.box(0) * sizeOf(map.dtype()) > kSwizzleBytes)
+      fail("{}.box: {} elements are more than {} bytes", path, map.box(0), kSwizzleBytes);
+    for (const executable::Extent &size : map.sizes())
+      if (auto most = tryEvaluate(size, largest); !most || *most < 1 || *most > kMostMapSize)
+        fail("{}.sizes: not a sane extent", path);
+    for (const executable::Extent &stride : map.strides())
+      if (auto most = tryEvaluate(stride, largest);
+          !most || *most >= kMostMapStride || *most % kMapAlignment)
+        fail("{}.strides: not a sane multiple of {}", path, kMapAlignment);
+    if (map.offset() % kMapAlignment)
+      fail("{}.offset: {} is not a multiple of {}", path, map.offset(), kMapAlignment);
   }
 
   void checkTensors() {
@@ -222,10 +256,28 @@ private:
       if (tensor.arena_offset() < 0 || tensor.role() == executable::CONSTANT)
         fail("{}.buffers: writes '{}', which is read-only", path, tensor.name());
     }
+    if (isCudaTarget(message.target()))
+      checkTensorMaps(path, launch, program);
     auto items = tryEvaluate(launch.items(), largest);
     int64_t mostItems = isCudaTarget(message.target()) ? kMostBlocks : kMostItems;
     if (!items || *items > mostItems || launch.grain() < 0 || launch.grain() > kMostItems)
       fail("{}: items or grain is not a sane count", path);
+  }
+
+  /// Do the maps of a launch stay in their buffers?
+  void checkTensorMaps(const Path &path, const executable::Launch &launch,
+                       const executable::Program &program) {
+    const executable::Kernel &kernel = message.kernels(static_cast<int>(launch.kernel()));
+    for (const executable::TensorMap &map : kernel.tensor_maps()) {
+      checkIndex(path + ".tensor_maps.buffer", map.buffer(), launch.buffers_size());
+      using Wide = __int128;
+      Wide end = Wide(map.offset()) + Wide(evaluate(map.sizes(0), largest)) * sizeOf(map.dtype());
+      for (int i = 0; i < map.strides_size(); ++i)
+        end += Wide(evaluate(map.sizes(i + 1), largest) - 1) * evaluate(map.strides(i), largest);
+      uint32_t index = launch.buffers(static_cast<int>(map.buffer()));
+      if (uint64_t bytes = program.buffers(static_cast<int>(index)).bytes(); end > Wide(bytes))
+        fail("{}.tensor_maps: a map leaves its buffer of {} bytes", path, bytes);
+    }
   }
 
   void checkType(const Path &path, executable::DType type) {

@@ -25,6 +25,7 @@ struct View {
   Type storage;
   SmallVector<Extent> offsets, strides;
   lm::Shape shape;
+  unsigned argument = 0; ///< of the kernel, of inputs
   bool isOutput = false;
 };
 
@@ -40,6 +41,8 @@ public:
   }
 
   Launch forward(lm::AttentionOp op) {
+    if (whyNotWarpgroups(op).empty())
+      return forwardOfWarpgroups(op);
     int64_t group = heads / keyHeads, rows = group * x.product(q[1]).max;
     bool decode = past && rows <= kLargestDecodeTile;
     packed = decode ? group : 1;
@@ -51,8 +54,11 @@ public:
     declare("lse", output(1), queryHead, packed);
     call({"q", "k", "v", "out", "lse"}, {x.mul(x.text(x.product(q[1])), std::to_string(packed))},
          fmt::format(", {}", packed));
-    return launch(decode ? "a block has a key head, its warps share the keys"
-                         : "a block has a tile of queries");
+    std::string mapping = decode ? "a block has a key head, its warps share the keys"
+                                 : "a block has a tile of queries";
+    if (x.hasWarpgroups)
+      mapping += fmt::format("; as on sm_80: {}", whyNotWarpgroups(op).str());
+    return launch(mapping);
   }
 
   Launch dq(lm::AttentionDqOp op) {
@@ -74,9 +80,77 @@ public:
   }
 
 private:
+  /// Why the tiles of sm_90a do not fit; empty: they do.
+  StringRef whyNotWarpgroups(lm::AttentionOp op) {
+    if (!x.hasWarpgroups)
+      return "the target has no products of warpgroups";
+    if (!element.isBF16())
+      return "they multiply bf16";
+    if (past)
+      return "what lies behind the past is not zeros";
+    if (q[3].size < kSmallestWarpgroupHeadDim)
+      return "most of a tile would be zeros";
+    for (Value operand : {op.getQ(), op.getK(), op.getV()}) {
+      View view = input(operand);
+      if (!view.storage.isBF16())
+        return "tiles are not converted on the way";
+      if (chunkOf(view) != 16)
+        return "tensor maps take strides of 16 bytes";
+      for (const Extent &offset : view.offsets)
+        if (!offset.symbols.empty())
+          return "a tensor map begins at a fixed place";
+    }
+    return "";
+  }
+
+  Launch forwardOfWarpgroups(lm::AttentionOp op) {
+    int headDim = static_cast<int>(q[3].size);
+    WarpgroupTile sizes(headDim);
+    x.line(fmt::format("using Tile = lmc::WarpgroupTile<{}, {}, {}>;", headDim, sizes.inner,
+                       sizes.stages));
+    x.line(fmt::format("static_assert(Tile::kBytes == {} && Tile::kThreads == {}, \"\");",
+                       sizes.sharedBytes, WarpgroupTile::kThreads));
+    enterBlock(/*outerIsQueries=*/true, WarpgroupTile::kOuter);
+    declare("out", output(0), queryHead);
+    declare("lse", output(1), queryHead);
+    std::string maps;
+    for (auto [operand, lines] : {std::pair(Value(op.getQ()), WarpgroupTile::kOuter),
+                                  {op.getK(), sizes.inner},
+                                  {op.getV(), sizes.inner}})
+      maps += x.tensorMap(mapOf(operand, lines)) + ", ";
+    x.line(fmt::format("lmc::attentionForwardTiles<Tile>(mask, {}, {}, {}, index_t({}), {}int({}), "
+                       "int({}), int({}), out, lse);",
+                       literal(element, scale), literal(element, log2Scale()), first,
+                       x.text(x.product(q[1])), maps, queryHead, keyHead, batch));
+    return {grid, WarpgroupTile::kThreads,
+            "a block has a tile of queries, two warpgroups multiply, a third copies",
+            sizes.sharedBytes};
+  }
+
+  /// Dimensions head_dim, heads, tokens, batch; a box has 64 elements of `lines` tokens of one head.
+  TensorMap mapOf(Value operand, int lines) {
+    View view = input(operand);
+    TensorMap map;
+    map.buffer = view.argument;
+    for (const Extent &offset : view.offsets)
+      map.offset += 2 * offset.factor;
+    for (int i : {3, 2, 1, 0}) {
+      map.sizes.push_back(gridOf(x.product(view.shape[i])));
+      if (i == 3)
+        continue;
+      Extent stride = view.strides[i];
+      stride.factor *= 2;
+      if (map.sizes.back().size() == 1 && x.product(view.shape[i]).is(1))
+        stride = {16, 16, {}}; // nobody goes there
+      map.strides.push_back(gridOf(stride));
+    }
+    map.box = {64, 1, static_cast<unsigned>(lines), 1};
+    return map;
+  }
+
   View input(Value value) {
     if (auto argument = dyn_cast<BlockArgument>(value))
-      return viewOf(x.input(argument.getArgNumber()), value, false);
+      return viewOf(x.input(argument.getArgNumber()), value, false, argument.getArgNumber());
     Operation *op = value.getDefiningOp();
     View view = input(op->getOperand(0));
     view.shape = lm::shapeOf(value);
@@ -98,8 +172,9 @@ private:
 
   View output(unsigned number) { return viewOf(x.output(number), op->getResult(number), true); }
 
-  View viewOf(std::string buffer, Value value, bool isOutput) {
+  View viewOf(std::string buffer, Value value, bool isOutput, unsigned argument = 0) {
     View view;
+    view.argument = argument;
     view.buffer = std::move(buffer);
     view.storage = lm::elementOf(value);
     view.shape = lm::shapeOf(value);
@@ -126,7 +201,6 @@ private:
     return 0;
   }
 
-  /// Which tile of which head this block has.
   void begin(const AttentionSchedule &which, int64_t decodeRows) {
     schedule = &which;
     int headDim = static_cast<int>(q[3].size);
@@ -138,36 +212,40 @@ private:
     x.line(fmt::format("static_assert(lmc::AttentionShared<Tile, lmc::{}>::kBytes == {}, \"\");",
                        which.function.drop_front(StringRef("attention").size()).str(),
                        sharedBytes));
+    enterBlock(which.outerIsQueries, tile.outer);
+  }
 
-    Extent rows = x.product(which.outerIsQueries ? q[1] : k[1]);
+  /// Which tile of which head this block has, and what its queries see.
+  void enterBlock(bool outerIsQueries, int outer) {
+    Extent rows = x.product(outerIsQueries ? q[1] : k[1]);
     rows.factor *= packed;
-    int64_t headsOfGrid = which.outerIsQueries && packed == 1 ? heads : keyHeads;
+    int64_t headsOfGrid = outerIsQueries && packed == 1 ? heads : keyHeads;
     Extent pairs = x.product(q[0]);
     pairs.factor *= headsOfGrid;
-    grid = gridOf(rows, tile.outer);
+    grid = gridOf(rows, outer);
     for (const GridFactor &factor : gridOf(pairs))
       grid.push_back(factor);
     std::string block = x.name("index_t", "static_cast<index_t>(blockIdx.x)");
     auto numTiles = [&] {
-      return x.div(x.add(x.text(rows), std::to_string(tile.outer - 1)), std::to_string(tile.outer));
+      return x.div(x.add(x.text(rows), std::to_string(outer - 1)), std::to_string(outer));
     };
     std::string pair, number;
     if (causal) { // long tiles first: late queries, early keys
       std::string pairsText = x.text(pairs);
       pair = x.rem(block, pairsText);
       number = x.div(block, pairsText);
-      if (which.outerIsQueries)
+      if (outerIsQueries)
         number = x.name("index_t", fmt::format("{} - 1 - {}", numTiles(), number));
     } else { // tiles that read the same operands follow one another
       std::string tiles = numTiles();
       pair = x.div(block, tiles);
       number = x.rem(block, tiles);
     }
-    first = x.mul(number, std::to_string(tile.outer));
+    first = x.mul(number, std::to_string(outer));
     batch = x.div(pair, std::to_string(headsOfGrid));
     std::string head = x.rem(pair, std::to_string(headsOfGrid));
     std::string group = std::to_string(heads / keyHeads);
-    bool isQueryHead = headsOfGrid == heads && which.outerIsQueries && packed == 1;
+    bool isQueryHead = headsOfGrid == heads && outerIsQueries && packed == 1;
     queryHead = isQueryHead ? head : x.mul(head, group);
     keyHead = isQueryHead ? x.div(head, group) : head;
 
@@ -213,17 +291,18 @@ private:
 
   void call(ArrayRef<StringRef> operands, ArrayRef<std::string> extents,
             const std::string &moreTemplateArguments) {
-    // Masked scores are -infinity times this: never infinity times zero.
-    double log2Scale = std::max(std::fabs(scale) * 1.4426950408889634, 1e-30);
     std::string text = fmt::format("lmc::{}<Tile{}>(mask, {}, {}, {}", schedule->function.str(),
                                    moreTemplateArguments, literal(element, scale),
-                                   literal(element, log2Scale), first);
+                                   literal(element, log2Scale()), first);
     for (const std::string &extent : extents)
       text += fmt::format(", index_t({})", extent);
     for (StringRef operand : operands)
       text += ", " + operand.str();
     x.line(text + ");");
   }
+
+  /// Masked scores are -infinity times this: never infinity times zero.
+  double log2Scale() const { return std::max(std::fabs(scale) * 1.4426950408889634, 1e-30); }
 
   Launch launch(const std::string &mapping) const {
     return {grid, tile.threads(), mapping, sharedBytes};

@@ -38,7 +38,19 @@ struct AttentionTile {
   unsigned sharedBytes(const AttentionSchedule &schedule, mlir::Type element, int headDim) const;
 };
 
+/// Template arguments of lmc::WarpgroupTile, the forward pass of sm_90a.
+struct WarpgroupTile {
+  static constexpr int kOuter = 128;
+  static constexpr unsigned kThreads = 384;
+  int inner = 0, stages = 2;
+  unsigned sharedBytes = 0; ///< the printed kernel asserts it
+
+  explicit WarpgroupTile(int headDim);
+};
+
 constexpr int kLargestHeadDim = 256;
+/// Below, more than half of a tile of sm_90a would be zeros: those keep the tiles of sm_80.
+constexpr int kSmallestWarpgroupHeadDim = 40;
 /// Rows of a tile in which decode packs the queries of all heads of a key head.
 constexpr int64_t kLargestDecodeTile = 32;
 

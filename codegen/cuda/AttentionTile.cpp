@@ -1,5 +1,5 @@
 // Sizes of attention's tiles. bf16: by head dimension, for the tensor cores of sm_80; the forward
-// ones are those of flash-attention 3 for sm_80. f32 and f64: what registers and shared memory hold.
+// ones are those of flash-attention 3 for sm_80. sm_90a: two warpgroups with 64 queries each. f32 and f64: what registers and shared memory hold.
 #include "codegen/cuda/Attention.h"
 
 #include "mlir/IR/BuiltinTypes.h"
@@ -43,6 +43,11 @@ unsigned AttentionTile::sharedBytes(const AttentionSchedule &schedule, mlir::Typ
   int tiles = rows * padded(depth, size) * size + (statistics + weights) * real;
   int combined = keyWarps > 1 ? warps * kWarp * (depth / columnWarps / 2 + 4) * real : 0;
   return std::max(tiles, combined);
+}
+
+WarpgroupTile::WarpgroupTile(int headDim) : inner(headDim <= 128 ? 128 : 64) {
+  int lineBytes = roundUp(headDim, 64) * 2;
+  sharedBytes = (kOuter + 2 * stages * inner) * lineBytes + (1 + 4 * stages) * 8;
 }
 
 AttentionTile attentionTile(const AttentionSchedule &schedule, mlir::Type element, int headDim,

@@ -54,8 +54,8 @@ void Reduction::combine(Expression &x, const Index &index) {
   x.line(fmt::format("{0} = {1}::combine({0}, {2});", sum, combiner, x.evaluate(op.getX(), index)));
 }
 
-Expression::Expression(Block &body, const Ranges &ranges, StringRef name)
-    : body(body), ranges(ranges), kernelName(name.str()) {
+Expression::Expression(Block &body, const Ranges &ranges, StringRef name, StringRef architecture)
+    : body(body), hasWarpgroups(architecture == "sm_90a"), ranges(ranges), kernelName(name.str()) {
   int64_t largest = 0;
   auto visit = [&](Type type) {
     lm::Shape shape = lm::shapeOf(type);
@@ -379,11 +379,17 @@ void Expression::store(unsigned number, const std::string &element, const Index 
                    stored(type.getElementType(), element)));
 }
 
+std::string Expression::tensorMap(TensorMap map) {
+  maps.push_back(std::move(map));
+  return fmt::format("map{}", maps.size() - 1);
+}
+
 Kernel Expression::finish(StringRef comment, std::vector<GridFactor> grid, unsigned block,
                           unsigned minBlocks) {
   Kernel kernel;
   kernel.name = kernelName;
   kernel.symbols = symbols;
+  kernel.maps = maps;
   kernel.grid = std::move(grid);
   kernel.block = block;
   std::vector<std::string> parameters;
@@ -400,6 +406,8 @@ Kernel Expression::finish(StringRef comment, std::vector<GridFactor> grid, unsig
       dims += fmt::format("  const index_t {} = static_cast<index_t>(extent_{});\n", dim(symbol),
                           symbol);
   }
+  for (size_t i = 0; i < maps.size(); ++i)
+    parameters.push_back(fmt::format("const __grid_constant__ lmc::TensorMap map{}", i));
   std::string bounds = std::to_string(block);
   if (minBlocks)
     bounds += fmt::format(", {}", minBlocks);

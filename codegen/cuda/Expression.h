@@ -28,9 +28,12 @@ struct Index {
 
 class Expression {
 public:
-  Expression(mlir::Block &body, const Ranges &ranges, llvm::StringRef name);
+  Expression(mlir::Block &body, const Ranges &ranges, llvm::StringRef name,
+             llvm::StringRef architecture);
 
   mlir::Block &body;
+  /// Does the target have tensor maps and products of warpgroups (device/hopper.cuh)?
+  const bool hasWarpgroups;
 
   // --- values
 
@@ -45,6 +48,8 @@ public:
   void store(unsigned output, const std::string &element, const Index &index);
   std::string input(unsigned number) const { return "x" + std::to_string(number); }
   std::string output(unsigned number) const { return "y" + std::to_string(number); }
+  /// The name of a tensor map that the kernel takes.
+  std::string tensorMap(TensorMap map);
   mlir::Value outputValue(unsigned number) { return body.getTerminator()->getOperand(number); }
   unsigned numOutputs() { return body.getTerminator()->getNumOperands(); }
   /// Converts between what is stored and what is computed with.
@@ -96,6 +101,7 @@ private:
   std::string kernelName;
   std::vector<std::string> symbols; ///< in the order of the kernel's parameters
   std::vector<std::string> used;    ///< symbols whose extents the text needs
+  std::vector<TensorMap> maps;
   std::string tables, statements, indexType;
   unsigned indent = 1, nextName = 0, nextTable = 0;
   std::map<std::string, std::string> known; ///< expression or (value, index) -> name

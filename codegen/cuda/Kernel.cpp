@@ -38,13 +38,17 @@ std::vector<GridFactor> gridOf(const Extent &extent, int64_t block) {
   return factors;
 }
 
-int64_t Kernel::blocks(const llvm::StringMap<int64_t> &extents) const {
-  int64_t count = 1;
-  for (const GridFactor &factor : grid) {
+int64_t productOf(ArrayRef<GridFactor> factors, const llvm::StringMap<int64_t> &extents) {
+  int64_t product = 1;
+  for (const GridFactor &factor : factors) {
     int64_t extent = factor.symbol.empty() ? 1 : extents.at(factor.symbol);
-    count *= (factor.mul * extent + factor.div - 1) / factor.div;
+    product *= (factor.mul * extent + factor.div - 1) / factor.div;
   }
-  return count;
+  return product;
+}
+
+int64_t Kernel::blocks(const llvm::StringMap<int64_t> &extents) const {
+  return productOf(grid, extents);
 }
 
 Ranges rangesOf(ModuleOp plan) {
@@ -58,11 +62,12 @@ Ranges rangesOf(ModuleOp plan) {
   return ranges;
 }
 
-Kernel emitKernel(plan::KernelOp kernel, const Ranges &ranges, StringRef name) {
+Kernel emitKernel(plan::KernelOp kernel, const Ranges &ranges, StringRef name,
+                  StringRef architecture) {
   std::string path = lm::modelPath(kernel.getLoc());
   Emitter emitter = emitterOf(kernel.getFamily());
   assert(emitter && "fusion made a family that no emitter knows");
-  Expression x(kernel.getBody().front(), ranges, name);
+  Expression x(kernel.getBody().front(), ranges, name, architecture);
   Launch launch = emitter(x);
   Kernel result = x.finish(path + " (" + kernel.getFamily().str() + "): " + launch.mapping,
                            launch.grid, launch.block, launch.minBlocks);

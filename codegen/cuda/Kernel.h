@@ -22,13 +22,24 @@ struct GridFactor {
   int64_t mul = 1, div = 1;
 };
 
+/// How the copies of tiles see one of a kernel's buffers: bf16, in rows of 128 swizzled bytes.
+/// Dimensions innermost first; sizes and strides are products.
+struct TensorMap {
+  unsigned buffer = 0;                          ///< inputs first, then outputs
+  int64_t offset = 0;                           ///< bytes of element 0, a multiple of 16
+  std::vector<std::vector<GridFactor>> sizes;   ///< elements
+  std::vector<std::vector<GridFactor>> strides; ///< bytes, from the second dimension on
+  std::vector<unsigned> box;                    ///< elements that one copy takes
+};
+
 /// Parameters of the entry point, in order: a pointer for each input and each output of the region
 /// (aligned to 16 bytes; an output may be the memory of an input that is read in place), then one
-/// 64-bit integer for each of `symbols`: its extent.
+/// 64-bit integer for each of `symbols`: its extent, then the tensor maps.
 struct Kernel {
   std::string name, family;
   std::string text; ///< without the device library
   std::vector<std::string> symbols;
+  std::vector<TensorMap> maps;
   std::vector<GridFactor> grid; ///< blocks: the product
   unsigned block = 0;           ///< threads
   unsigned sharedBytes = 0;     ///< dynamic shared memory of a block
@@ -37,7 +48,12 @@ struct Kernel {
   int64_t blocks(const llvm::StringMap<int64_t> &extents) const;
 };
 
-/// Throws Error for element types that cannot be read and for what only the CPU's kernels can do.
-Kernel emitKernel(plan::KernelOp kernel, const Ranges &ranges, llvm::StringRef name);
+/// The product at given extents.
+int64_t productOf(llvm::ArrayRef<GridFactor> factors, const llvm::StringMap<int64_t> &extents);
+
+/// For "sm_80", "sm_90a". Throws Error for element types that cannot be read and for what only the
+/// CPU's kernels can do.
+Kernel emitKernel(plan::KernelOp kernel, const Ranges &ranges, llvm::StringRef name,
+                  llvm::StringRef architecture);
 
 } // namespace lmc::cuda

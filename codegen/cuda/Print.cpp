@@ -44,11 +44,12 @@ std::string translationUnit(ArrayRef<Kernel> kernels) {
   return text;
 }
 
-std::string printCuda(ModuleOp plan) {
+std::string printCuda(ModuleOp plan, const std::string &target) {
+  std::string architecture = architectureOf(target);
   Ranges ranges = rangesOf(plan);
   std::string text = deviceLibrary();
   for (auto op : plan.getOps<plan::KernelOp>()) {
-    Kernel kernel = emitKernel(op, ranges, op.getSymName());
+    Kernel kernel = emitKernel(op, ranges, op.getSymName(), architecture);
     text += launchOf(kernel) + kernel.text + "\n";
   }
   return text;
@@ -69,7 +70,7 @@ std::string printPtx(ModuleOp plan, const std::string &target) {
   const Nvrtc *compiler = Nvrtc::open(&why);
   if (!compiler)
     fail("--emit=ptx is not possible: {}; --emit=cuda works without it", why);
-  return compiler->ptx(printCuda(plan), architecture);
+  return compiler->ptx(printCuda(plan, target), architecture);
 }
 
 } // namespace lmc::cuda

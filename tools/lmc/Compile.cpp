@@ -71,7 +71,7 @@ void showStage(Options &o, const ModelConfig &config, bool cuda) {
   if (o.emit.empty())
     return;
   if (o.emit == "cuda")
-    fmt::print("{}", cuda::printCuda(*module));
+    fmt::print("{}", cuda::printCuda(*module, cuda ? o.target : "cuda"));
   else if (o.emit == "ptx")
     fmt::print("{}", cuda::printPtx(*module, cuda ? o.target : "cuda"));
   else if (cuda && (o.emit == "llvm" || o.emit == "asm"))

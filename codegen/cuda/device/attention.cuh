@@ -92,38 +92,48 @@ template <typename Tile> struct Forward {
     }
   }
 
+  /// Scores of one row become its weights; what was summed before decays by the result.
+  __device__ __forceinline__ Real weighRow(typename Tile::Scores &scores, int r, int half,
+                                           Real scale) {
+    Real most = largest[r][half];
+#pragma unroll
+    for (int n = 0; n < Tile::kColumnTiles; ++n)
+      most = larger(most, larger(scores[r][n][2 * half], scores[r][n][2 * half + 1]));
+    most = larger(most, __shfl_xor_sync(0xffffffffu, most, 1));
+    most = larger(most, __shfl_xor_sync(0xffffffffu, most, 2));
+    // A row that has seen no key yet: infinity minus infinity would be NaN.
+    const Real shift = most == minusInfinity<Real>() ? Real(0) : most * scale;
+    const Real decay = powerOfTwo(fused(largest[r][half], scale, -shift));
+    largest[r][half] = most;
+    Real sum = total[r][half] * decay;
+#pragma unroll
+    for (int n = 0; n < Tile::kColumnTiles; ++n)
+#pragma unroll
+      for (int i = 2 * half; i < 2 * half + 2; ++i) {
+        scores[r][n][i] = powerOfTwo(fused(scores[r][n][i], scale, -shift));
+        sum += scores[r][n][i];
+      }
+    total[r][half] = sum;
+    return decay;
+  }
+
+  static __device__ __forceinline__ void decayRow(typename Tile::Sums &sums, int r, int half,
+                                                  Real decay) {
+#pragma unroll
+    for (int d = 0; d < Tile::kDepthTiles; ++d) {
+      sums[r][d][2 * half] *= decay;
+      sums[r][d][2 * half + 1] *= decay;
+    }
+  }
+
   __device__ __forceinline__ void weigh(typename Tile::Scores (&scores)[1],
                                         typename Tile::Sums (&sums)[1], Real scale, const Real *,
                                         const Real *) {
 #pragma unroll
     for (int r = 0; r < Tile::kRowTiles; ++r)
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        Real most = largest[r][half];
-#pragma unroll
-        for (int n = 0; n < Tile::kColumnTiles; ++n)
-          most = larger(most, larger(scores[0][r][n][2 * half], scores[0][r][n][2 * half + 1]));
-        most = larger(most, __shfl_xor_sync(0xffffffffu, most, 1));
-        most = larger(most, __shfl_xor_sync(0xffffffffu, most, 2));
-        // A row that has seen no key yet: infinity minus infinity would be NaN.
-        const Real shift = most == minusInfinity<Real>() ? Real(0) : most * scale;
-        const Real decay = powerOfTwo(fused(largest[r][half], scale, -shift));
-        largest[r][half] = most;
-        Real sum = total[r][half] * decay;
-#pragma unroll
-        for (int n = 0; n < Tile::kColumnTiles; ++n)
-#pragma unroll
-          for (int i = 2 * half; i < 2 * half + 2; ++i) {
-            scores[0][r][n][i] = powerOfTwo(fused(scores[0][r][n][i], scale, -shift));
-            sum += scores[0][r][n][i];
-          }
-        total[r][half] = sum;
-#pragma unroll
-        for (int d = 0; d < Tile::kDepthTiles; ++d) {
-          sums[0][r][d][2 * half] *= decay;
-          sums[0][r][d][2 * half + 1] *= decay;
-        }
-      }
+      for (int half = 0; half < 2; ++half)
+        decayRow(sums[0], r, half, weighRow(scores[0], r, half, scale));
   }
 };
 
@@ -217,6 +227,42 @@ template <typename Tile, template <typename> class Schedule> struct AttentionSha
   static constexpr int kBytes = kTileBytes > kCombineBytes ? kTileBytes : kCombineBytes;
 };
 
+template <typename Tile> __device__ __forceinline__ void negated(typename Tile::Scores &scores) {
+#pragma unroll
+  for (int r = 0; r < Tile::kRowTiles; ++r)
+#pragma unroll
+    for (int n = 0; n < Tile::kColumnTiles; ++n)
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        scores[r][n][i] = -scores[r][n][i];
+}
+
+/// Scores of the warp's rows of the outer tile at `first` and of inner rows from `firstInner` on become
+/// -infinity where the mask hides them. Costs nothing where all are seen.
+template <typename Tile, bool OuterIsQueries, typename Mask, typename Index>
+__device__ __forceinline__ void maskScores(typename Tile::Scores &scores, const Mask &mask,
+                                           Index first, Index firstInner, int packedHeads) {
+  const Place<Tile> place;
+  const Index firstOuter = first + place.row;
+  const bool isInside =
+      OuterIsQueries ? mask.all(firstOuter / packedHeads, firstInner + 8 * Tile::kColumnTiles)
+                     : mask.all(firstInner, firstOuter + 16 * Tile::kRowTiles);
+  if (isInside)
+    return;
+#pragma unroll
+  for (int r = 0; r < Tile::kRowTiles; ++r)
+#pragma unroll
+    for (int n = 0; n < Tile::kColumnTiles; ++n)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const Index o = first + place.rowOf(r, i / 2);
+        const Index c = firstInner + 8 * n + place.lane % 4 * 2 + i % 2;
+        const bool sees = OuterIsQueries ? mask.sees(o / packedHeads, c) : mask.sees(c, o);
+        if (!sees)
+          scores[r][n][i] = minusInfinity<typename Tile::Real>();
+      }
+}
+
 /// The loop of all schedules. Rows [first, outerEnd) of the outer operands, as many as a tile has;
 /// inner rows [begin, innerEnd) of each of `innerHeads` heads. `scale` is in the log2 domain and
 /// positive; `negate` gives the scores its sign.
@@ -295,35 +341,9 @@ attentionLoop(Schedule<Tile> &schedule, Sums &sums, const Mask &mask, typename T
     if constexpr (Plan::kScores == 2)
       Contraction::scores(scores[1], outer + Shared::kOuterTile + place.row * Tile::kStride,
                           tileOf(1, stage) + column * Tile::kStride);
-    if (negate) {
-#pragma unroll
-      for (int r = 0; r < Tile::kRowTiles; ++r)
-#pragma unroll
-        for (int n = 0; n < Tile::kColumnTiles; ++n)
-#pragma unroll
-          for (int i = 0; i < 4; ++i)
-            scores[0][r][n][i] = -scores[0][r][n][i];
-    }
-    const Index firstOuter = first + place.row, firstInner = row + column;
-    const bool isInside =
-        Plan::kOuterIsQueries
-            ? mask.all(firstOuter / packedHeads, firstInner + 8 * Tile::kColumnTiles)
-            : mask.all(firstInner, firstOuter + 16 * Tile::kRowTiles);
-    if (!isInside) {
-#pragma unroll
-      for (int r = 0; r < Tile::kRowTiles; ++r)
-#pragma unroll
-        for (int n = 0; n < Tile::kColumnTiles; ++n)
-#pragma unroll
-          for (int i = 0; i < 4; ++i) {
-            const Index o = first + place.rowOf(r, i / 2);
-            const Index c = firstInner + 8 * n + place.lane % 4 * 2 + i % 2;
-            const bool sees =
-                Plan::kOuterIsQueries ? mask.sees(o / packedHeads, c) : mask.sees(c, o);
-            if (!sees)
-              scores[0][r][n][i] = minusInfinity<Real>();
-          }
-    }
+    if (negate)
+      negated<Tile>(scores[0]);
+    maskScores<Tile, Plan::kOuterIsQueries>(scores[0], mask, first, row + column, packedHeads);
     schedule.weigh(scores, sums, scale, statisticOf(0, stage) + column,
                    statisticOf(1, stage) + column);
 
@@ -441,29 +461,22 @@ __device__ __forceinline__ void combineParts(Forward<Tile> &schedule, typename T
   }
 }
 
-/// out = softmax(scale q k^T) v and the log-sum-exp, for rows [first, end) of q. `log2Scale` is
-/// the magnitude of scale log2(e).
-template <typename Tile, int PackedHeads, typename Mask, typename Q, typename K, typename V,
-          typename Out, typename Lse, typename Index>
-__device__ __forceinline__ void attentionForward(const Mask &mask, typename Tile::Real scale,
-                                                 typename Tile::Real log2Scale, Index first,
-                                                 Index end, const Q &q, const K &k, const V &v,
-                                                 const Out &out, const Lse &lse) {
-  using Real = typename Tile::Real;
-  Forward<Tile> schedule;
-  typename Tile::Sums sums[1] = {};
-  const Index last = minimum(first + Tile::kOuter, end) - 1;
-  attentionLoop<Tile, Forward>(schedule, sums, mask, log2Scale, q, q, first, end, k, v, lse, lse,
-                               Index(0), mask.keysBefore(last / PackedHeads + 1), Index(1),
-                               PackedHeads, scale < 0);
+/// Each row's sums of the lanes that share it.
+template <typename Tile> __device__ __forceinline__ void combineLanes(Forward<Tile> &schedule) {
 #pragma unroll
   for (int r = 0; r < 2 * Tile::kRowTiles; ++r) {
-    Real &total = schedule.total[r / 2][r % 2];
+    auto &total = schedule.total[r / 2][r % 2];
     total += __shfl_xor_sync(0xffffffffu, total, 1);
     total += __shfl_xor_sync(0xffffffffu, total, 2);
   }
-  if constexpr (Tile::kKeyWarps > 1)
-    combineParts<Tile>(schedule, sums[0], log2Scale);
+}
+
+/// Stores what the rows before `end` found: weighted sums over totals, and the log-sum-exp.
+template <typename Tile, typename Out, typename Lse, typename Index>
+__device__ __forceinline__ void
+storeForward(const Forward<Tile> &schedule, const typename Tile::Sums &sums,
+             typename Tile::Real scale, Index first, Index end, const Out &out, const Lse &lse) {
+  using Real = typename Tile::Real;
   const Place<Tile> place;
   Real factors[Tile::kRowTiles][2];
 #pragma unroll
@@ -475,7 +488,27 @@ __device__ __forceinline__ void attentionForward(const Mask &mask, typename Tile
       *lse.at(row) = converted<typename Lse::Storage>(
           fused(schedule.largest[r / 2][r % 2], scale < 0 ? -scale : scale, logarithm(total)));
   }
-  storeRows<Tile>(out, first, end, sums[0], factors);
+  storeRows<Tile>(out, first, end, sums, factors);
+}
+
+/// out = softmax(scale q k^T) v and the log-sum-exp, for rows [first, end) of q. `log2Scale` is
+/// the magnitude of scale log2(e).
+template <typename Tile, int PackedHeads, typename Mask, typename Q, typename K, typename V,
+          typename Out, typename Lse, typename Index>
+__device__ __forceinline__ void attentionForward(const Mask &mask, typename Tile::Real scale,
+                                                 typename Tile::Real log2Scale, Index first,
+                                                 Index end, const Q &q, const K &k, const V &v,
+                                                 const Out &out, const Lse &lse) {
+  Forward<Tile> schedule;
+  typename Tile::Sums sums[1] = {};
+  const Index last = minimum(first + Tile::kOuter, end) - 1;
+  attentionLoop<Tile, Forward>(schedule, sums, mask, log2Scale, q, q, first, end, k, v, lse, lse,
+                               Index(0), mask.keysBefore(last / PackedHeads + 1), Index(1),
+                               PackedHeads, scale < 0);
+  combineLanes<Tile>(schedule);
+  if constexpr (Tile::kKeyWarps > 1)
+    combineParts<Tile>(schedule, sums[0], log2Scale);
+  storeForward<Tile>(schedule, sums[0], scale, first, end, out, lse);
 }
 
 template <typename Tile>

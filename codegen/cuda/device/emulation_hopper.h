@@ -284,18 +284,21 @@ inline void commitProducts() {
   queue.groups.push_back(queue.parts.size());
 }
 template <int Pending> void waitProducts() {
-  emulation::together(3000 + Pending, {}, [](auto) { return 0; });
-  emulation::ProductQueue &queue = emulation::hopper.products[emulation::linear()];
-  queue.fenced = false;
-  if (queue.groups.size() <= Pending)
-    return;
-  size_t done = queue.groups[queue.groups.size() - Pending - 1];
-  for (size_t i = 0; i < done; ++i)
-    emulation::compute(queue.parts[i]);
-  queue.parts.erase(queue.parts.begin(), queue.parts.begin() + done);
-  queue.groups.erase(queue.groups.begin(), queue.groups.end() - Pending);
-  for (size_t &group : queue.groups)
-    group -= done;
+  // A warp's parts are done together: what one lane then says is true of all.
+  emulation::together(3000 + Pending, {}, [](auto) {
+    emulation::ProductQueue &queue = emulation::hopper.products[emulation::linear()];
+    queue.fenced = false;
+    if (queue.groups.size() <= Pending)
+      return 0;
+    size_t done = queue.groups[queue.groups.size() - Pending - 1];
+    for (size_t i = 0; i < done; ++i)
+      emulation::compute(queue.parts[i]);
+    queue.parts.erase(queue.parts.begin(), queue.parts.begin() + done);
+    queue.groups.erase(queue.groups.begin(), queue.groups.end() - Pending);
+    for (size_t &group : queue.groups)
+      group -= done;
+    return 0;
+  });
 }
 template <int Tiles> void keep(float (&)[Tiles][4]) {}
 

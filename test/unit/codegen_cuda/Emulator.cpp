@@ -1,6 +1,7 @@
 #include "Emulator.h"
 
 #include "codegen/cuda/Print.h"
+#include "codegen/cuda/device/emulated_tensor_map.h"
 #include "ir/Dialect.h"
 
 #include <gtest/gtest.h>
@@ -130,6 +131,19 @@ void evaluateKernel(const Program &program, plan::LaunchOp launch, Memory &memor
           results[i]);
 }
 
+emulation::TensorMap encoded(const cuda::TensorMap &map, const char *buffer,
+                             const llvm::StringMap<int64_t> &extents) {
+  std::vector<uint64_t> sizes, strides;
+  for (const auto &size : map.sizes)
+    sizes.push_back(cuda::productOf(size, extents));
+  for (const auto &stride : map.strides)
+    strides.push_back(cuda::productOf(stride, extents));
+  emulation::TensorMap result;
+  EXPECT_TRUE(emulation::encode(result, sizes.size(), buffer + map.offset, sizes.data(),
+                                strides.data(), map.box.data()));
+  return result;
+}
+
 } // namespace
 
 EmulatedText::EmulatedText(const std::string &deviceLibrary, const std::string &kernels) {
@@ -210,6 +224,11 @@ std::vector<lm::Tensor> Emulator::run(const Program &program, unsigned seed,
       parameters.push_back(&buffer);
     for (int64_t &extent : extents)
       parameters.push_back(&extent);
+    std::vector<emulation::TensorMap> maps;
+    for (const cuda::TensorMap &map : kernel.maps)
+      maps.push_back(encoded(map, buffers[map.buffer], program.source.extents));
+    for (emulation::TensorMap &map : maps)
+      parameters.push_back(&map);
     fault = text.launch(kernel.name, static_cast<unsigned>(kernel.blocks(program.source.extents)),
                         kernel.block, kernel.sharedBytes, seed, parameters.data());
     if (!fault.empty())
@@ -274,6 +293,66 @@ bool isFound(const Program &program, const std::string &library, std::span<const
       return true;
   }
   return false;
+}
+
+std::string replaced(std::string text, const std::string &good, const std::string &bad, bool all) {
+  for (size_t at = 0; (at = text.find(good, at)) != std::string::npos; at += bad.size()) {
+    text.replace(at, good.size(), bad);
+    if (!all)
+      break;
+  }
+  return text;
+}
+
+/// A kernel or the device library as the text of one variant among others.
+static std::string variant(std::string text, const std::string &suffix) {
+  text = replaced(text, "namespace lmc {", "namespace lmc" + suffix + " {\nusing namespace lmc;");
+  return replaced(text, "lmc::", "lmc" + suffix + "::");
+}
+
+std::string evidence(const Program &program, const Emulator &emulator) {
+  for (unsigned seed : {0, 1, 2, 3, 4, 5}) {
+    std::string fault;
+    std::vector<lm::Tensor> results = emulator.run(program, seed, fault);
+    if (fault.empty())
+      fault = difference(program, results);
+    if (!fault.empty())
+      return "seed " + std::to_string(seed) + ": " + fault;
+  }
+  return "";
+}
+
+void expectFound(std::map<std::string, Program> &programs, std::span<const Plant> list) {
+  // All variants are one text, so that the emulation's own headers are compiled once.
+  std::string text;
+  std::vector<Plant> plants(list.begin(), list.end());
+  for (auto &[name, program] : programs)
+    plants.push_back({"nothing", "namespace", "namespace", name.c_str()});
+  for (size_t i = 0; i < plants.size(); ++i) {
+    const Plant &plant = plants[i];
+    std::string suffix = "_" + std::to_string(i), good = cuda::deviceLibrary();
+    std::string bad = replaced(good, plant.good, plant.bad, false);
+    ASSERT_NE(good.find(plant.good), std::string::npos) << plant.what;
+    text += variant(bad, suffix);
+    for (auto &[symbol, kernel] : programs.at(plant.program).kernels) {
+      std::string name = kernel.name + suffix;
+      text +=
+          replaced(variant(kernel.text, suffix), kernel.name, name) + "LMC_EMULATE(" + name + ")\n";
+    }
+  }
+  Emulator emulator({}, text);
+  for (size_t i = 0; i < plants.size(); ++i) {
+    Program &program = programs.at(plants[i].program);
+    std::map<std::string, cuda::Kernel> kernels = program.kernels;
+    for (auto &[symbol, kernel] : program.kernels)
+      kernel.name += "_" + std::to_string(i);
+    std::string found = evidence(program, emulator);
+    if (i < list.size())
+      EXPECT_NE(found, "") << plants[i].what << " in " << plants[i].program;
+    else
+      EXPECT_EQ(found, "");
+    program.kernels = kernels;
+  }
 }
 
 } // namespace lmc::test

@@ -48,6 +48,20 @@ std::string planted(const std::string &good, const std::string &bad);
 /// Does one of these orders show what is wrong with the library?
 bool isFound(const Program &program, const std::string &library, std::span<const unsigned> seeds);
 
+/// The first order of threads that shows a difference, and which; empty: none.
+std::string evidence(const Program &program, const Emulator &emulator);
+
+/// A change of the device library, and the program in which some order of threads must show it.
+struct Plant {
+  const char *what, *good, *bad;
+  const char *program;
+};
+/// All are found, and without a change nothing is.
+void expectFound(std::map<std::string, Program> &programs, std::span<const Plant> list);
+
+std::string replaced(std::string text, const std::string &good, const std::string &bad,
+                     bool all = true);
+
 /// What is wrong with a result; empty: nothing.
 std::string difference(const Program &program, const std::vector<lm::Tensor> &results);
 

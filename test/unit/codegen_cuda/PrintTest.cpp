@@ -29,7 +29,7 @@ TEST(Print, ShowsKernelsWithTheirLaunches) {
   Context context;
   auto module = context.parse(kProduct);
   runPipeline(*module, PipelineOptions());
-  std::string text = cuda::printCuda(*module);
+  std::string text = cuda::printCuda(*module, "cuda:sm_80");
   EXPECT_THAT(text,
               testing::HasSubstr("// launch: grid ceil(30 / 1024), block 256\n// twice (map)"));
   EXPECT_THAT(text,

@@ -94,8 +94,8 @@ Program makeProgram(Context &context, const Source &source, const std::string &p
   runPipeline(*program.plan, pipeline);
   for (auto op : program.plan->getOps<plan::KernelOp>()) {
     std::string name = op.getSymName().str();
-    program.kernels[name] =
-        cuda::emitKernel(op, cuda::rangesOf(*program.plan), prefix + "_" + name);
+    program.kernels[name] = cuda::emitKernel(op, cuda::rangesOf(*program.plan), prefix + "_" + name,
+                                             source.architecture);
   }
   return program;
 }

@@ -17,6 +17,7 @@ struct Source {
   std::string mlir;                 ///< one function; lm.name and lm.role are added where absent
   llvm::StringMap<int64_t> extents; ///< of symbolic dimensions in this run
   double tolerance = 2e-5;          ///< of |got - expected| / (1 + |expected|)
+  std::string architecture = "sm_80";
 };
 
 struct Program {

@@ -90,8 +90,8 @@ double relative(std::span<const float> got, std::span<const float> expected) {
   return most / std::max(scale, 1e-12);
 }
 
-void compareTraining(Architecture architecture, bool bf16, double tolerance) {
-  Built built{tiny(architecture), {}, bf16};
+void compareTraining(const ModelConfig &config, bool bf16, double tolerance) {
+  Built built{config, {}, bf16};
   built.programs.batch = 3;
   built.programs.length = 11;
   built.programs.inference = false;
@@ -114,9 +114,24 @@ void compareTraining(Architecture architecture, bool bf16, double tolerance) {
         << parameter.name;
 }
 
-TEST(CudaSession, Gpt2TrainsAsOnTheCpu) { compareTraining(Architecture::Gpt2, false, 1e-5); }
-TEST(CudaSession, LlamaTrainsAsOnTheCpu) { compareTraining(Architecture::Llama, false, 1e-5); }
-TEST(CudaSession, Bf16TrainsAsOnTheCpu) { compareTraining(Architecture::Gpt2, true, 2e-2); }
+TEST(CudaSession, Gpt2TrainsAsOnTheCpu) { compareTraining(tiny(Architecture::Gpt2), false, 1e-5); }
+TEST(CudaSession, LlamaTrainsAsOnTheCpu) {
+  compareTraining(tiny(Architecture::Llama), false, 1e-5);
+}
+TEST(CudaSession, Bf16TrainsAsOnTheCpu) { compareTraining(tiny(Architecture::Gpt2), true, 2e-2); }
+
+/// Heads that warpgroups attend to, with tensor maps of the arena.
+TEST(CudaSession, Bf16TrainsByWarpgroupsAsOnTheCpu) {
+  ModelConfig config = tiny(Architecture::Llama);
+  config.layers = 1;
+  config.heads = 2;
+  config.kvHeads = 1;
+  config.headDim = 64;
+  config.width = 128;
+  size_t before = encodedTensorMaps();
+  compareTraining(config, true, 2e-2);
+  EXPECT_GE(encodedTensorMaps() - before, 3u); // of q, k and v
+}
 
 TEST(CudaSession, TenTokensAreThoseOfTheCpu) {
   Built built{tiny(Architecture::Llama), {}};

@@ -1,5 +1,6 @@
 #include "EmulatedDriver.h"
 
+#include "codegen/cuda/device/emulated_tensor_map.h"
 #include "runtime/Error.h"
 
 #include <dlfcn.h>
@@ -61,6 +62,7 @@ struct Gpu {
   std::unique_ptr<Graph> capture;
   int untilFault = -1; ///< launches that still run before one fails; -1: none does
   int fault = 0;       ///< stays once a launch has failed, as a GPU's does
+  size_t encodedMaps = 0;
 };
 Gpu gpu;
 
@@ -252,6 +254,24 @@ CudaDriver makeDriver() {
       return fault ? kLaunchFailed : 0;
     });
   };
+  d.cuTensorMapEncodeTiled = [](void *map, int dataType, uint32_t rank, void *start,
+                                const uint64_t *sizes, const uint64_t *strides, const uint32_t *box,
+                                const uint32_t *steps, int interleave, int swizzle, int,
+                                int zeros) {
+    bool known = dataType == 9 && interleave == 0 && swizzle == 3 && zeros == 0; // bf16, 128 bytes
+    for (uint32_t i = 0; i < rank; ++i)
+      known &= steps[i] == 1;
+    // What the map covers is device memory.
+    uint64_t bytes = 2 * sizes[0];
+    for (uint32_t i = 1; i < rank; ++i)
+      bytes += (sizes[i] - 1) * strides[i - 1];
+    known &= isDevice(reinterpret_cast<CudaDriver::Pointer>(start), bytes);
+    auto &encoded = *static_cast<emulation::TensorMap *>(map);
+    if (!known || !emulation::encode(encoded, rank, start, sizes, strides, box))
+      return kInvalidValue;
+    ++gpu.encodedMaps;
+    return 0;
+  };
   d.cuStreamCreate = [](void **stream, unsigned) { return *stream = &gpu.stream, 0; };
   d.cuStreamDestroy_v2 = [](void *) {
     gpu.done += gpu.stream.size();
@@ -391,5 +411,7 @@ size_t emulatedBytes() { return gpu.taken; }
 bool isEmulatedGpuBusy() { return !gpu.stream.empty(); }
 
 size_t emulatedPageableCopies() { return gpu.pageableCopies; }
+
+size_t encodedTensorMaps() { return gpu.encodedMaps; }
 
 } // namespace lmc::test

@@ -31,4 +31,7 @@ bool isEmulatedGpuBusy();
 /// Copies so far whose host memory was not page-locked: a GPU's driver makes the caller wait for them.
 size_t emulatedPageableCopies();
 
+/// Tensor maps that were encoded since the process started.
+size_t encodedTensorMaps();
+
 } // namespace lmc::test

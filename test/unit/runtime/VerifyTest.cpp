@@ -129,6 +129,55 @@ const Corruption kCorruptions[] = {
     {[](Message &m) { factor(m).set_dim(INT32_MAX); }, "items or grain is not a sane count"},
 };
 
+auto &map(Message &m) { return *m.mutable_kernels(0)->mutable_tensor_maps(0); }
+
+/// The same message for a GPU: its first kernel, which launch 0 runs, sees x as 25 rows of 8 bf16.
+Message gpuMessage() {
+  Message message = tinyMessage();
+  message.set_target("cuda:sm_90a");
+  for (executable::Kernel &kernel : *message.mutable_kernels())
+    kernel.set_block_threads(128);
+  executable::TensorMap &map = *message.mutable_kernels(0)->add_tensor_maps();
+  map.set_dtype(executable::BF16);
+  map.set_swizzle_bytes(128);
+  for (int64_t size : {8, 25}) {
+    auto *factor = map.add_sizes()->add_factors();
+    factor->set_dim(-1);
+    factor->set_mul(size);
+    map.add_box(8);
+  }
+  auto *factor = map.add_strides()->add_factors();
+  factor->set_dim(-1);
+  factor->set_mul(16);
+  return message;
+}
+
+const Corruption kGpuCorruptions[] = {
+    {[](Message &m) { m.mutable_kernels(1)->set_block_threads(0); }, "block_threads: 0 is not 1"},
+    {[](Message &m) { m.mutable_kernels(1)->set_shared_bytes(1 << 20); }, "shared_bytes: 1048576"},
+    {[](Message &m) { map(m).clear_sizes(); }, "kernels[0].tensor_maps[0]: 0 sizes, 1 strides"},
+    {[](Message &m) { map(m).clear_strides(); }, "2 sizes, 0 strides and 2 box sizes"},
+    {[](Message &m) { map(m).add_box(1); }, "3 box sizes are not those of 1 to 5"},
+    {[](Message &m) { map(m).clear_dtype(); }, "tensor_maps[0].dtype: 0 is unknown"},
+    {[](Message &m) { map(m).set_dtype(executable::F32); }, "f32 in rows of 128 bytes"},
+    {[](Message &m) { map(m).set_swizzle_bytes(64); }, "bf16 in rows of 64 bytes"},
+    {[](Message &m) { map(m).set_box(1, 0); }, "box: 0 is not 1 to 256"},
+    {[](Message &m) { map(m).set_box(1, 257); }, "box: 257 is not 1 to 256"},
+    {[](Message &m) { map(m).set_box(0, 72); }, "box: 72 elements are more than 128 bytes"},
+    {[](Message &m) { map(m).mutable_sizes(0)->mutable_factors(0)->set_mul(0); },
+     "sizes: not a sane extent"},
+    {[](Message &m) { map(m).mutable_sizes(0)->mutable_factors(0)->set_mul(kHuge); },
+     "sizes: not a sane extent"},
+    {[](Message &m) { map(m).mutable_strides(0)->mutable_factors(0)->set_mul(8); },
+     "strides: not a sane multiple of 16"},
+    {[](Message &m) { map(m).set_offset(8); }, "offset: 8 is not a multiple of 16"},
+    {[](Message &m) { map(m).set_buffer(3); }, "tensor_maps.buffer: index 3, there are 3"},
+    {[](Message &m) { map(m).set_offset(16); }, "a map leaves its buffer of 400 bytes"},
+    {[](Message &m) { map(m).set_offset(~0ull - 15); }, "a map leaves its buffer"},
+    {[](Message &m) { map(m).mutable_sizes(1)->mutable_factors(0)->set_mul(26); },
+     "a map leaves its buffer"},
+};
+
 } // namespace
 
 TEST(Verify, AcceptsASoundMessage) {
@@ -139,6 +188,16 @@ TEST(Verify, NamesEachCorruption) {
   uint64_t dataBytes = tinyData().size();
   for (const Corruption &corruption : kCorruptions) {
     Message message = tinyMessage();
+    corruption.change(message);
+    EXPECT_THAT(errorOf([&] { verify(message, dataBytes); }), HasSubstr(corruption.error));
+  }
+}
+
+TEST(Verify, NamesEachCorruptionOfAGpusKernels) {
+  uint64_t dataBytes = tinyData().size();
+  EXPECT_EQ(errorOf([&] { verify(gpuMessage(), dataBytes); }), "");
+  for (const Corruption &corruption : kGpuCorruptions) {
+    Message message = gpuMessage();
     corruption.change(message);
     EXPECT_THAT(errorOf([&] { verify(message, dataBytes); }), HasSubstr(corruption.error));
   }

@@ -1,0 +1,172 @@
+// Attention's forward pass for sm_90a: against the reference evaluator in several orders of threads,
+// with planted bugs, and through NVIDIA's compiler with budgets.
+#include "AttentionPrograms.h"
+#include "Cubin.h"
+#include "Emulator.h"
+
+#include "codegen/cuda/Nvrtc.h"
+#include "codegen/cuda/Print.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+namespace lmc::test {
+namespace {
+
+/// First thread first; last thread first, random, and the last warp as far as it can, with late copies.
+constexpr unsigned kSeeds[] = {0, 1, 3, 5};
+
+Program planned(Context &context, AttentionProgram program) {
+  program.source.architecture = "sm_90a";
+  return makeProgram(context, program.source, program.source.name, program.inputs);
+}
+
+std::string textOf(const Program &program) {
+  std::string text;
+  for (auto &[name, kernel] : program.kernels)
+    text += kernel.text;
+  return text;
+}
+
+AttentionSizes sizes(int64_t B, int64_t T, int64_t H, int64_t G, int64_t D, bool causal) {
+  return {"bf16", B, T, H, G, D, causal};
+}
+
+/// Lengths on both sides of a tile, three tiles of keys and more, every width of the sums.
+std::vector<AttentionProgram> programs() {
+  std::vector<AttentionProgram> list;
+  auto add = [&](const std::string &name, AttentionSizes s, bool fused = false,
+                 bool symbolic = false) {
+    s.fused = fused;
+    s.symbolic = symbolic;
+    list.push_back(attentionForward(name, s));
+  };
+  add("d64_causal", sizes(1, 300, 2, 2, 64, true), true);
+  add("d64_full", sizes(2, 391, 2, 1, 64, false), false, true);
+  add("d128_causal", sizes(1, 270, 2, 1, 128, true), true, true);
+  add("d128_full", sizes(1, 257, 1, 1, 128, false));
+  add("d40", sizes(1, 129, 1, 1, 40, true));
+  add("d80", sizes(1, 150, 1, 1, 80, true));
+  add("d96", sizes(1, 128, 1, 1, 96, false));
+  add("d256", sizes(1, 140, 1, 1, 256, true));
+  add("one_token", sizes(2, 1, 2, 1, 64, true));
+  AttentionSizes negative = sizes(1, 33, 1, 1, 64, true);
+  negative.scale = -0.5;
+  add("negative_scale", negative);
+  return list;
+}
+
+TEST(HopperAttention, AgreesWithTheEvaluator) {
+  Context context;
+  std::vector<Program> all;
+  for (const AttentionProgram &program : programs()) {
+    all.push_back(planned(context, program));
+    EXPECT_THAT(textOf(all.back()), testing::HasSubstr("attentionForwardTiles"));
+  }
+  expectAgreement(all, kSeeds);
+}
+
+constexpr Plant kPlants[] = {
+    {"no wait for the queries", "waitForPhase(shared.queriesFull, 0);", "", "causal"},
+    {"no wait for keys", "waitForPhase(shared.full(0, keys.stage), keys.parity);\n    fence",
+     "fence", "causal"},
+    {"no wait for values", "waitForPhase(shared.full(1, values.stage), values.parity);", "",
+     "causal"},
+    {"no wait for the last values",
+     "waitForPhase(shared.full(1, values.stage), values.parity);\n  fence", "fence", "causal"},
+    {"wrong parity of values", "shared.full(1, values.stage), values.parity",
+     "shared.full(1, values.stage), values.parity ^ 1", "causal"},
+    {"wrong parity of empty stages", "shared.empty(operand, ring.stage), ring.parity ^ 1",
+     "shared.empty(operand, ring.stage), ring.parity", "causal"},
+    {"no wait for empty stages",
+     "waitForPhase(shared.empty(operand, ring.stage), ring.parity ^ 1);", "", "causal"},
+    {"too few bytes", "arriveExpecting(barrier, Tile::kBoxes * kTileBytes<Lines>)",
+     "arriveExpecting(barrier, kTileBytes<Lines>)", "full"},
+    {"too many bytes", "arriveExpecting(barrier, Tile::kBoxes * kTileBytes<Lines>)",
+     "arriveExpecting(barrier, 2 * Tile::kBoxes * kTileBytes<Lines>)", "full"},
+    {"the stage of the keys for the values",
+     "startSums<Tile>(sums, weights, shared.tile(1, values.stage));\n    commit",
+     "startSums<Tile>(sums, weights, shared.tile(1, keys.stage));\n    commit", "causal"},
+    {"keys are given back before they are multiplied", "waitProducts<1>(); // the scores",
+     "release(0, keys); waitProducts<1>();", "causal"},
+    {"keys are given back before their products are done", "waitProducts<1>(); // the scores",
+     "waitProducts<2>();", "causal"},
+    {"values are given back before their products are done", "waitProducts<0>(); // the sums",
+     "waitProducts<1>();", "causal"},
+    {"values are never given back", "release(1, values);", "values.advance();", "causal"},
+    {"half of the warps give a stage back", "Tile::kConsumers / kWarp);",
+     "Tile::kConsumers / kWarp / 2);", "causal"},
+    {"no fence before products", "fenceProducts();\n  startScores", "startScores", "causal"},
+    {"sums do not decay", "schedule.decayRow(sums, 0, half, decays[half]);", "", "causal"},
+    {"a query does not see itself", "key <= query + past", "key < query + past", "causal"},
+    {"a query sees the next key", "key <= query + past", "key <= query + past + 1", "causal"},
+    {"keys behind the end", "key < keys &&", "key <= keys &&", "short"},
+    {"no mask on a tile's edge", "end <= keys && (!Causal", "(!Causal", "full"},
+    {"a tile of keys is left out", "keysEnd + Tile::kInner - 1) / Tile::kInner));",
+     "keysEnd) / Tile::kInner));", "full"},
+    {"the first warpgroup's queries for all", "thread / kWarpgroup * kTileBytes<64>", "0",
+     "causal"},
+    {"the first box of the head dimension twice", "Coordinates<4>{box * kTileLine,",
+     "Coordinates<4>{0,", "full"},
+};
+
+TEST(HopperAttention, FindsPlantedBugs) {
+  Context context;
+  std::map<std::string, Program> programs;
+  programs.emplace("causal",
+                   planned(context, attentionForward("causal", sizes(1, 391, 1, 1, 64, true))));
+  programs.emplace("full",
+                   planned(context, attentionForward("full", sizes(1, 145, 1, 1, 80, false))));
+  programs.emplace("short",
+                   planned(context, attentionForward("short", sizes(1, 5, 1, 1, 64, false))));
+  expectFound(programs, kPlants);
+}
+
+struct Budget {
+  const char *program;
+  unsigned registers, sharedBytes, products, tileCopies;
+};
+
+/// Products: scores of two tiles of keys (the first, and one of the loop) and weighted sums of two.
+constexpr Budget kBudgets[] = {
+    {"d64_causal", 168, 81992, 24, 4},   {"d64_full", 168, 81992, 24, 4},
+    {"d128_causal", 168, 163912, 32, 8}, {"d128_full", 168, 163912, 32, 8},
+    {"d80", 168, 163912, 26, 8},         {"d256", 168, 196680, 40, 16},
+};
+
+TEST(HopperAttention, KeepsItsBudget) {
+  std::string why;
+  const cuda::Nvrtc *compiler = cuda::Nvrtc::open(&why);
+  if (!compiler)
+    GTEST_SKIP() << why;
+  Context context;
+  std::map<std::string, cuda::Kernel> kernels;
+  for (const AttentionProgram &program : programs())
+    for (auto &[name, kernel] : planned(context, program).kernels)
+      if (kernel.family == "attention")
+        kernels[program.source.name] = kernel;
+  for (const Budget &budget : kBudgets) {
+    SCOPED_TRACE(budget.program);
+    const cuda::Kernel &kernel = kernels.at(budget.program);
+    std::string log;
+    std::vector<char> cubin = compiler->cubin(cuda::translationUnit(kernel), "sm_90a", &log);
+    // C7514 would be products that wait for one another, C7512 registers that stay where they are.
+    EXPECT_THAT(log, testing::Not(testing::HasSubstr("warning"))) << log;
+    EXPECT_THAT(log, testing::Not(testing::HasSubstr("C75"))) << log;
+    EXPECT_THAT(log, testing::HasSubstr("    0 bytes stack frame, 0 bytes spill stores"));
+    EXPECT_GT(registersOf(log), 0u);
+    EXPECT_LE(registersOf(log), budget.registers);
+    EXPECT_EQ(kernel.sharedBytes, budget.sharedBytes);
+    EXPECT_LE(kernel.sharedBytes, 227u << 10);
+    Opcodes opcodes = opcodesOf(cubin, kernel.name);
+    EXPECT_EQ(opcodes.products, budget.products);
+    EXPECT_EQ(opcodes.tileCopies, budget.tileCopies);
+    EXPECT_EQ(opcodes.local, 0u);
+    EXPECT_EQ(opcodes.hmma + opcodes.copies, 0u);
+  }
+}
+
+} // namespace
+} // namespace lmc::test
