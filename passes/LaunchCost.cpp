@@ -1,5 +1,7 @@
 #include "passes/LaunchCost.h"
 
+#include "passes/KernelWork.h"
+
 using namespace mlir;
 
 namespace lmc {
@@ -7,19 +9,6 @@ namespace {
 
 /// What a core computes while memory gives it a byte: about 50 GFLOP/s against 10 GB/s.
 constexpr double kFlopsPerByte = 5;
-
-/// At the largest extents of symbols.
-double extentOf(const lm::Dim &dim, DictionaryAttr ranges) {
-  return static_cast<double>(dim.isStatic() ? dim.size
-                                            : ranges.getAs<DenseI64ArrayAttr>(dim.symbol)[1]);
-}
-
-double elementsOf(Value value, DictionaryAttr ranges) {
-  double count = 1;
-  for (const lm::Dim &dim : lm::shapeOf(value))
-    count *= extentOf(dim, ranges);
-  return count;
-}
 
 } // namespace
 
@@ -30,20 +19,9 @@ LaunchCost::LaunchCost(const LaunchList &list, const LaunchList::Launch &launch)
     bytes += static_cast<double>(list.buffers[output.buffer].bytes);
   lm::KernelOp kernel = launch.kernel;
   auto ranges = kernel->getParentOfType<func::FuncOp>()->getAttrOfType<DictionaryAttr>("lm.ranges");
-  for (Operation &op : kernel.getBody().front().without_terminator()) {
-    if (auto matmul = dyn_cast<lm::MatmulOp>(op)) {
-      lm::Shape a = lm::shapeOf(matmul.getA());
-      double k = extentOf(matmul.getTransposeA() ? a[a.size() - 2] : a.back(), ranges);
-      flops += 2 * elementsOf(matmul.getY(), ranges) * k;
-    } else if (auto attention = dyn_cast<lm::AttentionOp>(op)) {
-      double keys = extentOf(lm::shapeOf(attention.getK())[1], ranges);
-      flops += (attention.getCausal() ? 2 : 4) * elementsOf(attention.getOut(), ranges) * keys;
-    } else if (isa<lm::PointwiseOp>(op)) {
-      flops += elementsOf(op.getResult(0), ranges);
-    } else if (isa<lm::ReduceOp>(op)) {
-      flops += elementsOf(op.getOperand(0), ranges);
-    }
-  }
+  KernelWork work(kernel.getBody().front(),
+                  [&](StringRef symbol) { return ranges.getAs<DenseI64ArrayAttr>(symbol)[1]; });
+  flops = work.flops();
 }
 
 double LaunchCost::total() const { return flops + kFlopsPerByte * bytes; }

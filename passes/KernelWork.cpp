@@ -1,0 +1,128 @@
+#include "passes/KernelWork.h"
+
+#include "ir/Dialect.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/IR/Builders.h"
+
+#include <algorithm>
+
+using namespace mlir;
+
+namespace lmc {
+namespace {
+
+/// Steps of a pointwise op's scalar form that need a special function unit.
+unsigned exponentialsOf(lm::PointwiseOp op) {
+  auto scalar = [](Value value) { return lm::elementOf(value); };
+  Block form;
+  OpBuilder builder(op->getContext());
+  builder.setInsertionPointToEnd(&form);
+  for (Value operand : op->getOperands())
+    form.addArgument(scalar(operand), op->getLoc());
+  op.scalarForm(builder, op->getLoc(), ValueRange(form.getArguments()), scalar(op->getResult(0)));
+  return llvm::count_if(form, [](Operation &step) {
+    bool isCheap = isa<math::FmaOp, math::AbsFOp>(step);
+    return isa<arith::DivFOp>(step) || (isa<math::MathDialect>(step.getDialect()) && !isCheap);
+  });
+}
+
+class Counter {
+public:
+  Counter(KernelWork &work, llvm::function_ref<int64_t(StringRef)> largest)
+      : work(work), largest(largest) {}
+
+  void count(Operation &op) {
+    for (Value operand : op.getOperands())
+      work.isDouble |= lm::elementOf(operand).isF64();
+    if (auto matmul = dyn_cast<lm::MatmulOp>(op)) {
+      lm::Shape a = lm::shapeOf(matmul.getA());
+      double k = extent(matmul.getTransposeA() ? a[a.size() - 2] : a.back());
+      addProduct(matmul.getA(), 2 * elements(matmul.getY()) * k);
+    } else if (auto attention = dyn_cast<lm::AttentionOp>(op)) {
+      countAttention(attention, 2);
+    } else if (auto dq = dyn_cast<lm::AttentionDqOp>(op)) {
+      countAttention(dq, 3);
+    } else if (auto dkdv = dyn_cast<lm::AttentionDkDvOp>(op)) {
+      countAttention(dkdv, 4);
+    } else if (auto all = dyn_cast<lm::AttentionDqkvOp>(op)) {
+      countAttention(all, 5);
+    } else if (auto pointwise = dyn_cast<lm::PointwiseOp>(op)) {
+      double count = elements(op.getResult(0));
+      work.pointwiseFlops += count;
+      work.exponentials += count * exponentialsOf(pointwise);
+    } else if (isa<lm::ReduceOp>(op)) {
+      work.pointwiseFlops += elements(op.getOperand(0));
+    } else if (auto scatter = dyn_cast<lm::ScatterAddOp>(op)) {
+      work.pointwiseFlops += elements(scatter.getUpdates());
+    }
+  }
+
+  /// What the kernel reads of one of its inputs: all of it, unless every reader takes a part.
+  double bytesReadOf(BlockArgument input) const {
+    double sum = 0;
+    for (OpOperand &use : input.getUses()) {
+      Operation *op = use.getOwner();
+      bool isTable = isa<lm::GatherOp>(op) && use.getOperandNumber() == 0;
+      bool isCache = isa<lm::CacheAppendOp>(op) && use.getOperandNumber() == 0;
+      if (isTable || isa<lm::SliceOp>(op))
+        sum += bytes(op->getResult(0));
+      else if (!isCache)
+        sum += bytes(input);
+    }
+    return std::min(sum, bytes(input));
+  }
+
+  double bytesWrittenOf(Value output) const {
+    auto append = output.getDefiningOp<lm::CacheAppendOp>();
+    return bytes(append ? append.getUpdate() : output);
+  }
+
+private:
+  /// `products`: matrix products over the pairs of queries and keys.
+  template <typename Op> void countAttention(Op op, int products) {
+    lm::Shape q = lm::shapeOf(op.getQ());
+    double queries = extent(q[1]), keys = extent(lm::shapeOf(op.getK())[1]);
+    // The last query sees all keys, each before it one less.
+    double hidden = op.getCausal() ? queries * (queries - 1) / 2 : 0;
+    double scores = extent(q[0]) * extent(q[2]) * (queries * keys - hidden);
+    addProduct(op.getQ(), 2 * products * scores * extent(q[3]));
+    work.exponentials += scores;
+  }
+
+  void addProduct(Value operand, double flops) {
+    bool isNarrow = lm::elementOf(operand).getIntOrFloatBitWidth() == 16;
+    (isNarrow ? work.matrixFlops : work.productFlops) += flops;
+  }
+
+  double extent(const lm::Dim &dim) const {
+    return static_cast<double>(dim.isStatic() ? dim.size : largest(dim.symbol.getValue()));
+  }
+  double elements(Value value) const {
+    double count = 1;
+    for (const lm::Dim &dim : lm::shapeOf(value))
+      count *= extent(dim);
+    return count;
+  }
+  double bytes(Value value) const {
+    return elements(value) * std::max(8u, lm::elementOf(value).getIntOrFloatBitWidth()) / 8;
+  }
+
+  KernelWork &work;
+  llvm::function_ref<int64_t(StringRef)> largest;
+};
+
+} // namespace
+
+KernelWork::KernelWork(Block &body, llvm::function_ref<int64_t(StringRef)> largest) {
+  Counter counter(*this, largest);
+  for (Operation &op : body.without_terminator())
+    counter.count(op);
+  for (BlockArgument input : body.getArguments())
+    bytesRead += counter.bytesReadOf(input);
+  for (Value output : body.getTerminator()->getOperands())
+    bytesWritten += counter.bytesWrittenOf(output);
+}
+
+} // namespace lmc
