@@ -1,6 +1,8 @@
 #include "tools/lmc/DeviceMemory.h"
+#include "tools/lmc/Resources.h"
 
 #include "codegen/cuda/Print.h"
+#include "codegen/cuda/ResourceReport.h"
 #include "runtime/ByteSize.h"
 #include "runtime/CudaDriver.h"
 #include "runtime/Error.h"
@@ -83,6 +85,21 @@ void showStage(Options &o, const ModelConfig &config, bool cuda) {
     print(*module);
 }
 
+/// --explain=resources: the kernels are compiled anew, since only NVRTC's log tells of spills.
+void explainResources(const Options &o, const ModelConfig &config, const CommonOptions &common) {
+  const std::string &architecture = o.settings.codegen.gpu;
+  if (architecture.empty())
+    throw UsageError(fmt::format("--explain=resources tells of kernels for a GPU; give --target "
+                                 "cuda:sm_80, cuda:sm_90a or cuda:sm_100 instead of {}",
+                                 o.target));
+  const cuda::Gpu &gpu = cuda::gpuOf(architecture);
+  mlir::MLIRContext context;
+  PrintedRemarks remarks(context);
+  mlir::OwningOpRef<mlir::ModuleOp> plan = planModel(context, config, o.settings);
+  printResources(cuda::reportResources(*plan, architecture, resolveThreads(common.threads)), gpu,
+                 common.json);
+}
+
 /// Throws UsageError where the text is no size.
 int64_t byteSize(std::string_view option, const std::string &text) {
   std::optional<int64_t> bytes = parseByteSize(text);
@@ -156,6 +173,11 @@ int run(Options &o, const CommonOptions &common) {
     if (o.output.empty() && o.explain.empty())
       return 0;
   }
+  if (o.explain == "resources") {
+    explainResources(o, config, common);
+    if (o.output.empty() && !o.plan)
+      return 0;
+  }
   std::unique_ptr<Weights> weights;
   std::shared_ptr<const Tokenizer> tokenizer;
   if (!source.weights.empty()) {
@@ -165,7 +187,7 @@ int run(Options &o, const CommonOptions &common) {
   }
   auto executable = compileModel(config, o.settings, modelMetadata(config, source, tokenizer.get()),
                                  weights ? weights->data() : ParameterData());
-  if (!o.explain.empty())
+  if (o.explain == "dispatch" || o.explain == "memory")
     explainExecutable(*executable, o.explain, resolveThreads(common.threads));
   if (o.plan && !device)
     printLedger(memoryLedger(*executable, resolveThreads(common.threads), o.slots), common.json);
@@ -185,16 +207,17 @@ Command addCompile(CLI::App &app, CommonOptions &common) {
   app.add_option("--mode", o->mode, "train: a training step; infer: forward, prefill and decode")
       ->check(CLI::IsMember({"train", "infer"}));
   app.add_option("--target", o->target,
-                 "cpu, cpu:NAME for another processor (x86-64-v3, znver3, aarch64), cuda (sm_90a) "
-                 "or cuda:sm_80");
+                 "cpu, cpu:NAME for another processor (x86-64-v3, znver3, aarch64), cuda (sm_90a), "
+                 "cuda:sm_80 or cuda:sm_100");
   app.add_option("--emit", o->emit,
                  "Print a stage: lm, grad, primitives, kernels, plan, llvm, asm, cuda, ptx")
       ->check(CLI::IsMember(
           {"lm", "grad", "primitives", "kernels", "plan", "llvm", "asm", "cuda", "ptx"}));
   app.add_option("--explain", o->explain,
                  "fusion: what was fused, which weights are not packed, and why; dispatch: "
-                 "kernels; memory: offsets")
-      ->check(CLI::IsMember({"fusion", "dispatch", "memory"}));
+                 "kernels; memory: offsets; resources: registers, spills, shared memory, "
+                 "instructions and roofline time of each kernel for a GPU (needs NVRTC)")
+      ->check(CLI::IsMember({"fusion", "dispatch", "memory", "resources"}));
   app.add_flag("--plan", o->plan, "Print the memory ledger");
   app.add_option("--device-memory", o->deviceMemory,
                  "With --plan: bytes of the GPU, or of this machine for a CPU (80GiB). Fails where "

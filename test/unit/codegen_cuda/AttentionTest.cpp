@@ -1,11 +1,11 @@
 // Attention and its adjoints as CUDA kernels: against the reference evaluator in several orders of
 // threads, with planted bugs, and through NVIDIA's compiler with budgets.
 #include "AttentionPrograms.h"
-#include "Cubin.h"
 #include "Emulator.h"
 
 #include "codegen/cuda/Nvrtc.h"
 #include "codegen/cuda/Print.h"
+#include "codegen/cuda/Resources.h"
 #include "runtime/Error.h"
 
 #include <gmock/gmock.h>
@@ -138,23 +138,22 @@ TEST(AttentionNvrtc, KernelsKeepTheirBudgets) {
   for (std::string architecture : {"sm_80", "sm_90a", "sm_100a"}) {
     std::string log;
     std::vector<char> cubin = compiler->cubin(cuda::translationUnit(kernels), architecture, &log);
-    EXPECT_THAT(log, testing::Not(testing::HasSubstr("warning")));
+    EXPECT_THAT(cuda::warningsOf(log), testing::IsEmpty());
     for (const Budget &budget : kBudgets) {
       SCOPED_TRACE(architecture + " " + budget.kernel);
       bool isSm100 = architecture == "sm_100a";
       if (isSm100 && budget.hmma == 0)
         continue; // only what there is for tensor cores; f32's dk and dv spill a word there
-      std::string part = reportOf(log, budget.kernel);
-      EXPECT_THAT(part, testing::HasSubstr("    0 bytes stack frame, 0 bytes spill stores"));
-      ASSERT_GT(registersOf(part), 0u) << log;
-      EXPECT_LE(registersOf(part), budget.registers + (isSm100 ? 2 : 0));
-      EXPECT_EQ(all.at(budget.kernel).block, budget.threads);
-      EXPECT_EQ(all.at(budget.kernel).sharedBytes, budget.sharedBytes);
-      Opcodes opcodes = opcodesOf(cubin, budget.kernel);
-      EXPECT_GT(opcodes.copies, 0u);
-      EXPECT_EQ(opcodes.hmma, budget.hmma);
-      EXPECT_EQ(opcodes.ldsm, budget.ldsm);
-      EXPECT_EQ(opcodes.local, 0u);
+      const cuda::Kernel &kernel = all.at(budget.kernel);
+      cuda::Resources used = cuda::resourcesOf(kernel, cubin, log);
+      EXPECT_EQ(used.localBytes + used.spillStoreBytes + used.spillLoadBytes, 0u);
+      EXPECT_LE(used.registers, budget.registers + (isSm100 ? 2 : 0));
+      EXPECT_EQ(used.threads, budget.threads);
+      EXPECT_EQ(used.dynamicSharedBytes, budget.sharedBytes);
+      EXPECT_GT(used.instructions.ldgsts, 0u) << "asynchronous copies";
+      EXPECT_EQ(used.instructions.hmma, budget.hmma);
+      EXPECT_EQ(used.instructions.ldsm, budget.ldsm);
+      EXPECT_EQ(used.instructions.ldl + used.instructions.stl, 0u) << "local memory";
     }
   }
 }

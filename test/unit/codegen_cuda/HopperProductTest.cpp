@@ -1,10 +1,10 @@
 // Products of bf16 for sm_90a: against the reference evaluator in several orders of threads, with
 // planted bugs, and through NVIDIA's compiler with budgets.
-#include "Cubin.h"
 #include "Emulator.h"
 
 #include "codegen/cuda/Nvrtc.h"
 #include "codegen/cuda/Print.h"
+#include "codegen/cuda/Resources.h"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -192,19 +192,17 @@ TEST(HopperProduct, KeepsItsBudget) {
     const cuda::Kernel &kernel = kernels.at(budget.program);
     std::string log;
     std::vector<char> cubin = compiler->cubin(cuda::translationUnit(kernel), "sm_90a", &log);
-    EXPECT_THAT(log, testing::Not(testing::HasSubstr("warning"))) << log;
-    EXPECT_THAT(log, testing::Not(testing::HasSubstr("C75")))
-        << log; // products that are serialised
-    EXPECT_THAT(log, testing::HasSubstr("    0 bytes stack frame, 0 bytes spill stores"));
-    EXPECT_GT(registersOf(log), 0u);
-    EXPECT_LE(registersOf(log), budget.registers);
+    EXPECT_THAT(cuda::warningsOf(log), testing::IsEmpty());
+    cuda::Resources used = cuda::resourcesOf(kernel, cubin, log);
+    EXPECT_EQ(used.localBytes + used.spillStoreBytes + used.spillLoadBytes, 0u);
+    EXPECT_LE(used.registers, budget.registers);
     EXPECT_EQ(kernel.block, 288u);
     EXPECT_EQ(kernel.sharedBytes, 98352u); // of two blocks: less than 227 KiB
-    Opcodes opcodes = opcodesOf(cubin, kernel.name);
-    EXPECT_EQ(opcodes.products, 4u);
-    EXPECT_EQ(opcodes.tileCopies, budget.tileCopies);
-    EXPECT_EQ(opcodes.local, 0u);
-    EXPECT_EQ(opcodes.hmma + opcodes.copies, 0u);
+    const cuda::InstructionCounts &counts = used.instructions;
+    EXPECT_EQ(counts.hgmma, 4u);
+    EXPECT_EQ(counts.utmaldg, budget.tileCopies);
+    EXPECT_EQ(counts.ldl + counts.stl, 0u);
+    EXPECT_EQ(counts.hmma + counts.ldgsts, 0u);
   }
 }
 

@@ -1,11 +1,11 @@
 // The wrappers of sm_90a's instructions (hopper.cuh) and their host twins: a product whose tiles the
 // tensor memory accelerator brings through a ring of two stages and a warpgroup multiplies from shared
 // memory. Planted bugs are found in some order of threads; NVRTC compiles the same text.
-#include "Cubin.h"
 #include "Emulator.h"
 
 #include "codegen/cuda/Nvrtc.h"
 #include "codegen/cuda/Print.h"
+#include "codegen/cuda/Resources.h"
 #include "codegen/cuda/device/emulated_tensor_map.h"
 
 #include <fmt/format.h>
@@ -238,13 +238,13 @@ TEST(Hopper, NvrtcCompilesTheWrappers) {
   std::string log;
   std::vector<char> cubin =
       compiler->cubin(cuda::deviceLibrary() + kernels(kProduct, kVariants, false), "sm_90a", &log);
-  EXPECT_THAT(log, testing::Not(testing::HasSubstr("warning"))) << log;
+  EXPECT_THAT(cuda::warningsOf(log), testing::IsEmpty());
   for (const Variant &variant : kVariants) {
     SCOPED_TRACE(variant.name());
-    Opcodes opcodes = opcodesOf(cubin, variant.name());
-    EXPECT_EQ(opcodes.products, 4u);
-    EXPECT_EQ(opcodes.tileCopies, variant.transposedB ? 3u : 2u);
-    EXPECT_EQ(opcodes.local, 0u);
+    cuda::InstructionCounts counts = cuda::instructionsOf(cubin, variant.name());
+    EXPECT_EQ(counts.hgmma, 4u);
+    EXPECT_EQ(counts.utmaldg, variant.transposedB ? 3u : 2u);
+    EXPECT_EQ(counts.ldl + counts.stl, 0u);
   }
 }
 

@@ -1,16 +1,14 @@
 // The matmul family: products agree with the evaluator in every order of threads, planted bugs are
 // found, and NVIDIA's compiler makes of them what was planned.
-#include "Cubin.h"
 #include "Emulator.h"
 
 #include "codegen/cuda/Nvrtc.h"
 #include "codegen/cuda/Print.h"
+#include "codegen/cuda/Resources.h"
 #include "runtime/Error.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <iostream>
 
 namespace lmc::test {
 namespace {
@@ -148,26 +146,21 @@ TEST(Product, StaysInItsBudget) {
   for (const char *architecture : {"sm_80", "sm_90a", "sm_100a"}) {
     std::string log;
     std::vector<char> cubin = compiler->cubin(cuda::translationUnit(kernels), architecture, &log);
-    EXPECT_THAT(log, testing::Not(testing::HasSubstr("warning")));
+    EXPECT_THAT(cuda::warningsOf(log), testing::IsEmpty());
     for (size_t i = 0; i < kernels.size(); ++i) {
       const Budget &budget = kBudgets[i];
       std::string what = budget.name + " for " + architecture;
-      std::string report = reportOf(log, kernels[i].name);
-      unsigned registers = registersOf(report);
-      ASSERT_GT(registers, 0u) << log;
+      cuda::Resources used = cuda::resourcesOf(kernels[i], cubin, log);
       unsigned most = architecture == std::string("sm_80")    ? budget.sm80
                       : architecture == std::string("sm_90a") ? budget.sm90
                                                               : budget.sm100;
-      EXPECT_LE(registers, most) << what;
-      EXPECT_THAT(report, testing::HasSubstr(" 0 bytes stack frame, 0 bytes spill stores")) << what;
-      Opcodes opcodes = opcodesOf(cubin, kernels[i].name);
-      EXPECT_EQ(opcodes.hmma > 0, budget.tensorCores) << what;
-      EXPECT_EQ(opcodes.ldsm > 0, budget.tensorCores) << what;
-      EXPECT_EQ(opcodes.local, 0u) << what;
-      EXPECT_GT(opcodes.all, 0u) << what; // instructions were read
-      std::cout << what << ": " << registers << " registers, " << opcodes.hmma << " HMMA, "
-                << opcodes.ldsm << " LDSM, " << opcodes.copies << " LDGSTS, "
-                << kernels[i].sharedBytes << " bytes of shared memory\n";
+      EXPECT_LE(used.registers, most) << what;
+      EXPECT_EQ(used.localBytes + used.spillStoreBytes + used.spillLoadBytes, 0u) << what;
+      const cuda::InstructionCounts &counts = used.instructions;
+      EXPECT_EQ(counts.hmma > 0, budget.tensorCores) << what;
+      EXPECT_EQ(counts.ldsm > 0, budget.tensorCores) << what;
+      EXPECT_EQ(counts.ldl + counts.stl, 0u) << what;
+      EXPECT_GT(counts.all, 0u) << what;
     }
   }
 }
