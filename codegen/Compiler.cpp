@@ -351,7 +351,8 @@ compilePrograms(ModuleOp programs, const PipelineOptions &pipeline, const Codege
   }
   runPipeline(programs, pipeline);
   program = ExecutableWriter(programs, options).write(used);
-  cache.keep("programs", hash, program);
+  if (used.warnings == 0) // found in the cache, it would not warn again
+    cache.keep("programs", hash, program);
   return finish(std::move(program), metadata, parameters, options.jobs);
 }
 

@@ -39,6 +39,7 @@ struct CompileReport {
   unsigned kernels = 0;        ///< different ones
   unsigned compiled = 0;       ///< made now
   unsigned cached = 0;         ///< found in the cache
+  unsigned warnings = 0;       ///< of the compilers of kernels; each was emitted as a diagnostic
   bool programsCached = false; ///< no pass ran and nothing was linked
   double emitSeconds = 0, compileSeconds = 0, linkSeconds = 0;
 };

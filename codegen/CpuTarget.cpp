@@ -42,11 +42,11 @@ public:
   Assembler assembler() const override {
     auto context = std::make_shared<MLIRContext>(MLIRContext::Threading::DISABLED);
     cpu::loadCodegenDialects(*context);
-    return [this, context](const std::string &text) {
+    return [this, context](const std::string &text) -> Assembled {
       auto module = parseSourceString<ModuleOp>(text, ParserConfig(context.get()));
       assert(module && "what was printed parses");
       cpu::Bytes object = cpu::compileObject(*module, target);
-      return std::string(reinterpret_cast<const char *>(object.data()), object.size());
+      return {std::string(reinterpret_cast<const char *>(object.data()), object.size()), {}};
     };
   }
 

@@ -3,6 +3,7 @@
 #include "codegen/cuda/Kernel.h"
 #include "codegen/cuda/Nvrtc.h"
 #include "codegen/cuda/Print.h"
+#include "codegen/cuda/Resources.h"
 #include "runtime/Error.h"
 #include "runtime/KernelAbi.h"
 
@@ -16,17 +17,22 @@ namespace {
 class CudaTarget final : public KernelTarget {
 public:
   explicit CudaTarget(const CodegenOptions &options)
-      : architecture(cuda::architectureOf("cuda:" + options.gpu)), assemble(options.assembleCuda) {
-    if (assemble)
+      : architecture(cuda::architectureOf("cuda:" + options.gpu)) {
+    if (options.assembleCuda) {
+      assemble = [make = options.assembleCuda](const std::string &text) -> Assembled {
+        return {make(text), {}};
+      };
       return;
+    }
     std::string why;
     const cuda::Nvrtc *compiler = cuda::Nvrtc::open(&why);
     if (!compiler)
       fail("cannot make code for a GPU: {}; --emit=cuda works without it", why);
     assembledBy = "nvrtc " + compiler->version();
-    assemble = [compiler, architecture = architecture](const std::string &text) {
-      std::vector<char> cubin = compiler->cubin(text, architecture);
-      return std::string(cubin.data(), cubin.size());
+    assemble = [compiler, architecture = architecture](const std::string &text) -> Assembled {
+      std::string log;
+      std::vector<char> cubin = compiler->cubin(text, architecture, &log);
+      return {std::string(cubin.data(), cubin.size()), cuda::warningsOf(log)};
     };
   }
 

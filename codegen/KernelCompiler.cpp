@@ -1,6 +1,7 @@
 #include "codegen/KernelCompiler.h"
 
 #include "codegen/CodeCache.h"
+#include "codegen/Parallel.h"
 #include "runtime/Knobs.h"
 #include "runtime/Team.h"
 
@@ -8,10 +9,7 @@
 #include "llvm/Config/llvm-config.h"
 #include "llvm/Support/raw_ostream.h"
 
-#include <atomic>
-#include <exception>
 #include <map>
-#include <thread>
 
 using namespace mlir;
 
@@ -53,36 +51,20 @@ std::string kernelText(plan::KernelOp kernel, const Symbols &symbols, const Kern
 /// A kernel that is not in the cache.
 struct Missing {
   std::string hash;
+  plan::KernelOp kernel;
   KernelTarget::Source source;
+  std::vector<std::string> warnings;
 };
 
-/// Compiles all, in any order; the first error of the list is thrown.
-std::vector<codegen::CachedKernel> compileAll(std::vector<Missing> &kernels,
-                                              const KernelTarget &target, int jobs) {
-  std::vector<codegen::CachedKernel> results(kernels.size());
-  std::vector<std::exception_ptr> errors(kernels.size());
-  std::atomic<size_t> next = 0;
-  auto work = [&] {
-    KernelTarget::Assembler assemble = target.assembler();
-    for (size_t i = next++; i < kernels.size(); i = next++) {
-      try {
-        results[i] = std::move(kernels[i].source.kernel);
-        results[i].set_object(assemble(kernels[i].source.text));
-      } catch (...) {
-        errors[i] = std::current_exception();
-      }
-    }
-  };
-  std::vector<std::thread> threads;
-  for (int i = 1; i < std::min<int>(jobs, static_cast<int>(kernels.size())); ++i)
-    threads.emplace_back(work);
-  work();
-  for (std::thread &thread : threads)
-    thread.join();
-  for (const std::exception_ptr &error : errors)
-    if (error)
-      std::rethrow_exception(error);
-  return results;
+/// Compiles all, in any order.
+void compileAll(std::vector<Missing> &kernels, const KernelTarget &target, int jobs) {
+  forEachInParallel(jobs, kernels.size(), [&]() -> std::function<void(size_t)> {
+    return [&kernels, assemble = target.assembler()](size_t i) {
+      KernelTarget::Assembled made = assemble(kernels[i].source.text);
+      kernels[i].source.kernel.set_object(std::move(made.object));
+      kernels[i].warnings = std::move(made.warnings);
+    };
+  });
 }
 
 } // namespace
@@ -106,7 +88,7 @@ std::vector<CompiledKernel> compileKernels(ModuleOp plan, const Symbols &symbols
     } else {
       auto [known, isNew] = missingByHash.try_emplace(hash, missing.size());
       if (isNew)
-        missing.push_back({hash, target.emit(kernel, symbols, entry.symbol)});
+        missing.push_back({hash, kernel, target.emit(kernel, symbols, entry.symbol), {}});
       at = known->second;
     }
     report.kernels++;
@@ -115,15 +97,21 @@ std::vector<CompiledKernel> compileKernels(ModuleOp plan, const Symbols &symbols
   }
   report.emitSeconds += secondsSince(start);
   start = std::chrono::steady_clock::now();
-  std::vector<codegen::CachedKernel> made =
-      compileAll(missing, target, resolveThreads(options.jobs));
-  for (size_t i = 0; i < made.size(); ++i)
-    cache.keep("kernels", missing[i].hash, made[i]);
-  report.compiled += made.size();
+  compileAll(missing, target, resolveThreads(options.jobs));
+  for (Missing &made : missing) {
+    for (const std::string &warning : made.warnings)
+      mlir::emitWarning(made.kernel.getLoc()) << "kernel of " << target.canonical() << " ("
+                                              << made.kernel.getFamily() << "): " << warning;
+    report.warnings += made.warnings.size();
+    // Found in the cache, it would not warn again.
+    if (made.warnings.empty())
+      cache.keep("kernels", made.hash, made.source.kernel);
+  }
+  report.compiled += missing.size();
   report.compileSeconds += secondsSince(start);
   for (size_t i = 0; i < result.size(); ++i)
     if (missingAt[i] != npos)
-      result[i].code = made[missingAt[i]];
+      result[i].code = missing[missingAt[i]].source.kernel;
   return result;
 }
 

@@ -23,7 +23,9 @@ struct CompiledKernel {
   codegen::CachedKernel code;
 };
 
-/// One entry for each kernel of the plan, in order. Throws Error where a kernel cannot be lowered.
+/// One entry for each kernel of the plan, in order. What compilers warn of is emitted as a warning at
+/// the kernel's place; such a kernel is not kept in the cache. Throws Error where a kernel cannot be
+/// lowered.
 std::vector<CompiledKernel> compileKernels(mlir::ModuleOp plan, const Symbols &symbols,
                                            const KernelTarget &target,
                                            const CodegenOptions &options, CompileReport &report);

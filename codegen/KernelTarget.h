@@ -33,8 +33,13 @@ public:
   virtual Source emit(plan::KernelOp kernel, const Symbols &symbols,
                       llvm::StringRef symbol) const = 0;
 
+  /// An object, and what its compiler warned of while it made it: a line each.
+  struct Assembled {
+    std::string object;
+    std::vector<std::string> warnings;
+  };
   /// Makes an object of a text. Throws Error with what the compiler said.
-  using Assembler = std::function<std::string(const std::string &text)>;
+  using Assembler = std::function<Assembled(const std::string &text)>;
   /// Each thread asks for its own.
   virtual Assembler assembler() const = 0;
 

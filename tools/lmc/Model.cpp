@@ -3,6 +3,7 @@
 #include "codegen/cpu/Matmul.h"
 #include "codegen/cuda/Print.h"
 #include "frontend/Weights.h"
+#include "ir/Dialect.h"
 #include "runtime/CudaDriver.h"
 #include "runtime/Error.h"
 #include "runtime/Knobs.h"
@@ -148,10 +149,17 @@ void chooseTarget(CodegenOptions &codegen, const std::string &target, bool here)
 
 PrintedRemarks::PrintedRemarks(mlir::MLIRContext &context)
     : handler(&context, [](mlir::Diagnostic &diagnostic) {
-        if (diagnostic.getSeverity() != mlir::DiagnosticSeverity::Remark)
+        switch (diagnostic.getSeverity()) {
+        case mlir::DiagnosticSeverity::Remark:
+          fmt::print("{}\n", diagnostic.str());
+          return mlir::success();
+        case mlir::DiagnosticSeverity::Warning:
+          fmt::print(stderr, "warning: '{}': {}\n", lm::modelPath(diagnostic.getLocation()),
+                     diagnostic.str());
+          return mlir::success();
+        default:
           return mlir::failure();
-        fmt::print("{}\n", diagnostic.str());
-        return mlir::success();
+        }
       }) {}
 
 ModelSource findModel(const fs::path &path) {

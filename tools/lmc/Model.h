@@ -40,7 +40,8 @@ struct CompileSettings {
 /// this machine's GPU where the code runs `here`, else sm_90a. Throws Error.
 void chooseTarget(CodegenOptions &codegen, const std::string &target, bool here);
 
-/// Prints what the passes explain, while it lives.
+/// Prints what the passes explain, and on stderr what they and the compilers of kernels warn of, while
+/// it lives.
 class PrintedRemarks {
 public:
   explicit PrintedRemarks(mlir::MLIRContext &context);

@@ -3,6 +3,7 @@
 #include "codegen/CodeCache.h"
 
 #include "codegen/Compiler.h"
+#include "codegen/KernelCompiler.h"
 #include "frontend/models/Programs.h"
 #include "runtime/Error.h"
 #include "runtime/Session.h"
@@ -139,6 +140,44 @@ TEST_F(CodeCacheTest, WatchedPassesRun) {
   compile();
   EXPECT_FALSE(report.programsCached);
   EXPECT_TRUE(fs::exists(folder / "dump" / "00-import.mlir"));
+}
+
+/// Its assembler warns of every kernel.
+class WarningTarget final : public KernelTarget {
+public:
+  std::string canonical() const override { return "warning"; }
+  Source emit(plan::KernelOp, const Symbols &, llvm::StringRef) const override {
+    return {"text", {}};
+  }
+  Assembler assembler() const override {
+    return [](const std::string &) -> Assembled { return {"object", {"slow"}}; };
+  }
+  std::vector<std::byte> link(const std::vector<Linked> &) const override { return {}; }
+};
+
+TEST_F(CodeCacheTest, WarningsAreGivenEachTime) {
+  mlir::MLIRContext context;
+  std::vector<std::string> warnings;
+  mlir::ScopedDiagnosticHandler handler(&context, [&](mlir::Diagnostic &diagnostic) {
+    EXPECT_EQ(diagnostic.getSeverity(), mlir::DiagnosticSeverity::Warning);
+    warnings.push_back(diagnostic.str());
+  });
+  loadCompilerDialects(context);
+  ProgramOptions programs;
+  programs.inference = false;
+  auto module = buildPrograms(context, config, programs);
+  runPipeline(*module, train);
+  for (int time = 0; time < 2; ++time) {
+    report = {};
+    warnings.clear();
+    compileKernels(*module, {}, WarningTarget(), {.jobs = 2}, report);
+    EXPECT_GT(report.compiled, 0u);
+    EXPECT_EQ(report.cached, 0u) << "a kernel that warns is not kept";
+    EXPECT_EQ(report.warnings, report.compiled);
+    ASSERT_EQ(warnings.size(), report.compiled);
+    EXPECT_TRUE(warnings.front().ends_with(": slow")) << warnings.front();
+    EXPECT_NE(warnings.front().find("kernel of warning ("), std::string::npos) << warnings.front();
+  }
 }
 
 } // namespace
