@@ -21,6 +21,35 @@ __device__ __forceinline__ bfloat16 narrow(float x) {
   return {static_cast<unsigned short>((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
 }
 
+template <typename T> struct UnsignedOf {
+  using Type = T;
+};
+template <> struct UnsignedOf<int> {
+  using Type = unsigned;
+};
+template <> struct UnsignedOf<long long> {
+  using Type = unsigned long long;
+};
+
+/// Integers wrap around, as on the CPU; in C++ only those without sign do.
+template <typename T> __device__ __forceinline__ T wrappingAdd(T a, T b) {
+  using U = typename UnsignedOf<T>::Type;
+  return static_cast<T>(static_cast<U>(a) + static_cast<U>(b));
+}
+template <typename T> __device__ __forceinline__ T wrappingSub(T a, T b) {
+  using U = typename UnsignedOf<T>::Type;
+  return static_cast<T>(static_cast<U>(a) - static_cast<U>(b));
+}
+template <typename T> __device__ __forceinline__ T wrappingMul(T a, T b) {
+  using U = typename UnsignedOf<T>::Type;
+  return static_cast<T>(static_cast<U>(a) * static_cast<U>(b));
+}
+
+/// Zeros come in from above.
+template <typename T> __device__ __forceinline__ T shiftRight(T a, T bits) {
+  return static_cast<T>(static_cast<typename UnsignedOf<T>::Type>(a) >> bits);
+}
+
 /// The larger; NaN if either is.
 template <typename T> __device__ __forceinline__ T maximum(T a, T b) {
   return a != a ? a : b != b ? b : a > b ? a : b;

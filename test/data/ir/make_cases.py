@@ -270,4 +270,25 @@ for j in range(7):
 add("matmul", [a, panels], [a @ b], "{panel_columns = 7 : i64}", tag="panels",
     reason="differentiate before weights are packed")
 
+# ---- random bits: Philox4x32-10 on NumPy's 64-bit integers --------------------------------------
+def philox(index, key0, key1, step, stream):
+    low = np.uint64(0xFFFFFFFF)
+    c = [np.asarray(x, dtype=np.int64).astype(np.uint64) & low for x in (index, 0, stream, step)]
+    k = [np.asarray(x, dtype=np.int64).astype(np.uint64) & low for x in (key0, key1)]
+    for _ in range(10):
+        p, q = np.uint64(0xD2511F53) * c[0], np.uint64(0xCD9E8D57) * c[2]
+        c = [q >> np.uint64(32) ^ c[1] ^ k[0], q & low, p >> np.uint64(32) ^ c[3] ^ k[1], p & low]
+        k = [(k[0] + np.uint64(0x9E3779B9)) & low, (k[1] + np.uint64(0xBB67AE85)) & low]
+    return c[0].astype(np.uint32).view(np.int32)
+
+
+# The paper's known answer for the zero counter and key, by its authors' implementation.
+assert philox([0], 0, 0, 0, 0).view(np.uint32)[0] == 0x6627E8D5
+key0, key1, step = np.int32(-1234567), np.int32(89), np.int32(41)
+for tag, shape in [("matrix", (3, 5)), ("vector", (37,)), ("scalar", ())]:
+    bits = philox(np.arange(np.prod(shape, dtype=int)), key0, key1, step, 7).reshape(shape)
+    add("random_bits", [key0, key1, step], [bits], "{stream = 7 : i32}", reason="", tag=tag)
+words = [rng.integers(-2**31, 2**31, (3, 7)).astype(np.int32) for _ in range(4)]
+add("philox", words, [philox(*words, -3)], "{stream = -3 : i32}", reason="")
+
 print(json.dumps(cases, separators=(",", ":")))

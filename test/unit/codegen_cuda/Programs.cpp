@@ -102,6 +102,20 @@ func.func @f(%x: !x, %freq: tensor<5xf32>) -> !x attributes {lm.ranges = {T = ar
   return %y : !x
 })",
        {{"T", 7}}},
+      {"dropout",
+       R"(
+!x = tensor<3x5x67xf32>
+!i = tensor<3x5x67xi32>
+func.func @f(%x: !x, %k0: tensor<i32>, %k1: tensor<i32>, %step: tensor<i32>) -> (!i, !x) {
+  %bits = lm.random_bits %k0, %k1, %step {stream = 3 : i32} : (tensor<i32>, tensor<i32>, tensor<i32>) -> !i
+  %limit = lm.constant dense<-1288490189> : !i
+  %keep = lm.compare %bits, %limit {predicate = "ge"} : (!i, !i) -> tensor<3x5x67xi1>
+  %zero = lm.constant dense<0.0> : !x
+  %y = lm.select %keep, %x, %zero : (tensor<3x5x67xi1>, !x, !x) -> !x
+  return %bits, %y : !i, !x
+})",
+       {},
+       0}, // bits are exact
       {"views",
        R"(
 func.func @f(%x: tensor<5x7x6xf32>, %id: tensor<3xi32>) -> (tensor<6x5x9xf32>, tensor<3x6xf32>) {
