@@ -25,6 +25,8 @@ struct Field {
   std::function<YAML::Node(const TrainConfig &)> write; ///< undefined node: left out
 
   bool required() const { return fallback == "(required)"; }
+  /// Otherwise the fallback says in words what happens.
+  bool hasDefault() const { return !fallback.starts_with('('); }
 };
 
 /// Far above any real setting, and products of two stay far below 2^63.
@@ -231,7 +233,7 @@ const std::vector<Field> &table() {
        [](const TrainConfig &c) {
          return c.initPath.empty() ? YAML::Node("random") : pathNode(c.initPath);
        }},
-      {"seed", "whole number >= 0", "42", "of the first weights and the order of the data",
+      {"seed", "whole number >= 0", "42", "of the first weights, the order of the data and dropout",
        [](TrainConfig &c, const ConfigValue &v) {
          c.seed = readInteger<uint64_t>(v, 0, std::numeric_limits<uint64_t>::max());
        },
@@ -276,6 +278,18 @@ const std::vector<Field> &table() {
              "rate at the last step (not for constant)"),
       count("schedule.decay_steps", "0", 0, MEMBER(schedule.decaySteps),
             "last steps of wsd, in which the rate falls; 0: a fifth of all"),
+      number("dropout.embedding", "0", Range::unit(), MEMBER(dropout.embedding),
+             "share of what enters the first layer that a step sets to zero (gpt2)"),
+      number("dropout.residual", "0", Range::unit(), MEMBER(dropout.residual),
+             "share of what each block adds to the residual stream (gpt2)"),
+      {"dropout.attention", "0", "0", "of attention's probabilities: not supported yet",
+       [](TrainConfig &, const ConfigValue &v) {
+         if (readNumber(v, Range::unit()) != 0)
+           v.bad("expected 0, got {}: attention's probabilities are never in memory, and cannot be "
+                 "dropped yet",
+                 v.shown());
+       },
+       [](const TrainConfig &) { return YAML::Node("0"); }},
       choice("precision", "f32", {"f32", "bf16"}, MEMBER(precision),
              "of what products read and keep; sums, master weights and moments are f32"),
       count("steps", "2000", 1, MEMBER(steps), "optimizer steps (`--steps N`)"),
@@ -417,7 +431,7 @@ TrainConfig loadTrainConfig(const fs::path &file, std::span<const std::string> o
       field.read(config, {source, field.key, node});
     else if (field.required())
       fail("{}: '{}' is missing ({}: {})", source.name(), field.key, field.kind, field.meaning);
-    else if (!field.fallback.starts_with('('))
+    else if (field.hasDefault())
       field.read(config, {source, field.key, YAML::Load(field.fallback)});
   }
   deriveDefaults(config, source);
@@ -445,18 +459,25 @@ std::string resolvedYaml(const TrainConfig &config) {
 std::vector<ConfigChange> changesSince(const fs::path &resolvedCopy, const TrainConfig &config) {
   ConfigSource before(resolvedCopy, {});
   std::vector<ConfigChange> changes;
+  // Through text and back, so that both sides have the same style.
   auto textOf = [](const YAML::Node &node) {
-    return node.IsDefined() ? YAML::Dump(node) : std::string("(none)");
+    return node.IsDefined() ? YAML::Dump(YAML::Load(YAML::Dump(node))) : std::string("(none)");
+  };
+  // A copy lacks a key with a default only if it is older than the key; then what was done is what
+  // the default says.
+  auto valueBefore = [&](const Field &field) {
+    YAML::Node node = before.find(field.key);
+    if (node.IsDefined() || !field.hasDefault())
+      return node;
+    TrainConfig defaults;
+    field.read(defaults, {before, field.key, YAML::Load(field.fallback)});
+    return field.write(defaults);
   };
   for (const Field &field : table()) {
     bool shapesTraining = field.key != "source_path" && field.key != "target";
     for (std::string_view section : {"eval.", "checkpoint.", "log.", "metrics.", "memory."})
       shapesTraining &= !field.key.starts_with(section);
-    // Through text and back, so that both sides have the same style.
-    YAML::Node value = field.write(config);
-    if (value.IsDefined())
-      value = YAML::Load(YAML::Dump(value));
-    std::string was = textOf(before.find(field.key)), is = textOf(value);
+    std::string was = textOf(valueBefore(field)), is = textOf(field.write(config));
     if (shapesTraining && was != is)
       changes.push_back({std::string(field.key), was, is});
   }

@@ -60,6 +60,9 @@ struct TrainConfig {
     double minimum = 0;
     int64_t decaySteps = 0;
   } schedule;
+  struct Dropout { // shares in [0, 1) of training steps; evaluation drops nothing
+    double embedding = 0, residual = 0;
+  } dropout;
   Precision precision = Precision::F32;
   int64_t steps = 0;
   struct {
@@ -103,8 +106,8 @@ struct ConfigChange {
 };
 
 /// What a resolved copy in a checkpoint says differently, of the keys that shape the training
-/// itself (not where it logs, evaluates, saves or runs). Throws Error where the copy cannot be
-/// read.
+/// itself (not where it logs, evaluates, saves or runs). A key that the copy lacks had its default.
+/// Throws Error where the copy cannot be read.
 std::vector<ConfigChange> changesSince(const std::filesystem::path &resolvedCopy,
                                        const TrainConfig &config);
 

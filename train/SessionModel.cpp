@@ -6,8 +6,9 @@
 namespace lmc {
 
 SessionModel::SessionModel(std::shared_ptr<const Executable> executable, int64_t microBatches,
-                           int threads)
-    : executable(executable), microBatches(microBatches), session(executable, {threads, 1}) {}
+                           int threads, uint64_t seed)
+    : executable(executable), microBatches(microBatches), seed(seed),
+      drawsBits(executable->findTensor("random.step") >= 0), session(executable, {threads, 1}) {}
 
 std::vector<ParameterInfo> SessionModel::parameters() const {
   std::vector<ParameterInfo> result;
@@ -30,13 +31,29 @@ void SessionModel::load(std::span<const int32_t> tokens, std::span<const int32_t
   std::ranges::copy(targets.subspan(microBatch * to.size(), to.size()), toTargets.begin());
 }
 
+int64_t SessionModel::microBatchesBefore() const {
+  // Once a step, and only where it is needed: who reads the step waits for the GPU.
+  return drawsBits ? step() * microBatches : 0;
+}
+
+void SessionModel::seedRandom(int64_t number) {
+  if (!drawsBits)
+    return;
+  session.i32("random.key0")[0] = static_cast<int32_t>(seed);
+  session.i32("random.key1")[0] = static_cast<int32_t>(seed >> 32);
+  session.i32("random.step")[0] = static_cast<int32_t>(number);
+}
+
 StepResult SessionModel::step(std::span<const int32_t> tokens, std::span<const int32_t> targets) {
+  const int64_t before = microBatchesBefore();
   if (microBatches == 1) {
     load(tokens, targets, 0);
+    seedRandom(before);
     session.run("train_step");
   } else {
     for (int64_t i = 0; i < microBatches; ++i) {
       load(tokens, targets, i);
+      seedRandom(before + i);
       session.run("accumulate");
     }
     session.run("apply");
@@ -54,13 +71,16 @@ std::optional<NonFinite> SessionModel::findNonFinite(std::span<const int32_t> to
                                                      std::span<const int32_t> targets) {
   // The refused step left the state as it was, and runChecked stops before the update unless the
   // update is where it happens; then its selects keep the old values.
+  const int64_t before = microBatchesBefore();
   if (microBatches == 1) {
     load(tokens, targets, 0);
+    seedRandom(before);
     return session.runChecked("train_step");
   }
   std::optional<NonFinite> found;
   for (int64_t i = 0; i < microBatches && !found; ++i) {
     load(tokens, targets, i);
+    seedRandom(before + i);
     found = session.runChecked("accumulate");
   }
   if (!found)

@@ -1,5 +1,6 @@
 #include "frontend/models/Blocks.h"
 
+#include <algorithm>
 #include <cmath>
 
 using namespace mlir;
@@ -41,6 +42,17 @@ Value activate(lm::GraphBuilder g, Activation kind, Value x) {
     return g.b.create<lm::ReluOp>(g.loc, x);
   }
   llvm_unreachable("an activation");
+}
+
+Value drop(ModelGraph &m, StringRef path, Value x, double p) {
+  if (p == 0)
+    return x;
+  lm::GraphBuilder g = m.g.at(path);
+  // The bits are uniform on [-2^31, 2^31), and those below the threshold drop their element.
+  double threshold = std::min(std::round(p * 0x1p32) - 0x1p31, 0x1p31 - 1);
+  Value bits = m.randomBits(g, x);
+  Value keep = g.compare("ge", bits, g.fullLike(threshold, bits));
+  return g.select(keep, g.mul(x, 1 / (1 - p)), g.fullLike(0, x));
 }
 
 Value embed(ModelGraph &m, StringRef path, StringRef name, Value ids) {

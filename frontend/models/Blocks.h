@@ -33,6 +33,11 @@ public:
   /// Appends k and v [1, T, G, D] to a layer's caches and gives the caches; k and v without caches.
   std::pair<mlir::Value, mlir::Value> extendCaches(lm::GraphBuilder &g, int64_t layer,
                                                    mlir::Value k, mlir::Value v);
+  /// From here dropout() has shares above 0: adds the arguments that it draws from.
+  void useDropout(const Dropout &shares);
+  const Dropout &dropout() const { return shares; }
+  /// 32 random bits an element of `like`, of a stream of their own.
+  mlir::Value randomBits(lm::GraphBuilder &g, mlir::Value like);
   /// Writes return, attributes and ranges. Cache updates come last.
   void finish();
 
@@ -47,6 +52,9 @@ private:
   llvm::SmallVector<Result> results;
   mlir::NamedAttrList ranges;
   mlir::Value pastTokens;
+  Dropout shares;
+  mlir::Value key0, key1, step;                         // of random bits; null without dropout
+  int32_t streams = 0;                                  // of random bits that are taken
   llvm::SmallVector<mlir::Value> caches, updatedCaches; // k, v of layer 0, k, v of layer 1, ...
 };
 
@@ -80,6 +88,9 @@ mlir::Value layerNorm(ModelGraph &m, llvm::StringRef path, llvm::StringRef name,
 mlir::Value rmsNorm(ModelGraph &m, llvm::StringRef path, llvm::StringRef name, mlir::Value x);
 
 mlir::Value activate(lm::GraphBuilder g, Activation kind, mlir::Value x);
+
+/// x with a share p of its elements set to zero and the others divided by 1 - p; x itself for p = 0.
+mlir::Value drop(ModelGraph &m, llvm::StringRef path, mlir::Value x, double p);
 
 /// Rows of "<name>.weight" [V, C]: ids [...] -> [..., C].
 mlir::Value embed(ModelGraph &m, llvm::StringRef path, llvm::StringRef name, mlir::Value ids);

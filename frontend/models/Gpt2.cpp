@@ -39,7 +39,7 @@ std::vector<ParameterSpec> parameters(const ModelConfig &c) {
   return table;
 }
 
-/// x + proj(attention(ln_1(x))).
+/// x + drop(proj(attention(ln_1(x)))).
 Value attentionBlock(ModelGraph &m, int64_t layer, Value x) {
   std::string path = "layers." + std::to_string(layer),
               h = "transformer.h." + std::to_string(layer);
@@ -51,10 +51,11 @@ Value attentionBlock(ModelGraph &m, int64_t layer, Value x) {
   Value heads = attend(m, path + ".attn", layer, g.slice(qkv, 2, 0, H), g.slice(qkv, 2, H, H),
                        g.slice(qkv, 2, 2 * H, H));
   std::string proj = path + ".attn.proj";
-  return m.g.at(proj).add(x, linear(m, proj, h + ".attn.c_proj", heads, WeightLayout::InOut));
+  Value y = linear(m, proj, h + ".attn.c_proj", heads, WeightLayout::InOut);
+  return m.g.at(proj).add(x, drop(m, path + ".attn.dropout", y, m.dropout().residual));
 }
 
-/// x + proj(act(fc(ln_2(x)))).
+/// x + drop(proj(act(fc(ln_2(x))))).
 Value mlpBlock(ModelGraph &m, int64_t layer, Value x) {
   std::string path = "layers." + std::to_string(layer),
               h = "transformer.h." + std::to_string(layer);
@@ -62,7 +63,8 @@ Value mlpBlock(ModelGraph &m, int64_t layer, Value x) {
   Value up = linear(m, path + ".mlp.fc", h + ".mlp.c_fc", normed, WeightLayout::InOut);
   Value active = activate(m.g.at(path + ".mlp.act"), m.config.activation, up);
   std::string proj = path + ".mlp.proj";
-  return m.g.at(proj).add(x, linear(m, proj, h + ".mlp.c_proj", active, WeightLayout::InOut));
+  Value y = linear(m, proj, h + ".mlp.c_proj", active, WeightLayout::InOut);
+  return m.g.at(proj).add(x, drop(m, path + ".mlp.dropout", y, m.dropout().residual));
 }
 
 Value hidden(ModelGraph &m, Value tokens) {
@@ -70,6 +72,7 @@ Value hidden(ModelGraph &m, Value tokens) {
   Value ids = positionIds(m, "embed.position", tokens);
   Value position = embed(m, "embed.position", "transformer.wpe", ids);
   Value x = m.g.at("embed").add(token, position);
+  x = drop(m, "embed.dropout", x, m.dropout().embedding);
   for (int64_t layer = 0; layer < m.config.layers; ++layer)
     x = mlpBlock(m, layer, attentionBlock(m, layer, x));
   return x;

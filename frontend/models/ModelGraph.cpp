@@ -67,6 +67,21 @@ std::pair<Value, Value> ModelGraph::extendCaches(lm::GraphBuilder &at, int64_t l
   return {append(2 * layer, k), append(2 * layer + 1, v)};
 }
 
+void ModelGraph::useDropout(const Dropout &chosen) {
+  shares = chosen;
+  auto scalar = [&](StringRef name) { return argument(name, "input", {}, builder.getI32Type()); };
+  key0 = scalar(kRandomKey0);
+  key1 = scalar(kRandomKey1);
+  step = scalar(kRandomStep);
+}
+
+Value ModelGraph::randomBits(lm::GraphBuilder &at, Value like) {
+  assert(step && "useDropout comes first");
+  Type type = lm::tensorType(lm::shapeOf(like), at.b.getI32Type());
+  return at.b.create<lm::RandomBitsOp>(at.loc, type, key0, key1, step,
+                                       at.b.getI32IntegerAttr(streams++));
+}
+
 void ModelGraph::finish() {
   for (auto [before, after] : llvm::zip_equal(caches, updatedCaches)) {
     unsigned index = cast<BlockArgument>(before).getArgNumber();

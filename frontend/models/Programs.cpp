@@ -24,8 +24,8 @@ public:
 
   void build() {
     if (options.training) {
-      loss("loss");
-      loss("eval");
+      loss("loss", options.dropout);
+      loss("eval", {});
     }
     if (!options.inference)
       return;
@@ -44,13 +44,15 @@ private:
     return m.argument("features", "input", {batch, config.inputs}, f32);
   }
 
-  void loss(StringRef name) {
+  void loss(StringRef name, const Dropout &dropout) {
     ModelGraph m(module, name, config, parameters);
     Value x = input(m, options.batch, options.length);
     lm::Shape rows = {options.batch};
     if (config.isLanguageModel())
       rows.push_back(options.length);
     Value targets = m.argument("targets", "input", rows, i32);
+    if (dropout.any())
+      m.useDropout(dropout);
     Value logits = family.logits(m, family.hidden(m, x));
     lm::GraphBuilder g = m.g.at("loss");
     Value perRow = g.b.create<lm::CrossEntropyOp>(g.loc, logits, targets);
@@ -136,6 +138,8 @@ const ModelFamily &familyOf(Architecture architecture) {
 OwningOpRef<ModuleOp> buildPrograms(MLIRContext &context, const ModelConfig &config,
                                     const ProgramOptions &options) {
   context.loadDialect<lm::LMDialect, func::FuncDialect>();
+  if (options.dropout.any() && config.architecture != Architecture::Gpt2)
+    fail("dropout: only gpt2 has places for it; leave it at 0 for this model");
   if (config.architecture == Architecture::Ir)
     return readIrFile(context, config.irFile, options);
   OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));

@@ -14,6 +14,19 @@ namespace lmc {
 /// On a parameter argument: array<f64: mean, deviation> of its initial normal distribution.
 inline constexpr llvm::StringLiteral kInit = "lm.init";
 
+/// Shares of elements that @loss sets to zero, in [0, 1); the others are divided by 1 - p.
+/// Source: Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting".
+struct Dropout {
+  double embedding = 0; ///< of what enters the first layer
+  double residual = 0;  ///< of what a block adds to the residual stream
+  bool any() const { return embedding > 0 || residual > 0; }
+};
+
+/// What @loss draws its dropout from, scalars i32; the driver sets them before each run: the words
+/// of a seed, and the number of micro-batches before this one.
+inline constexpr llvm::StringLiteral kRandomKey0 = "random.key0", kRandomKey1 = "random.key1",
+                                     kRandomStep = "random.step";
+
 /// The sizes and the choice of programs. 0 stands for the model's context.
 struct ProgramOptions {
   int64_t batch = 1;       ///< B of @loss and @eval
@@ -22,6 +35,7 @@ struct ProgramOptions {
   int64_t cacheLength = 0; ///< S, positions of a KV cache
   bool training = true;    ///< @loss and @eval
   bool inference = true;   ///< @forward, and @prefill and @decode of a language model
+  Dropout dropout = {};    ///< of @loss alone; gpt2 only
 };
 
 /// A parameter of a program: its checkpoint name, shape and initial distribution.
@@ -36,8 +50,9 @@ struct ParameterSpec {
 /// (arguments with lm.role = "parameter", lm.name = the Hugging Face checkpoint name, lm.init =
 /// [mean, deviation]), then what is listed. V vocab, S cacheLength, G kv heads, D head_dim; ids
 /// i32, all else f32.
-///   @loss    tokens [B, T], targets [B, T] -> loss, the mean cross-entropy, a scalar
-///   @eval    the same graph
+///   @loss    tokens [B, T], targets [B, T], with dropout also random.key0, .key1 and .step []
+///            -> loss, the mean cross-entropy, a scalar
+///   @eval    the same graph without dropout
 ///   @forward tokens [1, T], T in [1, length] -> logits [1, T, V]
 ///   @prefill tokens [1, chunk], past [], last [1], cache.<layer>.k and .v [1, S, G, D];
 ///            chunk in [1, options.chunk] -> logits [1, V] of tokens[0, last], caches (lm.updates)

@@ -23,6 +23,7 @@ struct Options {
   bool plan = false;
   int64_t batch = 1, length = 0;
   int slots = 1;
+  double dropout = 0;
   CompileSettings settings;
 };
 
@@ -144,6 +145,9 @@ int run(Options &o, const CommonOptions &common) {
   o.settings.setLength(o.length);
   o.settings.programs.training = o.mode == "train";
   o.settings.programs.inference = o.mode == "infer";
+  if (o.dropout > 0 && o.mode != "train")
+    throw UsageError("--dropout needs --mode train: only a training step drops anything");
+  o.settings.programs.dropout = {o.dropout, o.dropout};
   if (o.mode == "train") {
     o.settings.pipeline.train = OptimizerUpdateOptions();
     o.settings.pipeline.train->gradClip = 1;
@@ -230,6 +234,10 @@ Command addCompile(CLI::App &app, CommonOptions &common) {
   app.add_option("--length", o->length,
                  "Tokens of a training sequence; of inference, the most that a sequence may have "
                  "(default: the model's context)");
+  app.add_option("--dropout", o->dropout,
+                 "With --mode train: share of embeddings and of what blocks add to the residual "
+                 "stream that is set to zero")
+      ->check(CLI::Range(0.0, 0.99));
   app.add_option("--memory-limit", o->memoryLimit,
                  "With --mode train: most bytes of the arena (2GiB, 800MB); activations are "
                  "recomputed to keep it");

@@ -137,6 +137,7 @@ int run(Options &o, const CommonOptions &common) {
   o.settings.programs.batch = config.batch.sequences;
   o.settings.programs.length = config.batch.length;
   o.settings.programs.inference = false;
+  o.settings.programs.dropout = {config.dropout.embedding, config.dropout.residual};
   o.settings.pipeline.train = optimizerOf(config);
   o.settings.pipeline.bf16 = config.precision == Precision::Bf16;
   if (config.memory.limit)
@@ -150,7 +151,7 @@ int run(Options &o, const CommonOptions &common) {
     return 0;
   }
 
-  SessionModel model(executable, config.batch.accumulate, common.threads);
+  SessionModel model(executable, config.batch.accumulate, common.threads, config.seed);
   initialise(model, config, modelConfig);
 
   DataFileOptions files;

@@ -90,17 +90,24 @@ double relative(std::span<const float> got, std::span<const float> expected) {
   return most / std::max(scale, 1e-12);
 }
 
-void compareTraining(const ModelConfig &config, bool bf16, double tolerance) {
+void compareTraining(const ModelConfig &config, bool bf16, double tolerance,
+                     const Dropout &dropout = {}) {
   Built built{config, {}, bf16};
   built.programs.batch = 3;
   built.programs.length = 11;
   built.programs.inference = false;
+  built.programs.dropout = dropout;
   auto cpu = session(built, false), gpu = session(built, true);
   for (int step = 0; step < 3; ++step) {
     setEmulatedOrder(static_cast<unsigned>(step));
     for (Session *each : {cpu.get(), gpu.get()}) {
       fillIds(*each, "tokens", built.config.vocab, step);
       fillIds(*each, "targets", built.config.vocab, step + 1);
+      if (dropout.any()) {
+        each->i32("random.key0")[0] = -9;
+        each->i32("random.key1")[0] = 4;
+        each->i32("random.step")[0] = step;
+      }
       each->run("train_step");
     }
     EXPECT_LT(relative(gpu->f32("loss")[0], cpu->f32("loss")[0]), tolerance) << step;
@@ -117,6 +124,9 @@ void compareTraining(const ModelConfig &config, bool bf16, double tolerance) {
 TEST(CudaSession, Gpt2TrainsAsOnTheCpu) { compareTraining(tiny(Architecture::Gpt2), false, 1e-5); }
 TEST(CudaSession, LlamaTrainsAsOnTheCpu) {
   compareTraining(tiny(Architecture::Llama), false, 1e-5);
+}
+TEST(CudaSession, DropoutDropsTheSameAsOnTheCpu) {
+  compareTraining(tiny(Architecture::Gpt2), false, 1e-5, {.embedding = 0.2, .residual = 0.4});
 }
 TEST(CudaSession, Bf16TrainsAsOnTheCpu) { compareTraining(tiny(Architecture::Gpt2), true, 2e-2); }
 

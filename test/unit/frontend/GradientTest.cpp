@@ -9,12 +9,15 @@
 namespace lmc {
 namespace {
 
-void compareGradients(ReferenceModel &model, llvm::ArrayRef<lm::Tensor> inputs) {
+/// `function` of the model is what is compared with: @eval, or @loss where that draws numbers.
+void compareGradients(ReferenceModel &model, llvm::ArrayRef<lm::Tensor> inputs,
+                      llvm::StringRef function = "eval", const Dropout &dropout = {}) {
   model.randomise(7);
-  auto loss = [&] { return model.run("eval", inputs)[0].data[0]; };
+  auto loss = [&] { return model.run(function, inputs)[0].data[0]; };
   ReferenceModel derived(model.config, {.batch = inputs[0].shape[0],
                                         .length = model.config.isLanguageModel() ? 5 : 0,
-                                        .inference = false});
+                                        .inference = false,
+                                        .dropout = dropout});
   derived.parameters = model.parameters;
   derived.differentiate();
   auto results = derived.run("loss", inputs);
@@ -51,6 +54,19 @@ void compareLanguageModel(const ModelConfig &config) {
 }
 
 TEST(Gradient, Gpt2) { compareLanguageModel(oddGpt2()); }
+
+TEST(Gradient, Gpt2WithDropout) {
+  Dropout dropout{.embedding = 0.25, .residual = 0.4};
+  ModelConfig config = oddGpt2();
+  ReferenceModel model(config, {.batch = 2, .length = 5, .inference = false, .dropout = dropout});
+  std::vector<lm::Tensor> inputs = {drawIds({2, 5}, 0, config.vocab),
+                                    drawIds({2, 5}, 1, config.vocab)};
+  for (int word : {-77, 5, 1000003}) // two of the seed, and the step
+    inputs.push_back(ids({}, {word}));
+  compareGradients(model, inputs, "loss", dropout);
+  EXPECT_NE(model.run("loss", inputs)[0].data[0],
+            model.run("eval", {inputs[0], inputs[1]})[0].data[0]);
+}
 
 TEST(Gradient, Gpt2WithoutBiasesAndUntied) {
   ModelConfig config = oddGpt2();

@@ -325,6 +325,26 @@ TEST_F(ConfigTest, AMemoryLimitKnowsWhereItStands) {
   EXPECT_TRUE(changesSince(folder.write("copy.yaml", resolvedYaml(c)), load(minimal)).empty());
 }
 
+TEST_F(ConfigTest, WhatACheckpointSaysOfAKeyThatItIsOlderThanIsTheDefault) {
+  std::string copy = resolvedYaml(load(minimal));
+  for (const char *line :
+       {"dropout:\n  embedding: 0\n  residual: 0\n  attention: 0\n", "  eps: 1e-08\n"}) {
+    size_t at = copy.find(line);
+    ASSERT_NE(at, std::string::npos) << line << "is not in\n" << copy;
+    copy.erase(at, std::string_view(line).size());
+  }
+  std::filesystem::path older = folder.write("copy.yaml", copy);
+  EXPECT_TRUE(changesSince(older, load(minimal)).empty());
+  auto changes =
+      changesSince(older, load(minimal, {"dropout.residual=0.25", "optimizer.eps=1e-7"}));
+  ASSERT_EQ(changes.size(), 2u);
+  EXPECT_EQ(changes[0].key, "optimizer.eps");
+  EXPECT_EQ(changes[0].before, "1e-08");
+  EXPECT_EQ(changes[1].key, "dropout.residual");
+  EXPECT_EQ(changes[1].before, "0");
+  EXPECT_EQ(changes[1].now, "0.25");
+}
+
 TEST_F(ConfigTest, HelpListsEveryKeyWithItsDefault) {
   std::string help = configHelp();
   EXPECT_THAT(help, HasSubstr("optimizer.betas"));
