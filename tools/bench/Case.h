@@ -10,6 +10,12 @@
 
 namespace lmc::bench {
 
+/// What cases run on.
+struct Machine {
+  int threads = 1;
+  std::string gpu; ///< "sm_90a"; empty: the CPU
+};
+
 /// Another program's way to compute the same thing, run beside ours.
 struct Peer {
   std::string name;
@@ -20,12 +26,16 @@ struct Peer {
 /// Which peers to look for.
 struct PeerOptions {
   std::vector<std::string> names; ///< of kPeers
-  int threads = 1;
+  Machine machine;
   std::string python = "python3"; ///< of torch and torch-compile
 };
 
-/// openblas, blis and onednn for products; torch and torch-compile for attention and training.
+/// openblas, blis and onednn for products on the CPU; torch for products on a GPU, attention and
+/// training; torch-compile for attention and training.
 inline constexpr const char *kPeers[] = {"openblas", "blis", "onednn", "torch", "torch-compile"};
+
+/// Seconds of one call.
+double secondsOf(const std::function<void()> &work);
 
 /// One case, compiled and with its data in memory.
 class Workload {
@@ -36,6 +46,10 @@ public:
   /// ("float64, 64 elements").
   virtual std::string check() = 0;
   virtual void run() = 0;
+  /// Runs once; the seconds it took.
+  virtual double time() {
+    return secondsOf([this] { run(); });
+  }
   /// What run() runs, for a profile of its launches.
   virtual Session &session() = 0;
   virtual const char *program() const { return "f"; }
@@ -58,11 +72,13 @@ struct Case {
   std::string name;  ///< "product.nn", "train.gpt2-124m": the kind, then what
   std::string shape; ///< "M=512 N=3072 K=768"
   Bound bound;
-  std::function<std::unique_ptr<Workload>(int threads)> make;
+  std::function<std::unique_ptr<Workload>()> make;
 };
 
-void addProducts(std::vector<Case> &cases); ///< ProductCases.cpp
-void addKernels(std::vector<Case> &cases);  ///< KernelCases.cpp: attention, rows, maps, columns
-void addModels(std::vector<Case> &cases);   ///< ModelCases.cpp: training steps, decode
+/// A GPU has cases of its own: bf16, and shapes that its caches do not hold.
+void addProducts(std::vector<Case> &cases, const Machine &on); ///< ProductCases.cpp
+/// KernelCases.cpp: attention, rows, maps, columns
+void addKernels(std::vector<Case> &cases, const Machine &on);
+void addModels(std::vector<Case> &cases, const Machine &on); ///< ModelCases.cpp: training, decode
 
 } // namespace lmc::bench

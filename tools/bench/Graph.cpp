@@ -5,6 +5,7 @@
 #include "ir/Dialect.h"
 #include "ir/ProgramAttributes.h"
 #include "passes/Pipeline.h"
+#include "runtime/Bfloat16.h"
 #include "runtime/Error.h"
 #include "runtime/Philox.h"
 
@@ -23,9 +24,14 @@ OwningOpRef<ModuleOp> buildModule(MLIRContext &context, const std::vector<Argume
   OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
   builder.setInsertionPointToStart(module->getBody());
   SmallVector<Type> types;
-  for (const Argument &argument : arguments)
-    types.push_back(RankedTensorType::get(argument.shape, argument.ids ? Type(builder.getI32Type())
-                                                                       : builder.getF32Type()));
+  for (const Argument &argument : arguments) {
+    Type element = builder.getF32Type();
+    if (argument.ids)
+      element = builder.getI32Type();
+    else if (argument.bf16)
+      element = builder.getBF16Type();
+    types.push_back(RankedTensorType::get(argument.shape, element));
+  }
   auto function = builder.create<func::FuncOp>(loc, "f", builder.getFunctionType(types, {}));
   Block *body = function.addEntryBlock();
   builder.setInsertionPointToStart(body);
@@ -48,10 +54,15 @@ OwningOpRef<ModuleOp> buildModule(MLIRContext &context, const std::vector<Argume
   return module;
 }
 
+size_t sizeOf(const Argument &argument) {
+  return static_cast<size_t>(std::accumulate(argument.shape.begin(), argument.shape.end(),
+                                             int64_t(1), std::multiplies<>()));
+}
+
 } // namespace
 
-Graph::Graph(const std::vector<Argument> &arguments, const BuildGraph &build, int threads)
-    : arguments(arguments), build(build) {
+Graph::Graph(const std::vector<Argument> &arguments, const BuildGraph &build, const Machine &on)
+    : arguments(arguments), build(build), onGpu(!on.gpu.empty()) {
   MLIRContext context;
   loadCompilerDialects(context);
   OwningOpRef<ModuleOp> module = buildModule(context, arguments, build);
@@ -62,25 +73,34 @@ Graph::Graph(const std::vector<Argument> &arguments, const BuildGraph &build, in
       value = static_cast<float>(2 * random.uniform(i++) - 1);
   };
   for (auto [stream, argument] : llvm::enumerate(arguments))
-    if (argument.weight) {
-      std::vector<float> &values = weights[argument.name];
-      values.resize(static_cast<size_t>(std::accumulate(
-          argument.shape.begin(), argument.shape.end(), int64_t(1), std::multiplies<>())));
+    if (argument.weight || argument.bf16) {
+      std::vector<float> &values = known[argument.name];
+      values.resize(sizeOf(argument));
       fill(values, stream);
+      if (argument.bf16)
+        for (float &value : values)
+          value = bfloat16ToFloat(floatToBfloat16(value));
     }
   CodegenOptions codegen;
+  codegen.gpu = on.gpu;
   PipelineOptions pipeline;
-  if (!weights.empty())
+  pipeline.gpu = onGpu;
+  if (!onGpu && std::ranges::any_of(arguments, &Argument::weight))
     pipeline.panelWidth = cpu::panelWidth(cpu::Target::named(codegen.cpu));
   runPipeline(*module, pipeline);
   auto valuesOf = [&](const std::string &name) -> std::optional<std::span<const std::byte>> {
-    return std::as_bytes(std::span(weights.at(name)));
+    return std::as_bytes(std::span(known.at(name)));
   };
   session = std::make_unique<Session>(buildExecutable(*module, codegen, {}, valuesOf),
-                                      SessionOptions{threads, 1});
+                                      SessionOptions{on.threads, 1});
   for (auto [stream, argument] : llvm::enumerate(arguments)) {
     if (argument.weight)
       continue;
+    if (argument.bf16) {
+      auto *out = reinterpret_cast<uint16_t *>(session->bytes(argument.name).data());
+      std::ranges::transform(known[argument.name], out, floatToBfloat16);
+      continue;
+    }
     if (argument.ids == 0) {
       fill(session->f32(argument.name), stream);
       continue;
@@ -92,9 +112,36 @@ Graph::Graph(const std::vector<Argument> &arguments, const BuildGraph &build, in
   }
 }
 
+void Graph::run() {
+  widened.clear();
+  session->run("f");
+}
+
+double Graph::time() {
+  if (!onGpu)
+    return secondsOf([this] { run(); });
+  session->setProfiling(true);
+  run();
+  session->setProfiling(false);
+  std::span<const double> seconds = session->launchSeconds();
+  return std::accumulate(seconds.begin(), seconds.end(), 0.0);
+}
+
 std::span<const float> Graph::f32(const std::string &name) {
-  auto at = weights.find(name);
-  return at == weights.end() ? session->f32(name) : std::span<const float>(at->second);
+  if (auto at = known.find(name); at != known.end())
+    return at->second;
+  const auto &tensors = session->executable().message().tensors();
+  auto tensor = std::ranges::find(tensors, name, &executable::Tensor::name);
+  if (tensor == tensors.end() || tensor->dtype() != executable::BF16)
+    return session->f32(name);
+  std::vector<float> &values = widened[name];
+  if (values.empty()) {
+    std::span<std::byte> bytes = session->bytes(name);
+    std::span from(reinterpret_cast<const uint16_t *>(bytes.data()), bytes.size() / 2);
+    values.resize(from.size());
+    std::ranges::transform(from, values.begin(), bfloat16ToFloat);
+  }
+  return values;
 }
 
 void Graph::checkAll(double tolerance) {

@@ -4,6 +4,7 @@
 #include "ir/Evaluator.h"
 #include "ir/GraphBuilder.h"
 #include "runtime/Session.h"
+#include "tools/bench/Case.h"
 
 #include <functional>
 #include <map>
@@ -12,7 +13,7 @@
 
 namespace lmc::bench {
 
-/// An argument of the graph: float32, or int32 ids below `ids`. Filled with uniform numbers in
+/// An argument of the graph: float32, bf16, or int32 ids below `ids`. Filled with uniform numbers in
 /// [-1, 1), the same in every run.
 struct Argument {
   std::string name;
@@ -20,6 +21,7 @@ struct Argument {
   int64_t ids = 0; ///< 0: float32
   bool weight =
       false; ///< does not change: stored in the executable and packed where products allow
+  bool bf16 = false;
 };
 
 using BuildGraph = std::function<std::vector<mlir::Value>(lm::GraphBuilder &,
@@ -27,10 +29,13 @@ using BuildGraph = std::function<std::vector<mlir::Value>(lm::GraphBuilder &,
 
 class Graph {
 public:
-  Graph(const std::vector<Argument> &arguments, const BuildGraph &build, int threads);
+  Graph(const std::vector<Argument> &arguments, const BuildGraph &build, const Machine &on);
 
-  void run() { session->run("f"); }
-  /// An argument by name; a result as "y0", "y1", ...
+  void run();
+  /// Runs once. On the CPU the seconds from the call to its end; on a GPU the sum of its launches',
+  /// between events of the stream: inputs and results are copied outside of them.
+  double time();
+  /// An argument by name; a result as "y0", "y1", ...; bf16 is widened. Valid until the next run.
   std::span<const float> f32(const std::string &name);
   std::span<const int32_t> i32(const std::string &name) { return session->i32(name); }
   Session &runtime() { return *session; }
@@ -42,7 +47,9 @@ public:
 private:
   std::vector<Argument> arguments;
   BuildGraph build;
-  std::map<std::string, std::vector<float>> weights; ///< as they were before they were packed
+  bool onGpu;
+  std::map<std::string, std::vector<float>> known; ///< weights before they were packed, bf16 inputs
+  std::map<std::string, std::vector<float>> widened; ///< results of the latest run
   std::unique_ptr<Session> session;
 };
 

@@ -44,6 +44,17 @@ ModelConfig llama110m() {
   return c;
 }
 
+/// 1.1 billion parameters, in the proportions of Llama 3.2 1B: four query heads share a key head.
+ModelConfig llama1b() {
+  ModelConfig c = gpt2(16, 32, 2048, 32768, 2048, true);
+  c.architecture = Architecture::Llama;
+  c.kvHeads = 8;
+  c.ffnWidth = 8192;
+  c.activation = Activation::Silu;
+  c.tiedHead = false;
+  return c;
+}
+
 int64_t sizeOf(const ParameterSpec &parameter) {
   int64_t size = 1;
   for (int64_t extent : parameter.shape)
@@ -54,12 +65,14 @@ int64_t sizeOf(const ParameterSpec &parameter) {
 /// Compiles programs of a model and gives all parameters random values: those of inference are stored
 /// and packed as lmc compile does it.
 std::unique_ptr<Session> compileModel(const ModelConfig &config, const ProgramOptions &programs,
-                                      PipelineOptions pipeline, int threads) {
+                                      PipelineOptions pipeline, const Machine &on) {
   mlir::MLIRContext context;
   loadCompilerDialects(context);
   mlir::OwningOpRef<mlir::ModuleOp> module = buildPrograms(context, config, programs);
   CodegenOptions codegen;
-  SessionOptions workers{threads, 1};
+  codegen.gpu = on.gpu;
+  pipeline.gpu = !on.gpu.empty();
+  SessionOptions workers{on.threads, 1};
   std::vector<ParameterSpec> parameters = parametersOf(config);
   if (pipeline.train) {
     codegen.mode = "train";
@@ -69,7 +82,8 @@ std::unique_ptr<Session> compileModel(const ModelConfig &config, const ProgramOp
       initialiseParameter(parameter, 1, session->f32(parameter.name));
     return session;
   }
-  pipeline.panelWidth = cpu::panelWidth(cpu::Target::named(codegen.cpu));
+  if (!pipeline.gpu)
+    pipeline.panelWidth = cpu::panelWidth(cpu::Target::named(codegen.cpu));
   std::vector<float> values;
   auto valuesOf = [&](const std::string &name) -> std::optional<std::span<const std::byte>> {
     auto parameter = std::ranges::find(parameters, name, &ParameterSpec::name);
@@ -96,7 +110,7 @@ double flopsPerToken(const ModelConfig &c, double length) {
 
 class TrainStep : public Workload {
 public:
-  TrainStep(TrainShape s, int threads) : s(s) {
+  TrainStep(TrainShape s, const Machine &on) : s(s) {
     ProgramOptions programs;
     programs.batch = s.batch;
     programs.length = s.length;
@@ -108,7 +122,7 @@ public:
     pipeline.train->schedule = "constant";
     pipeline.train->gradClip = 1;
     pipeline.train->weightDecay = 0.1;
-    model = compileModel(s.config, programs, pipeline, threads);
+    model = compileModel(s.config, programs, pipeline, on);
     uint64_t stream = 0;
     for (const char *name : {"tokens", "targets"}) {
       Philox random(2, stream++);
@@ -151,7 +165,8 @@ public:
                                  {"context", c.context},
                                  {"biases", c.biases},
                                  {"batch", s.batch},
-                                 {"length", s.length}}});
+                                 {"length", s.length},
+                                 {"bf16", s.bf16}}});
   }
 
 private:
@@ -162,13 +177,14 @@ private:
 /// One token after `past` others.
 class Decode : public Workload {
 public:
-  Decode(ModelConfig config, int64_t past, bool bf16, int threads) : config(config), bf16(bf16) {
+  Decode(ModelConfig config, int64_t past, bool bf16, const Machine &on)
+      : config(config), bf16(bf16) {
     ProgramOptions programs;
     programs.training = false;
     programs.chunk = 32;
     PipelineOptions pipeline;
     pipeline.bf16 = bf16;
-    model = compileModel(config, programs, pipeline, threads);
+    model = compileModel(config, programs, pipeline, on);
     model->i32("past")[0] = static_cast<int32_t>(past);
     for (const ParameterSpec &parameter : parametersOf(config))
       bytes += double(model->bytes(parameter.name).size());
@@ -217,16 +233,25 @@ private:
 
 } // namespace
 
-void addModels(std::vector<Case> &cases) {
+void addModels(std::vector<Case> &cases, const Machine &on) {
   auto train = [&](const char *name, const ModelConfig &config, int64_t batch, int64_t length,
                    bool bf16 = false) {
     TrainShape shape{config, batch, length, bf16};
     cases.push_back(
         {fmt::format("train.{}.b{}t{}{}", name, batch, length, bf16 ? ".bf16" : ""),
          fmt::format("{} layers, width {}, V={}", config.layers, config.width, config.vocab),
-         Bound::Compute, [=](int threads) { return std::make_unique<TrainStep>(shape, threads); }});
+         Bound::Compute, [=] { return std::make_unique<TrainStep>(shape, on); }});
   };
   ModelConfig gpt2Small = gpt2(12, 12, 768, 50257, 1024, true);
+  if (!on.gpu.empty()) {
+    train("gpt2-124m", gpt2Small, 4, 256, false);
+    train("gpt2-124m", gpt2Small, 16, 1024, true);
+    for (int64_t past : {16, 2000})
+      cases.push_back({fmt::format("decode.llama-1b.past{}.bf16", past),
+                       "16 layers, width 2048, V=32768", Bound::Memory,
+                       [=] { return std::make_unique<Decode>(llama1b(), past, true, on); }});
+    return;
+  }
   for (bool bf16 : {false, true}) {
     train("gpt2-124m", gpt2Small, 4, 64, bf16);
     train("gpt2-124m", gpt2Small, 4, 256, bf16);
@@ -236,9 +261,8 @@ void addModels(std::vector<Case> &cases) {
   for (bool bf16 : {false, true})
     for (int64_t past : {16, 512})
       cases.push_back({fmt::format("decode.llama-110m.past{}{}", past, bf16 ? ".bf16" : ""),
-                       "12 layers, width 768, V=32000", Bound::Memory, [=](int threads) {
-                         return std::make_unique<Decode>(llama110m(), past, bf16, threads);
-                       }});
+                       "12 layers, width 768, V=32000", Bound::Memory,
+                       [=] { return std::make_unique<Decode>(llama110m(), past, bf16, on); }});
 }
 
 } // namespace lmc::bench

@@ -3,7 +3,7 @@
 #include "tools/bench/Blas.h"
 #include "tools/bench/Case.h"
 #include "tools/bench/Graph.h"
-#include "tools/bench/Roof.h"
+#include "tools/bench/Torch.h"
 
 #include "runtime/Error.h"
 #include "runtime/Philox.h"
@@ -15,21 +15,23 @@ namespace {
 
 class Product : public Workload {
 public:
-  /// `packed`: b is a weight, packed ahead.
-  Product(ProductShape s, bool packed, int threads)
-      : s(s), packed(packed),
+  /// `packed`: b is a weight, packed ahead. `bf16`: operands and result.
+  Product(ProductShape s, bool packed, bool bf16, const Machine &on)
+      : s(s), packed(packed), bf16(bf16),
         graph(
-            {{"a", s.transposeA ? Dims{s.k, s.m} : Dims{s.m, s.k}},
-             {"b", s.transposeB ? Dims{s.n, s.k} : Dims{s.k, s.n}, 0, packed}},
-            [s](lm::GraphBuilder &g, llvm::ArrayRef<mlir::Value> in) {
-              return std::vector<mlir::Value>{g.matmul(in[0], in[1], s.transposeA, s.transposeB)};
+            {{"a", s.transposeA ? Dims{s.k, s.m} : Dims{s.m, s.k}, 0, false, bf16},
+             {"b", s.transposeB ? Dims{s.n, s.k} : Dims{s.k, s.n}, 0, packed, bf16}},
+            [s, bf16](lm::GraphBuilder &g, llvm::ArrayRef<mlir::Value> in) {
+              mlir::Value y = g.matmul(in[0], in[1], s.transposeA, s.transposeB);
+              return std::vector<mlir::Value>{bf16 ? g.convert(y, g.b.getBF16Type()) : y};
             },
-            threads) {
+            on) {
     flops = 2.0 * s.m * s.n * s.k;
-    bytes = 4.0 * (s.m * s.k + s.k * s.n + s.m * s.n);
+    bytes = (bf16 ? 2.0 : 4.0) * (s.m * s.k + s.k * s.n + s.m * s.n);
   }
 
   void run() override { graph.run(); }
+  double time() override { return graph.time(); }
   Session &session() override { return graph.runtime(); }
 
   /// Freivalds 1977: y v = a (b v) for a random vector v of signs finds any wrong element, at the
@@ -44,8 +46,9 @@ public:
     for (int64_t k = 0; k < s.k; ++k)
       for (int64_t j = 0; j < s.n; ++j)
         bv[k] += b[s.transposeB ? j * s.k + k : k * s.n + j] * v[j];
-    // Each of the n elements of a row is a sum of k products below 1, rounded in float32.
-    double tolerance = 1e-6 * std::sqrt(double(s.n) * double(s.k)) * 4;
+    // Each of the n elements of a row is a sum of k products below 1, rounded in float32; a bf16
+    // result, of a size near sqrt(k) / 3, is off by up to 2^-9 of that.
+    double tolerance = (bf16 ? 0x1p-9 : 1e-6 * 4) * std::sqrt(double(s.n) * double(s.k));
     for (int64_t i = 0; i < s.m; ++i) {
       double expected = 0, got = 0;
       for (int64_t k = 0; k < s.k; ++k)
@@ -59,11 +62,19 @@ public:
   }
 
   std::vector<Peer> peers(const PeerOptions &options) override {
+    if (!options.machine.gpu.empty())
+      return torchPeers(options, {"product",
+                                  {{"m", s.m},
+                                   {"n", s.n},
+                                   {"k", s.k},
+                                   {"transpose_a", s.transposeA},
+                                   {"transpose_b", s.transposeB},
+                                   {"bf16", bf16}}});
     std::vector<Peer> result;
     for (const std::string &name : options.names)
       if (auto sgemm = packed && name == "onednn"
-                           ? findPackedSgemm(s, graph.f32("b").data(), options.threads)
-                           : findSgemm(name, options.threads)) {
+                           ? findPackedSgemm(s, graph.f32("b").data(), options.machine.threads)
+                           : findSgemm(name, options.machine.threads)) {
         theirs.resize(s.m * s.n);
         result.push_back({name, [this, sgemm] {
                             return secondsOf([&] {
@@ -77,23 +88,48 @@ public:
 private:
   using Dims = std::vector<int64_t>;
   ProductShape s;
-  bool packed;
+  bool packed, bf16;
   Graph graph;
   std::vector<float> theirs;
 };
 
 } // namespace
 
-void addProducts(std::vector<Case> &cases) {
+/// Large products, then those of a step of GPT-2 124M with 16 x 1024 tokens, and few rows as in
+/// decoding; in the layouts of a training step.
+static void addGpuProducts(std::vector<Case> &cases, const Machine &on) {
+  auto add = [&](int64_t m, int64_t n, int64_t k, bool transposeA, bool transposeB, bool bf16) {
+    std::string layout = {transposeA ? 't' : 'n', transposeB ? 't' : 'n'};
+    ProductShape shape{m, n, k, transposeA, transposeB};
+    cases.push_back({fmt::format("product.{}.{}x{}x{}{}", layout, m, n, k, bf16 ? ".bf16" : ""),
+                     fmt::format("M={} N={} K={}", m, n, k),
+                     m < 64 ? Bound::Memory : Bound::Compute,
+                     [=] { return std::make_unique<Product>(shape, false, bf16, on); }});
+  };
+  for (auto [m, n, k] : std::vector<std::array<int64_t, 3>>{
+           {4096, 4096, 4096}, {8192, 8192, 8192}, {16384, 3072, 768}, {16384, 768, 3072}}) {
+    add(m, n, k, false, false, true);
+    add(m, k, n, false, true, true); // dy [m, n] w^T
+    add(k, n, m, true, false, true); // x^T dy
+  }
+  for (int64_t m : {1, 4, 16})
+    add(m, 8192, 8192, false, true, true);
+  add(2048, 2048, 2048, false, false, false);
+  for (bool bf16 : {true, false})
+    add(127, 1000, 333, false, true, bf16);
+}
+
+void addProducts(std::vector<Case> &cases, const Machine &on) {
+  if (!on.gpu.empty())
+    return addGpuProducts(cases, on);
   auto add = [&](int64_t m, int64_t n, int64_t k, bool transposeA, bool transposeB,
                  bool packed = false) {
     std::string layout = {transposeA ? 't' : 'n', packed ? 'p' : transposeB ? 't' : 'n'};
     ProductShape shape{m, n, k, transposeA, transposeB};
     cases.push_back({fmt::format("product.{}.{}x{}x{}", layout, m, n, k),
                      fmt::format("M={} N={} K={}{}", m, n, k, packed ? " packed ahead" : ""),
-                     m < 16 ? Bound::Memory : Bound::Compute, [=](int threads) {
-                       return std::make_unique<Product>(shape, packed, threads);
-                     }});
+                     m < 16 ? Bound::Memory : Bound::Compute,
+                     [=] { return std::make_unique<Product>(shape, packed, false, on); }});
   };
   for (auto [m, n, k] : std::vector<std::array<int64_t, 3>>{{1024, 1024, 1024},
                                                             {512, 768, 3072},

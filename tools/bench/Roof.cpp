@@ -101,7 +101,7 @@ static int64_t blocksOf(const Arena &memory) {
   return static_cast<int64_t>(memory.size() / sizeof(float)) / kBlock;
 }
 
-Roof::Roof(const cpu::Target &target, Team &team)
+CpuRoof::CpuRoof(const cpu::Target &target, Team &team)
     : walk(team, 1), code(compileRoof(target)),
       multiply(reinterpret_cast<KernelFunction>(code.find("multiply"))),
       read(reinterpret_cast<KernelFunction>(code.find("read"))), registers(accumulatorsOf(target)),
@@ -115,7 +115,7 @@ static float *aligned(std::vector<float> &values) {
   return reinterpret_cast<float *>(alignUp(reinterpret_cast<uintptr_t>(values.data())));
 }
 
-double Roof::secondsOfItems(int64_t items, int64_t grain, KernelFunction kernel, void *in) {
+double CpuRoof::secondsOfItems(int64_t items, int64_t grain, KernelFunction kernel, void *in) {
   void *buffers[] = {in, aligned(sums)};
   WalkLaunch launch{items, grain, 0};
   return secondsOf([&] {
@@ -125,12 +125,12 @@ double Roof::secondsOfItems(int64_t items, int64_t grain, KernelFunction kernel,
   });
 }
 
-double Roof::measureFlops() {
+double CpuRoof::measureFlops() {
   alignas(64) float factor[64] = {};
   return 2.0 * registers * lanes * kSteps * kItems / secondsOfItems(kItems, 4, multiply, factor);
 }
 
-double Roof::measureBandwidth() {
+double CpuRoof::measureBandwidth() {
   int64_t items = blocksOf(memory);
   double seconds = secondsOfItems(items, 0, read, memory.data());
   return static_cast<double>(items * kBlock * sizeof(float)) / seconds;

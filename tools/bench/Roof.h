@@ -1,32 +1,37 @@
-// What this machine can do at best, measured by kernels of our own generator: the denominators of
-// every share that lmc bench prints.
+// What this machine can do at best: the denominators of every share that lmc bench prints.
 #pragma once
 
 #include "codegen/cpu/Lowering.h"
 #include "runtime/Arena.h"
 #include "runtime/KernelAbi.h"
 #include "runtime/Walk.h"
+#include "tools/bench/Case.h"
 
 #include <memory>
 #include <vector>
 
 namespace lmc::bench {
 
-/// Seconds of one call.
-double secondsOf(const std::function<void()> &work);
-
-/// The roof for float32 on a team of workers. Measured anew beside each case, because the clock and
-/// the neighbours of a shared machine change from minute to minute.
+/// Measured anew beside each case, because the clock and the neighbours of a shared machine change
+/// from minute to minute.
 class Roof {
 public:
-  Roof(const cpu::Target &target, Team &team);
-
-  /// Multiply-adds of independent registers, all workers at once; an operation is a multiplication
-  /// or an addition. FLOP/s.
-  double measureFlops();
-  /// One pass over memory that no cache holds (256 MiB, and at least four times the last level).
+  virtual ~Roof() = default;
+  /// FLOP/s; a multiplication and an addition are two.
+  virtual double measureFlops() = 0;
   /// Bytes/s.
-  double measureBandwidth();
+  virtual double measureBandwidth() = 0;
+};
+
+/// Of float32 on a team of workers, by kernels of our own generator.
+class CpuRoof final : public Roof {
+public:
+  CpuRoof(const cpu::Target &target, Team &team);
+
+  /// Multiply-adds of independent registers, all workers at once.
+  double measureFlops() override;
+  /// One pass over memory that no cache holds (256 MiB, and at least four times the last level).
+  double measureBandwidth() override;
 
 private:
   double secondsOfItems(int64_t items, int64_t grain, KernelFunction kernel, void *in);

@@ -31,10 +31,11 @@ public:
     posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
     posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
     std::string json = nlohmann::json{{"kind", work.kind}, {"settings", work.settings}}.dump();
-    std::string threads = std::to_string(options.threads);
+    std::string threads = std::to_string(options.machine.threads);
+    const char *device = options.machine.gpu.empty() ? "cpu" : "cuda";
     const char *arguments[] = {
         options.python.c_str(), "-c",   kScript, json.c_str(), compiled ? "1" : "0",
-        threads.c_str(),        nullptr};
+        threads.c_str(),        device, nullptr};
     int code = posix_spawnp(&process, options.python.c_str(), &actions, nullptr,
                             const_cast<char *const *>(arguments), environ);
     posix_spawn_file_actions_destroy(&actions);
@@ -78,7 +79,39 @@ private:
   FILE *commands, *answers;
 };
 
+class TorchRoof final : public Roof {
+public:
+  TorchRoof(Peer product, Peer copy) : product(std::move(product)), copy(std::move(copy)) {}
+
+  double measureFlops() override { return 2.0 * kExtent * kExtent * kExtent / product.run(); }
+  double measureBandwidth() override { return double(kMoved) / copy.run(); }
+
+  static constexpr int64_t kExtent = 8192, kMoved = int64_t(4) << 30;
+
+private:
+  Peer product, copy;
+};
+
 } // namespace
+
+std::unique_ptr<Roof> torchRoof(const PeerOptions &options) {
+  PeerOptions only = options;
+  only.names = {"torch"};
+  int64_t n = TorchRoof::kExtent;
+  std::vector<Peer> product = torchPeers(only, {"product",
+                                                {{"m", n},
+                                                 {"n", n},
+                                                 {"k", n},
+                                                 {"transpose_a", false},
+                                                 {"transpose_b", false},
+                                                 {"bf16", true}}});
+  if (product.empty())
+    return nullptr;
+  std::vector<Peer> copy = torchPeers(only, {"copy", {{"bytes", TorchRoof::kMoved}}});
+  if (copy.empty())
+    return nullptr;
+  return std::make_unique<TorchRoof>(std::move(product[0]), std::move(copy[0]));
+}
 
 std::vector<Peer> torchPeers(const PeerOptions &options, const TorchWork &work) {
   std::vector<Peer> result;

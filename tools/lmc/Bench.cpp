@@ -4,10 +4,12 @@
 #include "tools/bench/Case.h"
 #include "tools/bench/Profile.h"
 #include "tools/bench/Roof.h"
+#include "tools/bench/Torch.h"
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <optional>
 #include <regex>
 
 namespace lmc {
@@ -20,6 +22,7 @@ struct Options {
   bool list = false, profile = false;
   int rounds = 9;
   double seconds = 20;
+  std::string target = "cpu";
   PeerOptions peers;
 };
 
@@ -31,7 +34,8 @@ double median(std::vector<double> values) {
 /// What came out of one case: medians over the rounds.
 struct Row {
   std::string check;
-  double seconds = 0, roof = 0;
+  double seconds = 0;
+  double roof = 0; ///< 0: unknown
   double best = 0; ///< seconds of the fastest sample: what a calm machine would do
   int rounds = 0;
   std::vector<std::pair<std::string, double>> peers; ///< seconds
@@ -39,10 +43,10 @@ struct Row {
 
 /// Rounds of roof, ours, each peer, so that all meet the same weather. A sample is as many runs as
 /// take some milliseconds.
-Row measure(const Case &which, Workload &work, const Options &o, Roof &roof) {
+Row measure(const Case &which, Workload &work, const Options &o, Roof *roof) {
   Row row;
   row.check = work.check();
-  double once = secondsOf([&] { work.run(); });
+  double once = secondsOf([&] { work.time(); });
   int repeats = std::max(1, static_cast<int>(0.005 / once));
   std::vector<Peer> peers = work.peers(o.peers);
   std::vector<double> ours, best;
@@ -50,12 +54,13 @@ Row measure(const Case &which, Workload &work, const Options &o, Roof &roof) {
   double spent = 0;
   for (; row.rounds < o.rounds && (row.rounds < 3 || spent < o.seconds); ++row.rounds)
     spent += secondsOf([&] {
-      best.push_back(which.bound == Bound::Compute ? roof.measureFlops() : roof.measureBandwidth());
-      ours.push_back(secondsOf([&] {
-                       for (int i = 0; i < repeats; ++i)
-                         work.run();
-                     }) /
-                     repeats);
+      if (roof)
+        best.push_back(which.bound == Bound::Compute ? roof->measureFlops()
+                                                     : roof->measureBandwidth());
+      double own = 0;
+      for (int i = 0; i < repeats; ++i)
+        own += work.time();
+      ours.push_back(own / repeats);
       for (size_t p = 0; p < peers.size(); ++p) {
         double sum = 0;
         for (int i = 0; i < repeats; ++i)
@@ -65,28 +70,31 @@ Row measure(const Case &which, Workload &work, const Options &o, Roof &roof) {
     });
   row.seconds = median(ours);
   row.best = std::ranges::min(ours);
-  row.roof = median(best);
+  row.roof = roof ? median(best) : 0;
   for (size_t p = 0; p < peers.size(); ++p)
     row.peers.emplace_back(peers[p].name, median(theirs[p]));
   return row;
 }
 
 nlohmann::ordered_json toJson(const Case &which, const Workload &work, const Row &row,
-                              int threads) {
+                              const Machine &machine) {
   bool compute = which.bound == Bound::Compute;
-  nlohmann::ordered_json json = {
-      {"case", which.name},
-      {"shape", which.shape},
-      {"threads", threads},
-      {"check", row.check},
-      {"rounds", row.rounds},
-      {"microseconds", row.seconds * 1e6},
-      {"best_microseconds", row.best * 1e6},
-      {"flops_per_second", work.flops / row.seconds},
-      {"bytes_per_second", work.bytes / row.seconds},
-      {"roof", compute ? "flops" : "bytes"},
-      {"roof_per_second", row.roof},
-      {"roof_share", (compute ? work.flops : work.bytes) / row.seconds / row.roof}};
+  nlohmann::ordered_json json = {{"case", which.name},
+                                 {"shape", which.shape},
+                                 {"threads", machine.threads},
+                                 {"check", row.check},
+                                 {"rounds", row.rounds},
+                                 {"microseconds", row.seconds * 1e6},
+                                 {"best_microseconds", row.best * 1e6},
+                                 {"flops_per_second", work.flops / row.seconds},
+                                 {"bytes_per_second", work.bytes / row.seconds},
+                                 {"roof", compute ? "flops" : "bytes"}};
+  if (row.roof > 0) {
+    json["roof_per_second"] = row.roof;
+    json["roof_share"] = (compute ? work.flops : work.bytes) / row.seconds / row.roof;
+  }
+  if (!machine.gpu.empty())
+    json["gpu"] = machine.gpu;
   if (work.tokens > 0)
     json["tokens_per_second"] = work.tokens / row.seconds;
   if (work.arenaBytes > 0)
@@ -100,8 +108,9 @@ void print(const Case &which, const Workload &work, const Row &row, const Option
   bool compute = which.bound == Bound::Compute;
   std::string rate = compute ? fmt::format("{:.1f} GFLOP/s", work.flops / row.seconds / 1e9)
                              : fmt::format("{:.2f} GB/s", work.bytes / row.seconds / 1e9);
-  fmt::print("{:<32} {:>10.3f} ms  {:>15}  {:>5.1f} %", which.name, row.seconds * 1e3, rate,
-             100 * (compute ? work.flops : work.bytes) / row.seconds / row.roof);
+  double share = (compute ? work.flops : work.bytes) / row.seconds / row.roof;
+  fmt::print("{:<32} {:>10.3f} ms  {:>15}  {:>7}", which.name, row.seconds * 1e3, rate,
+             row.roof > 0 ? fmt::format("{:.1f} %", 100 * share) : "unknown");
   fmt::print("  {:>9}", work.tokens > 0 ? fmt::format("{:.1f}", work.tokens / row.seconds) : "");
   for (const std::string &name : o.peers.names) {
     auto at = std::ranges::find(row.peers, name, &std::pair<std::string, double>::first);
@@ -113,10 +122,17 @@ void print(const Case &which, const Workload &work, const Row &row, const Option
 }
 
 int run(Options &o, const CommonOptions &common) {
+  // Cases are listed on machines without a GPU, too.
+  CodegenOptions codegen;
+  chooseTarget(codegen, o.target, !o.list);
+  if (codegen.cpu != CodegenOptions().cpu)
+    throw UsageError(
+        fmt::format("--target: '{}' is not what runs here; use cpu or cuda", o.target));
+  Machine machine{resolveThreads(common.threads), codegen.gpu};
   std::vector<Case> cases;
-  addProducts(cases);
-  addKernels(cases);
-  addModels(cases);
+  addProducts(cases, machine);
+  addKernels(cases, machine);
+  addModels(cases, machine);
   std::regex pattern;
   try {
     pattern = std::regex(o.filter);
@@ -132,13 +148,23 @@ int run(Options &o, const CommonOptions &common) {
     return 0;
   }
 
-  Team team(resolveThreads(common.threads));
-  o.peers.threads = team.size();
-  Roof roof(cpu::Target::host(), team);
+  o.peers.machine = machine;
+  std::optional<Team> team;
+  std::unique_ptr<Roof> roof;
+  if (machine.gpu.empty()) {
+    team.emplace(machine.threads);
+    roof = std::make_unique<CpuRoof>(cpu::Target::host(), *team);
+  } else {
+    roof = torchRoof(o.peers);
+  }
   if (!common.json) {
-    fmt::print(
-        "{} threads, roof {:.1f} GFLOP/s, {:.2f} GB/s now; measured again beside each case\n\n",
-        team.size(), roof.measureFlops() / 1e9, roof.measureBandwidth() / 1e9);
+    std::string place =
+        machine.gpu.empty() ? fmt::format("{} threads", machine.threads) : "GPU " + machine.gpu;
+    if (roof)
+      fmt::print("{}, roof {:.1f} GFLOP/s, {:.2f} GB/s now; measured again beside each case\n\n",
+                 place, roof->measureFlops() / 1e9, roof->measureBandwidth() / 1e9);
+    else
+      fmt::print("{}, roof unknown\n\n", place);
     fmt::print("{:<32} {:>13}  {:>15}  {:>7}  {:>9}", "case", "median", "rate", "of roof",
                "tokens/s");
     for (const std::string &name : o.peers.names)
@@ -148,10 +174,10 @@ int run(Options &o, const CommonOptions &common) {
   int failures = 0;
   for (const Case &c : cases) {
     try {
-      std::unique_ptr<Workload> work = c.make(team.size());
-      Row row = measure(c, *work, o, roof);
+      std::unique_ptr<Workload> work = c.make();
+      Row row = measure(c, *work, o, roof.get());
       if (common.json)
-        fmt::print("{}\n", toJson(c, *work, row, team.size()).dump());
+        fmt::print("{}\n", toJson(c, *work, row, machine).dump());
       else
         print(c, *work, row, o);
       if (o.profile && !common.json)
@@ -174,10 +200,16 @@ Command addBench(CLI::App &app, CommonOptions &common) {
   app.add_option(
          "--against", o->peers.names,
          "Run these beside it where they are installed: openblas, blis, onednn (products), "
-         "torch, torch-compile (attention, training); ratios above 1 mean that lmc is faster")
+         "torch (on a GPU products too), torch-compile (attention, training); ratios above 1 mean "
+         "that lmc is faster")
       ->delimiter(',')
       ->check(CLI::IsMember(std::vector<std::string>(std::begin(kPeers), std::end(kPeers))));
-  app.add_option("--python", o->peers.python, "The Python that has PyTorch")->capture_default_str();
+  app.add_option("--python", o->peers.python,
+                 "The Python that has PyTorch; it measures a GPU's roof, too")
+      ->capture_default_str();
+  app.add_option("--target", o->target,
+                 "cpu or cuda: kernels by the GPU's own clock, models from call to result")
+      ->capture_default_str();
   app.add_option("--rounds", o->rounds, "Samples of each; their median counts")
       ->check(CLI::Range(3, 1000))
       ->capture_default_str();
