@@ -1,0 +1,15 @@
+"""Stage 7: training of GPT-2 124M in bf16 beside torch.compile, decoding of a Llama of 1.1 billion
+parameters in bf16 against the copy bandwidth. The weights are random."""
+import kit
+
+kit.driver()
+for row in kit.bench(r"^decode\.llama-1b", "--rounds", 5, "--seconds", 5):
+    share = f"{100 * row['roof_share']:.1f} % of copy bandwidth; " if "roof_share" in row else ""
+    kit.report(row["case"], row["bytes_per_second"] / 1e12, "TB/s",
+               note=f"{share}{row['tokens_per_second']:.0f} tokens/s; {row['check']}")
+for row in kit.bench(r"^train\.gpt2-124m.*bf16", "--against", "torch,torch-compile", "--rounds", 5, "--seconds", 10):
+    peers = row.get("peers", {}) or {"": {}}
+    for peer, theirs in peers.items():
+        beside = {"against": peer, "ratio": theirs["ratio"]} if peer else {}
+        kit.report(row["case"], row["tokens_per_second"], "tokens/s",
+                   note=f"{row['flops_per_second'] / 1e12:.0f} TFLOP/s; {row['check']}", **beside)

@@ -1,0 +1,24 @@
+"""Stage 6: kernels beside PyTorch's: attention beside the fastest backend of scaled_dot_product_attention,
+products beside torch.matmul (cuBLAS), rows and maps against the copy bandwidth of the same rounds."""
+import kit
+
+kit.driver()
+
+
+def show(row):
+    compute = row["roof"] == "flops"
+    rate = row["flops_per_second"] / 1e12 if compute else row["bytes_per_second"] / 1e12
+    note = f"{row['microseconds']:.1f} us; {row['check']}"
+    if "roof_share" in row:
+        note = f"{100 * row['roof_share']:.1f} % of the roof; " + note
+    more = {}
+    for peer, theirs in row.get("peers", {}).items():
+        more = {"against": peer, "ratio": theirs["ratio"]}
+    kit.report(row["case"], rate, "TFLOP/s" if compute else "TB/s", note=note, **more)
+
+
+# The most telling ones first: the time limit may cut the rest.
+for pattern in (r"^attention.*t(4096|1024)\.bf16", r"^product.*(4096x4096x4096|16384).*bf16", r"^(row|map|column)",
+                r"^attention.*t16384\.bf16", r"^product.*8192x8192\.bf16"):
+    for row in kit.bench(pattern, "--against", "torch", "--rounds", 5, "--seconds", 1):
+        show(row)
