@@ -10,6 +10,7 @@
 #include "runtime/Philox.h"
 #include "runtime/Session.h"
 
+#include <array>
 #include <cmath>
 
 namespace lmc::bench {
@@ -182,6 +183,7 @@ public:
     ProgramOptions programs;
     programs.training = false;
     programs.chunk = 32;
+    programs.length = kChecked; // a GPU sends all rows of logits that forward may have
     PipelineOptions pipeline;
     pipeline.bf16 = bf16;
     model = compileModel(config, programs, pipeline, on);
@@ -202,7 +204,7 @@ public:
   /// The same logits as the forward program's, which reads all tokens at once.
   std::string check() override {
     int32_t past = model->i32("past")[0];
-    std::vector<int32_t> ids = {5, 17, 311, 2, 800};
+    std::array<int32_t, kChecked> ids = {5, 17, 311, 2, 800};
     for (size_t i = 0; i < ids.size(); ++i) {
       model->i32("tokens")[0] = ids[i];
       model->i32("past")[0] = static_cast<int32_t>(i);
@@ -226,6 +228,8 @@ public:
   }
 
 private:
+  static constexpr int64_t kChecked = 5; ///< tokens
+
   ModelConfig config;
   bool bf16;
   std::unique_ptr<Session> model;

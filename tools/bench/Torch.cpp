@@ -2,6 +2,7 @@
 
 #include "runtime/Error.h"
 
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
@@ -18,10 +19,10 @@ const char *const kScript =
 #include "tools/bench/TorchPeer.inc"
     ;
 
-/// A running torch_peer.py.
+/// A running torch_peer.py: starting PyTorch takes longer than most cases, so all share it.
 class Child {
 public:
-  Child(const PeerOptions &options, const TorchWork &work, bool compiled) {
+  Child(const PeerOptions &options, bool compiled) {
     int in[2], out[2];
     // Another child that held a copy of this one's input would keep it waiting at the end.
     if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0)
@@ -30,17 +31,16 @@ public:
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
     posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
-    std::string json = nlohmann::json{{"kind", work.kind}, {"settings", work.settings}}.dump();
     std::string threads = std::to_string(options.machine.threads);
     const char *device = options.machine.gpu.empty() ? "cpu" : "cuda";
-    const char *arguments[] = {
-        options.python.c_str(), "-c",   kScript, json.c_str(), compiled ? "1" : "0",
-        threads.c_str(),        device, nullptr};
+    const char *arguments[] = {options.python.c_str(), "-c",   kScript, compiled ? "1" : "0",
+                               threads.c_str(),        device, nullptr};
     int code = posix_spawnp(&process, options.python.c_str(), &actions, nullptr,
                             const_cast<char *const *>(arguments), environ);
     posix_spawn_file_actions_destroy(&actions);
     close(in[0]);
     close(out[1]);
+    signal(SIGPIPE, SIG_IGN); // a PyTorch that has ended is an answer, not our end
     commands = fdopen(in[1], "w");
     answers = fdopen(out[0], "r");
     if (code != 0)
@@ -55,18 +55,42 @@ public:
   Child(const Child &) = delete;
   Child &operator=(const Child &) = delete;
 
-  /// Empty at its end.
-  std::string readLine() {
-    char line[1024];
-    if (!fgets(line, sizeof line, answers))
+  /// Sends a line; the one that comes back, empty where PyTorch has ended.
+  std::string ask(const std::string &line) {
+    // One that has ended may have said why before.
+    fputs((line + "\n").c_str(), commands);
+    fflush(commands);
+    char answer[1024];
+    if (!fgets(answer, sizeof answer, answers))
       return "";
-    return std::string(line, strcspn(line, "\n"));
+    return std::string(answer, strcspn(answer, "\n"));
   }
 
-  double step() {
-    fputc('\n', commands);
-    fflush(commands);
-    std::string line = readLine();
+private:
+  pid_t process = -1;
+  FILE *commands, *answers;
+};
+
+/// One work in it.
+class Work {
+public:
+  /// Throws Error with PyTorch's words.
+  Work(std::shared_ptr<Child> child, const std::string &python, const TorchWork &work)
+      : child(std::move(child)) {
+    std::string answer =
+        this->child->ask(nlohmann::json{{"kind", work.kind}, {"settings", work.settings}}.dump());
+    if (answer.empty())
+      fail("'{}' does not run", python);
+    if (!answer.starts_with("ready "))
+      fail("{}", answer);
+    number = answer.substr(6, answer.find(' ', 6) - 6);
+  }
+  ~Work() { child->ask("drop " + number); }
+  Work(const Work &) = delete;
+  Work &operator=(const Work &) = delete;
+
+  double run() {
+    std::string line = child->ask("run " + number);
     char *end = nullptr;
     double seconds = std::strtod(line.c_str(), &end);
     if (line.empty() || *end)
@@ -75,9 +99,17 @@ public:
   }
 
 private:
-  pid_t process = -1;
-  FILE *commands, *answers;
+  std::shared_ptr<Child> child;
+  std::string number;
 };
+
+/// Of one run of lmc bench, whose options stay the same; `compiled`: torch.compile.
+std::shared_ptr<Child> childOf(const PeerOptions &options, bool compiled) {
+  static std::shared_ptr<Child> children[2];
+  if (!children[compiled])
+    children[compiled] = std::make_shared<Child>(options, compiled);
+  return children[compiled];
+}
 
 class TorchRoof final : public Roof {
 public:
@@ -118,14 +150,13 @@ std::vector<Peer> torchPeers(const PeerOptions &options, const TorchWork &work) 
   for (const std::string &name : options.names) {
     if (name != "torch" && name != "torch-compile")
       continue;
-    auto child = std::make_shared<Child>(options, work, name == "torch-compile");
-    std::string line = child->readLine();
-    if (!line.starts_with("ready ")) {
-      fmt::print(stderr, "{} is left out: {}\n", name,
-                 line.empty() ? "'" + options.python + "' does not run" : line);
-      continue;
+    try {
+      auto peer =
+          std::make_shared<Work>(childOf(options, name == "torch-compile"), options.python, work);
+      result.push_back({name, [peer] { return peer->run(); }});
+    } catch (const Error &error) {
+      fmt::print(stderr, "{} is left out: {}\n", name, error.what());
     }
-    result.push_back({name, [child] { return child->step(); }});
   }
   return result;
 }

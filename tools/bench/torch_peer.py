@@ -1,6 +1,7 @@
-"""What lmc bench compares with in PyTorch: one process, one work, run once for each line it reads.
+"""What lmc bench compares with in PyTorch: one process that answers each line it reads with one line.
 
-Prints "ready NOTE", then the seconds of each run; a line "error TEXT" instead where it cannot.
+A work as JSON (kind, settings) gets "ready NUMBER NOTE", "run NUMBER" the seconds of one run, "drop
+NUMBER" frees it. "error TEXT" says what cannot be done.
 """
 import json
 import os
@@ -10,8 +11,7 @@ import time
 # torch.compile in this process: a pool of processes has no use on few cores.
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
-WORK, COMPILED, THREADS = json.loads(sys.argv[1]), sys.argv[2] == "1", int(sys.argv[3])
-DEVICE = sys.argv[4]
+COMPILED, THREADS, DEVICE = sys.argv[1] == "1", int(sys.argv[2]), sys.argv[3]
 try:
     import torch
     import torch.nn as nn
@@ -162,24 +162,37 @@ def seconds(step):
     return begin.elapsed_time(end) / 1e3
 
 
-def main():
+def make(kind, settings):
+    """A work that has run, and what to know of it."""
     note = torch.__version__
-    try:
-        make = {"attention": make_attention, "product": make_product, "copy": make_copy,
-                "train": make_train}[WORK["kind"]]
-        step = make(**WORK["settings"])
-        if WORK["kind"] == "attention" and DEVICE == "cuda" and not COMPILED:
-            step, note = fastest_backend(step)
-        step()  # first uses, and torch.compile
-        step()
+    step = {"attention": make_attention, "product": make_product, "copy": make_copy,
+            "train": make_train}[kind](**settings)
+    if kind == "attention" and DEVICE == "cuda" and not COMPILED:
+        step, note = fastest_backend(step)
+    step()  # first uses, and torch.compile
+    step()
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+    return step, note
+
+
+def answer(line, works):
+    command, _, number = line.partition(" ")
+    if command == "run":
+        return seconds(works[int(number)])
+    if command == "drop":
+        works[int(number)] = None
         if DEVICE == "cuda":
-            torch.cuda.synchronize()
+            torch.cuda.empty_cache()  # lmc's next case wants the memory
+        return "dropped"
+    step, note = make(**json.loads(line))
+    works.append(step)
+    return f"ready {len(works) - 1} {note}"
+
+
+works = []
+for line in sys.stdin:
+    try:
+        print(answer(line.strip(), works), flush=True)
     except Exception as error:  # whatever it is, the table goes on without this column
         print("error", (str(error).splitlines() or [repr(error)])[0], flush=True)
-        return
-    print("ready", note, flush=True)
-    for _ in sys.stdin:
-        print(seconds(step), flush=True)
-
-
-main()
