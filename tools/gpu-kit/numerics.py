@@ -1,5 +1,5 @@
 """Stage 3: whole models on the GPU against the CPU target and the float64 evaluator's recorded values,
-then every kernel case of lmc bench that is checked against float64."""
+then kernels of odd sizes against float64 (large ones are checked where they are timed)."""
 import json
 import os
 
@@ -59,5 +59,5 @@ def check_packed_executable():
 check_packed_executable()
 for model in ("gpt2", "llama"):
     compare_model(model)
-for row in kit.bench(r"t139|127x1000x333|333x1000x127|1000x333x127|^(row|map|column)", "--rounds", 3, "--seconds", 0.1):
+for row in kit.bench(r"t139|127x1000x333", "--rounds", 3, "--seconds", 0.1):
     kit.report(row["case"], note=row["check"])
