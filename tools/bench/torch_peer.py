@@ -8,10 +8,9 @@ import os
 import sys
 import time
 
-# torch.compile in this process: a pool of processes has no use on few cores.
-os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
-
 COMPILED, THREADS, DEVICE = sys.argv[1] == "1", int(sys.argv[2]), sys.argv[3]
+if DEVICE == "cpu":  # torch.compile in this process: a pool of processes has no use on few cores
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 try:
     import torch
     import torch.nn as nn

@@ -15,21 +15,28 @@ config = os.path.join(config_folder, "train.yaml")
 with open(config, "w") as file:
     file.write(training.CONFIG.format(model=os.path.join(kit.DATA, "gpt2"), tokens=os.path.join(kit.DATA, "tokens.bin"),
                                       work=config_folder, target="cuda", precision="bf16"))
-work = {
-    "generate": ("generate", os.path.join(kit.DATA, "llama"), "--prompt", "ships", "--max-tokens", 2, "--temperature", 0,
-                 "--target", "cuda", "--precision", "bf16"),
-    "train": ("train", config, "--steps", 1),
-}
-# What is compiled first is not compiled under the tool.
-for name, arguments in work.items():
+
+
+def generate(run):
+    return ("generate", os.path.join(kit.DATA, "llama"), "--prompt", "ships", "--max-tokens", 2, "--temperature", 0,
+            "--target", "cuda", "--precision", "bf16")
+
+
+def train(run):
+    # A folder that holds checkpoints is refused.
+    return ("train", config, "--steps", 1, "--set", f"checkpoint.dir={os.path.join(config_folder, run)}")
+
+
+for work in (generate, train):
+    name = work.__name__
     try:
-        kit.lmc(*arguments)
+        kit.lmc(*work("first"))  # what it compiles is not compiled under the tool
     except kit.Refused as error:
         kit.report(name, ok=False, note=str(error))
         continue
     for check in ("memcheck", "racecheck", "synccheck"):
         try:
-            kit.lmc(*arguments, prefix=(tool, "--tool", check, "--error-exitcode", "9"))
+            kit.lmc(*work(check), prefix=(tool, "--tool", check, "--error-exitcode", "9"))
             kit.report(f"{check} {name}", note="no error")
         except kit.Refused as error:
             kit.report(f"{check} {name}", ok=False, note=str(error))
