@@ -45,7 +45,7 @@ std::vector<KernelReport> reportResources(ModuleOp plan, const std::string &arch
   std::vector<Kernel> kernels;
   std::vector<KernelReport> reports;
   for (auto op : plan.getOps<plan::KernelOp>()) {
-    kernels.push_back(emitKernel(op, ranges, op.getSymName()));
+    kernels.push_back(emitKernel(op, ranges, op.getSymName(), architecture));
     const Launches &uses = launches[op.getSymName()];
     KernelWork work(op.getBody().front(), [&](StringRef symbol) { return ranges.at(symbol); });
     reports.push_back({kernels.back().name,

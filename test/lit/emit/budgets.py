@@ -5,7 +5,7 @@ usage: lmc compile TEST --target cuda:ARCHITECTURE --explain=resources --json | 
 A line `BUDGET: PATH FAMILY registers=N blocks=N UNIT...` of the test is for the launches of a kernel,
 in order: at most so many registers, at least so many blocks a multiprocessor, and which of the
 instructions of matrix units and asynchronous copies it must have. Those not named it must not have.
-For all kernels alike: no spills, no local memory, no warning, shared memory within a block's limit.
+`BUDGET(sm_90): ...` replaces the line before it for that architecture. For all kernels alike: no spills, no local memory, no warning, shared memory within a block's limit.
 """
 import json
 import re
@@ -15,7 +15,7 @@ import sys
 SHARED_BYTES = {"sm_80": 163 * 1024, "sm_90": 227 * 1024, "sm_100": 227 * 1024}
 UNITS = {"HMMA", "HGMMA", "LDSM", "LDGSTS", "UTMALDG"}
 
-BUDGET = re.compile(r"BUDGET: (\S+) (\S+) registers=(\d+) blocks=(\d+)((?: [A-Z]+)*)$")
+BUDGET = re.compile(r"BUDGET(?:\((\w+)\))?: (\S+) (\S+) registers=(\d+) blocks=(\d+)((?: [A-Z]+)*)$")
 
 
 def broken(kernel, registers, blocks, units, shared_bytes):
@@ -40,13 +40,21 @@ def broken(kernel, registers, blocks, units, shared_bytes):
 
 def main():
     report = json.load(sys.stdin)
+    architecture = report["device"]["architecture"]
+    budgets = []
     with open(sys.argv[1]) as file:
-        budgets = [found.groups() for line in file if (found := BUDGET.search(line.rstrip()))]
+        for line in file:
+            if not (found := BUDGET.search(line.rstrip())):
+                continue
+            only, *budget = found.groups()
+            if only is None:
+                budgets.append(budget)
+            elif only == architecture:
+                budgets[-1] = budget
     kernels = [(kernel["paths"][0], kernel["family"]) for kernel in report["kernels"]]
     stated = [(path, family) for path, family, *_ in budgets]
     if kernels != stated or not stated:
         sys.exit(f"kernels {kernels}, budgets for {stated}")
-    architecture = report["device"]["architecture"]
     failed = False
     for kernel, (path, family, registers, blocks, units) in zip(report["kernels"], budgets):
         for reason in broken(kernel, int(registers), int(blocks), set(units.split()),

@@ -4,6 +4,7 @@
 // RUN: lmc compile %s --target cuda:sm_90a --explain=resources --json | %python %S/budgets.py %s
 // RUN: lmc compile %s --target cuda:sm_100 --explain=resources --json | %python %S/budgets.py %s
 // BUDGET: forward attention registers=255 blocks=2 HMMA LDSM LDGSTS
+// BUDGET(sm_90): forward attention registers=168 blocks=1 HGMMA UTMALDG
 // BUDGET: backward row registers=32 blocks=16
 // BUDGET: backward attention registers=128 blocks=2 HMMA LDSM LDGSTS
 // BUDGET: backward attention registers=192 blocks=1 HMMA LDSM LDGSTS
