@@ -58,15 +58,17 @@ public:
 
   /// The bytes of a named tensor; slot counts only for CACHE tensors. Tensors that are used where
   /// they are mapped are read-only memory. On a GPU this is a copy: spans of inputs and outputs stay
-  /// (they go there before a run and come back after it), others must be asked for anew after a run. bytes() of a packed weight are its panels; f32() and i32()
-  /// refuse it. Throws Error for unknown names, slots, and another element type.
+  /// (they go there before a run and come back after it), others must be asked for anew after a run.
+  /// bytes() of a packed weight are its panels; f32() and i32() refuse it. Throws Error for unknown
+  /// names, slots, and another element type.
   std::span<std::byte> bytes(std::string_view tensor, int slot = 0);
   std::span<float> f32(std::string_view tensor, int slot = 0);
   std::span<int32_t> i32(std::string_view tensor, int slot = 0);
 
   /// Runs one program to its end (on a GPU perhaps behind the caller's back: who asks for tensors
-  /// waits, and so does who holds an output of the program). dims: one extent per Executable dim, within its range (throws
-  /// Error otherwise); empty means every dim at its maximum. slot: whose caches CACHE buffers are.
+  /// waits, and so does who holds an output of the program). dims: one extent per Executable dim,
+  /// within its range (throws Error otherwise); empty means every dim at its maximum. slot: whose
+  /// caches CACHE buffers are.
   void run(std::string_view program, std::span<const int64_t> dims = {}, int slot = 0);
 
   /// Runs like run(), but after each launch looks for NaN and infinity in its float outputs and
