@@ -30,14 +30,18 @@ function(lmc_program name)
 endfunction()
 
 # One GoogleTest program; ctest runs it once as a whole (a process start costs
-# more than most cases), from the repository root.
+# more than most cases), from the repository root. ONE_CORE: it keeps one core busy
+# and watches no clock, so `ctest -j` may run others beside it.
 function(lmc_unit_test name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "ONE_CORE" "" "SOURCES;LINK" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
   target_link_libraries(${name} PRIVATE ${ARG_LINK} GTest::gmock GTest::gtest_main)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/test)
   add_test(NAME unit.${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  if(NOT ARG_ONE_CORE)
+    set_tests_properties(unit.${name} PROPERTIES RUN_SERIAL TRUE)
+  endif()
 endfunction()
 
 # lmc_embed(OUTPUT file...): the files, one after the other, as one C++ string literal to #include.
