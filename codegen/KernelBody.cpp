@@ -2,6 +2,9 @@
 
 #include "llvm/ADT/DenseMap.h"
 
+#include <set>
+#include <utility>
+
 using namespace mlir;
 
 namespace lmc {
@@ -38,10 +41,15 @@ struct Followed {
   int lane = -1; // unused: of viewIndex
 };
 
+/// Values that were visited, with what their indices follow: a value may be read many times.
+using Visited = std::set<std::pair<void *, SmallVector<int, 4>>>;
+
 /// Calls leaf(argument, followed) for all buffers that `value` reads; false where one is read in
 /// some other way than through views and pointwise ops.
-bool forEachLeaf(Value value, const Followed &index,
+bool forEachLeaf(Value value, const Followed &index, Visited &visited,
                  llvm::function_ref<void(BlockArgument, const Followed &)> leaf) {
+  if (!visited.insert({value.getAsOpaquePointer(), index.at}).second)
+    return true;
   if (auto argument = dyn_cast<BlockArgument>(value)) {
     leaf(argument, index);
     return true;
@@ -51,9 +59,9 @@ bool forEachLeaf(Value value, const Followed &index,
     return constant.getValue().isSplat();
   if (std::optional<Followed> inner =
           viewIndex(op, index, [] { return -1; }, [](int dim, int64_t) { return dim; }))
-    return forEachLeaf(op->getOperand(0), *inner, leaf);
+    return forEachLeaf(op->getOperand(0), *inner, visited, leaf);
   return isa<lm::PointwiseOp>(op) && llvm::all_of(op->getOperands(), [&](Value operand) {
-           return forEachLeaf(operand, index, leaf);
+           return forEachLeaf(operand, index, visited, leaf);
          });
 }
 
@@ -79,7 +87,8 @@ std::optional<CrossReads> crossReads(Block &body, const lm::Shape &space) {
     // The leaves' last dimensions say along which dimension of the space they run.
     llvm::SmallDenseSet<int> along;
     bool across = false;
-    bool known = forEachLeaf(value, own, [&](BlockArgument, const Followed &index) {
+    Visited visited;
+    bool known = forEachLeaf(value, own, visited, [&](BlockArgument, const Followed &index) {
       if (index.at.empty() || llvm::all_of(index.at, [](int dim) { return dim < 0; }))
         return;
       along.insert(index.at.back());

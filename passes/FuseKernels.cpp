@@ -12,6 +12,7 @@
 
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "llvm/ADT/DenseSet.h"
 
 using namespace mlir;
 
@@ -157,8 +158,11 @@ private:
   /// Puts the views that an anchor reads in front of its kernel.
   void mapViews(Operation *anchor, const Fusion &fusion, IRMapping &values, OpBuilder &builder) {
     SmallVector<Value> work(anchor->getOperands());
+    llvm::DenseSet<Value> seen;
     while (!work.empty()) {
       Value value = work.pop_back_val();
+      if (!seen.insert(value).second)
+        continue;
       if (fusion.isStored(value)) {
         if (fusion.isView(value))
           viewed(value, fusion, values, builder);
