@@ -2,7 +2,53 @@
 
 #include "frontend/ModelLimits.h"
 
+#include <array>
+
 namespace lmc {
+
+std::string_view architectureName(Architecture architecture) {
+  constexpr std::array<std::string_view, 10> names = {
+      "gpt2", "llama", "mistral", "qwen2", "qwen3", "phi3", "gemma2", "gemma3", "layers", "mlir"};
+  return names.at(static_cast<size_t>(architecture));
+}
+
+const DecoderStyle *decoderStyle(Architecture architecture) {
+  static constexpr DecoderStyle llama, mistral, qwen2 = {.biasedQkv = true, .mixedAttention = true},
+                                                qwen3 = {.qkNorm = true, .mixedAttention = true},
+                                                phi3 = {.fusedProjections = true};
+  static constexpr DecoderStyle gemma2 = {.sandwichNorms = true,
+                                          .offsetNorms = true,
+                                          .scaledEmbedding = true,
+                                          .mixedAttention = true,
+                                          .caps = true,
+                                          .activation = Activation::GeluTanh};
+  static constexpr DecoderStyle gemma3 = [] {
+    DecoderStyle style = gemma2;
+    style.qkNorm = style.localRotation = true;
+    return style;
+  }();
+  switch (architecture) {
+  case Architecture::Llama:
+    return &llama;
+  case Architecture::Mistral:
+    return &mistral;
+  case Architecture::Qwen2:
+    return &qwen2;
+  case Architecture::Qwen3:
+    return &qwen3;
+  case Architecture::Phi3:
+    return &phi3;
+  case Architecture::Gemma2:
+    return &gemma2;
+  case Architecture::Gemma3:
+    return &gemma3;
+  case Architecture::Gpt2:
+  case Architecture::Layers:
+  case Architecture::Ir:
+    return nullptr;
+  }
+  return nullptr;
+}
 
 void completeSizes(ModelConfig &c, const SpecFields &fields, const SizeNames &names) {
   bool ownHeadDim = c.headDim != 0;

@@ -2,6 +2,8 @@
 // Hugging Face config.json; written into checkpoints. No MLIR.
 #pragma once
 
+#include "frontend/Rope.h"
+
 #include <yaml-cpp/yaml.h>
 
 #include <cstdint>
@@ -14,11 +16,20 @@
 namespace lmc {
 
 enum class Architecture {
-  Gpt2,   ///< learned positions, layer_norm, one fused qkv projection, a two-matrix MLP
-  Llama,  ///< rotary positions, rms_norm, grouped-query attention, swiglu
+  Gpt2,  ///< learned positions, layer_norm, one fused qkv projection, a two-matrix MLP
+  Llama, ///< rotary positions, rms_norm, grouped-query attention, swiglu; so the next, DecoderStyle
+  Mistral,
+  Qwen2,
+  Qwen3,
+  Phi3,
+  Gemma2,
+  Gemma3,
   Layers, ///< an explicit list of layers from a feature vector to class logits
   Ir,     ///< functions in the lm dialect, in a .mlir file
 };
+
+/// As specs, `lmc inspect` and the server call it: "gpt2", "llama", ..., "layers", "mlir".
+std::string_view architectureName(Architecture architecture);
 
 enum class Activation { GeluExact, GeluTanh, Silu, Relu };
 
@@ -31,6 +42,22 @@ struct LayerSpec {
   bool operator==(const LayerSpec &) const = default;
 };
 
+/// What a family of decoders with rotary positions and rms_norm always has, beside Llama.
+struct DecoderStyle {
+  bool biasedQkv = false;        ///< biases of the q, k and v projections
+  bool qkNorm = false;           ///< an rms_norm over each head of q and k, before the rotation
+  bool fusedProjections = false; ///< q, k, v in one matrix, gate and up in another
+  bool sandwichNorms = false;    ///< what a block adds to the residual stream is normed as well
+  bool offsetNorms = false;      ///< norms multiply by 1 + weight
+  bool scaledEmbedding = false;  ///< embeddings are multiplied by sqrt(width)
+  bool mixedAttention = false;   ///< a window may hold for some layers only
+  bool localRotation = false;    ///< layers with a window have a rotation of their own
+  bool caps = false;             ///< tanh may bound scores and logits
+  Activation activation = Activation::Silu; ///< of the MLP's gate
+};
+/// Null for architectures of another kind.
+const DecoderStyle *decoderStyle(Architecture architecture);
+
 struct ModelConfig {
   Architecture architecture = Architecture::Gpt2;
 
@@ -41,8 +68,19 @@ struct ModelConfig {
   int64_t ffnWidth = 0; ///< hidden features of the MLP
   int64_t vocab = 0, context = 0;
   double normEps = 1e-5;
-  double ropeTheta = 10000; ///< Llama
-  bool tiedHead = true;     ///< the head is the token embedding
+  // Decoders with a DecoderStyle.
+  RopeConfig rope;
+  double localRopeTheta =
+      10000;          ///< of the layers in windowLayers, with DecoderStyle::localRotation
+  int64_t window = 0; ///< a query sees this many keys, itself included; 0: all
+  std::vector<int64_t> windowLayers; ///< the layers for which the window holds, rising
+  double queryScalar = 0;            ///< scores are divided by its root; 0: headDim
+  double attentionCap = 0;           ///< c: scores are c tanh(score / c); 0: none
+  double logitCap = 0;               ///< the same of logits
+  bool attentionBiases = false;      ///< of the q, k, v and output projections
+  bool mlpBiases = false;            ///< of the gate, up and down projections
+
+  bool tiedHead = true; ///< the head is the token embedding
   Activation activation = Activation::GeluTanh;
   bool biases = true; ///< GPT-2: of linear layers and norms; nanoGPT trains without
   std::optional<int64_t> bosId;
@@ -54,8 +92,12 @@ struct ModelConfig {
 
   std::filesystem::path irFile; ///< Architecture::Ir
 
+  bool hasLocalRotation() const {
+    const DecoderStyle *style = decoderStyle(architecture);
+    return style && style->localRotation;
+  }
   bool isLanguageModel() const {
-    return architecture == Architecture::Gpt2 || architecture == Architecture::Llama;
+    return architecture == Architecture::Gpt2 || decoderStyle(architecture);
   }
   bool operator==(const ModelConfig &) const = default;
 };
@@ -67,12 +109,13 @@ ModelConfig readModelConfig(const std::filesystem::path &path);
 /// A spec that is a mapping inside another YAML file; `file` is how that file is called in errors.
 ModelConfig readModelSpec(const YAML::Node &mapping, const std::string &file);
 
-/// Hugging Face's field names for model_type gpt2 and llama. A key that changes the numbers and is
-/// not understood is an error with its line; keys known not to change them are passed over.
+/// Hugging Face's field names, for the model types of frontend/huggingface. A key that changes the
+/// numbers and is not understood is an error with its line; keys known not to change them are passed
+/// over.
 ModelConfig readHuggingFaceConfig(const std::filesystem::path &file);
 
-/// config.json as transformers loads it; for other architectures than gpt2 and llama the YAML spec
-/// as JSON text under "lmc_spec".
+/// config.json as transformers loads it; for networks that are no language models the YAML
+/// spec as JSON text under "lmc_spec".
 std::string huggingFaceConfig(const ModelConfig &config);
 
 /// The spec as YAML with every key, in one order: readModelSpec(canonicalSpec(c)) == c, and equal

@@ -1,19 +1,21 @@
 // Model specs in YAML.
+#include "frontend/DecoderSpec.h"
 #include "frontend/ModelLimits.h"
 #include "runtime/NearestWord.h"
 
 #include <algorithm>
 #include <array>
+#include <span>
 
 namespace lmc {
 namespace {
 
 using Kind = LayerSpec::Kind;
 
-constexpr std::array<std::string_view, 16> languageKeys = {
-    "architecture", "layers", "width",   "heads",    "kv_heads",   "head_dim",
-    "ffn_width",    "vocab",  "context", "norm_eps", "rope_theta", "tied_head",
-    "activation",   "biases", "bos_id",  "eos_id"};
+constexpr std::array<std::string_view, 15> languageKeys = {
+    "architecture", "layers",     "width",  "heads",   "kv_heads",
+    "head_dim",     "ffn_width",  "vocab",  "context", "norm_eps",
+    "tied_head",    "activation", "biases", "bos_id",  "eos_id"};
 constexpr std::array<std::string_view, 6> layerKeys = {"architecture", "layers",   "inputs",
                                                        "classes",      "norm_eps", "loss"};
 constexpr std::array<std::string_view, 2> irKeys = {"architecture", "file"};
@@ -47,9 +49,8 @@ SpecFields fieldsOf(const YAML::Node &mapping, const std::string &file) {
   return fields;
 }
 
-template <size_t N>
 size_t choose(const SpecFields &fields, std::string_view key, std::string word,
-              const std::array<std::string_view, N> &names) {
+              std::span<const std::string_view> names) {
   auto it = std::find(names.begin(), names.end(), word);
   if (it == names.end())
     fields.bad(key, "{}: expected one of {}, got '{}'{}", key, fmt::join(names, ", "),
@@ -74,8 +75,15 @@ std::vector<int64_t> readIds(const SpecFields &fields, const YAML::Node &node, i
 
 ModelConfig languageModel(const SpecFields &fields, const YAML::Node &mapping,
                           const std::string &file, Architecture which) {
-  fields.checkKnown(languageKeys);
-  bool gpt2 = which == Architecture::Gpt2;
+  const DecoderStyle *style = decoderStyle(which);
+  std::vector<std::string_view> known(languageKeys.begin(), languageKeys.end());
+  for (std::string_view key : decoderSpecKeys()) {
+    if (style)
+      known.push_back(key);
+    else if (fields.has(key))
+      fields.bad(key, "{}: gpt2 has learned positions, and attention over all of them", key);
+  }
+  fields.checkKnown(known);
   ModelConfig c;
   c.architecture = which;
   c.layers = fields.count("layers", 1, maxLayers);
@@ -84,27 +92,33 @@ ModelConfig languageModel(const SpecFields &fields, const YAML::Node &mapping,
   c.kvHeads = fields.count("kv_heads", 1, maxWidth, 0);
   c.headDim = fields.count("head_dim", 1, maxWidth, 0);
   // Llama's own rule: two thirds of 4 C, rounded up (Shazeer 2020 keeps the parameter count so).
-  int64_t ffn = gpt2 ? 4 * c.width : (8 * c.width / 3 + 31) / 32 * 32;
+  int64_t ffn = style ? (8 * c.width / 3 + 31) / 32 * 32 : 4 * c.width;
   c.ffnWidth = fields.count("ffn_width", 1, 8 * maxWidth, ffn);
   c.vocab = fields.count("vocab", 1, maxVocab);
   c.context = fields.count("context", 1, maxContext);
   c.normEps = fields.positive("norm_eps", 1e-5);
-  c.tiedHead = fields.boolean("tied_head", gpt2);
-  std::string fallback = gpt2 ? "gelu_tanh" : "silu";
+  c.tiedHead = fields.boolean("tied_head", !style || style->scaledEmbedding);
+  Activation fallback = style ? style->activation : Activation::GeluTanh;
+  std::string_view own = activationNames[static_cast<size_t>(fallback)];
   c.activation = static_cast<Activation>(
-      choose(fields, "activation", fields.text("activation", fallback), activationNames));
-  if (!gpt2 && c.activation != Activation::Silu)
-    fields.bad("activation", "activation: llama has silu, got '{}'", fields.text("activation"));
-  if (gpt2 && fields.has("rope_theta"))
-    fields.bad("rope_theta", "rope_theta: gpt2 has learned positions");
-  c.ropeTheta = fields.positive("rope_theta", c.ropeTheta);
-  c.biases = fields.boolean("biases", gpt2);
-  if (!gpt2 && c.biases)
-    fields.bad("biases", "biases: llama has none");
+      choose(fields, "activation", fields.text("activation", std::string(own)), activationNames));
+  if (style && c.activation != fallback)
+    fields.bad("activation", "activation: {} has {}, got '{}'", architectureName(which), own,
+               fields.text("activation"));
+  c.biases = fields.boolean("biases", !style);
+  if (style && c.biases)
+    fields.bad("biases",
+               "biases: {} has none in its norms and head; see attention_biases and "
+               "mlp_biases",
+               architectureName(which));
   if (fields.has("bos_id"))
     c.bosId = fields.count("bos_id", 0, c.vocab - 1);
   c.eosIds = readIds(fields, mapping["eos_id"], c.vocab, file);
   completeSizes(c, fields, {"width", "heads", "kv_heads", "head_dim", "vocab", "bos_id"});
+  if (style) {
+    readDecoderSpec(c, fields, mapping);
+    checkDecoder(c, file);
+  }
   return c;
 }
 
@@ -163,23 +177,21 @@ std::string layerText(const LayerSpec &layer) {
 
 ModelConfig readModelSpec(const YAML::Node &mapping, const std::string &file) {
   SpecFields fields = fieldsOf(mapping, file);
-  constexpr std::array<std::string_view, 4> architectures = {"gpt2", "llama", "layers", "mlir"};
+  std::vector<std::string_view> architectures;
+  for (size_t i = 0; i <= static_cast<size_t>(Architecture::Ir); ++i)
+    architectures.push_back(architectureName(static_cast<Architecture>(i)));
   bool list = mapping["layers"].IsDefined() && mapping["layers"].IsSequence();
   if (!fields.has("architecture") && !list)
     fail("{}: 'architecture' is missing: expected one of {}", file, fmt::join(architectures, ", "));
   auto which = static_cast<Architecture>(
       choose(fields, "architecture", fields.text("architecture", "layers"), architectures));
-  switch (which) {
-  case Architecture::Gpt2:
-  case Architecture::Llama:
-    return languageModel(fields, mapping, file, which);
-  case Architecture::Layers:
+  if (which == Architecture::Layers) {
     if (!list)
       fields.bad("layers", "layers: expected a list such as [linear: {{width: 64}}, relu]");
     return layerNetwork(fields, mapping, file);
-  case Architecture::Ir:
-    break;
   }
+  if (which != Architecture::Ir)
+    return languageModel(fields, mapping, file, which);
   fields.checkKnown(irKeys);
   ModelConfig config;
   config.architecture = Architecture::Ir;
@@ -202,16 +214,15 @@ std::string canonicalSpec(const ModelConfig &c) {
       text += "  - " + layerText(layer) + "\n";
     return text;
   }
-  bool gpt2 = c.architecture == Architecture::Gpt2;
   std::string text = fmt::format(
       "architecture: {}\nlayers: {}\nwidth: {}\nheads: {}\nkv_heads: {}\nhead_dim: {}\n"
       "ffn_width: {}\nvocab: {}\ncontext: {}\nnorm_eps: {}\ntied_head: {}\nactivation: {}\n"
       "biases: {}\n",
-      gpt2 ? "gpt2" : "llama", c.layers, c.width, c.heads, c.kvHeads, c.headDim, c.ffnWidth,
-      c.vocab, c.context, c.normEps, c.tiedHead, activationNames[static_cast<size_t>(c.activation)],
-      c.biases);
-  if (!gpt2)
-    text += fmt::format("rope_theta: {}\n", c.ropeTheta);
+      architectureName(c.architecture), c.layers, c.width, c.heads, c.kvHeads, c.headDim,
+      c.ffnWidth, c.vocab, c.context, c.normEps, c.tiedHead,
+      activationNames[static_cast<size_t>(c.activation)], c.biases);
+  if (decoderStyle(c.architecture))
+    text += decoderSpecText(c);
   if (c.bosId)
     text += fmt::format("bos_id: {}\n", *c.bosId);
   if (!c.eosIds.empty())

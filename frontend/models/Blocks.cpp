@@ -26,8 +26,11 @@ Value layerNorm(ModelGraph &m, StringRef path, StringRef name, Value x) {
 
 Value rmsNorm(ModelGraph &m, StringRef path, StringRef name, Value x) {
   lm::GraphBuilder g = m.g.at(path);
-  return g.b.create<lm::RmsNormOp>(g.loc, x, m.parameter((name + ".weight").str()),
-                                   g.b.getF64FloatAttr(m.config.normEps));
+  Value weight = m.parameter((name + ".weight").str());
+  const DecoderStyle *style = decoderStyle(m.config.architecture);
+  if (style && style->offsetNorms)
+    weight = g.add(weight, 1);
+  return g.b.create<lm::RmsNormOp>(g.loc, x, weight, g.b.getF64FloatAttr(m.config.normEps));
 }
 
 Value activate(lm::GraphBuilder g, Activation kind, Value x) {
@@ -67,10 +70,11 @@ Value positionIds(ModelGraph &m, StringRef path, Value tokens) {
   return m.past() ? g.add(ids, m.past()) : ids;
 }
 
-Value attend(ModelGraph &m, StringRef path, int64_t layer, Value q, Value k, Value v) {
+Value attend(ModelGraph &m, StringRef path, int64_t layer, Value q, Value k, Value v,
+             const AttentionOptions &options) {
   lm::GraphBuilder g = m.g.at(path);
   std::tie(k, v) = m.extendCaches(g, layer, k, v);
-  double scale = 1 / std::sqrt(static_cast<double>(m.config.headDim));
+  double scale = options.scale.value_or(1 / std::sqrt(static_cast<double>(m.config.headDim)));
   auto attention = g.b.create<lm::AttentionOp>(g.loc, q, k, v, m.past(), g.b.getF64FloatAttr(scale),
                                                g.b.getUnitAttr());
   return mergeLast(g, attention.getOut());

@@ -16,7 +16,8 @@ public:
              llvm::ArrayRef<ParameterSpec> parameters);
 
   const ModelConfig &config;
-  lm::GraphBuilder g; ///< without a model path; blocks work at(path)
+  lm::GraphBuilder g;  ///< without a model path; blocks work at(path)
+  int64_t longest = 0; ///< positions that a sequence of this program may have
 
   /// Null where the model has no parameter of this name.
   mlir::Value parameter(llvm::StringRef name) const { return parameters.lookup(name); }
@@ -68,7 +69,8 @@ struct ModelFamily {
   llvm::StringRef optionalPrefix;              ///< checkpoints of the bare model leave it out
   std::vector<llvm::StringRef> bufferSuffixes; ///< tensors of a checkpoint that are no parameters
 };
-extern const ModelFamily gpt2Family, llamaFamily;
+extern const ModelFamily gpt2Family;
+extern const ModelFamily decoderFamily; ///< every architecture with a DecoderStyle
 /// `hidden` maps features [B, inputs] to class logits; `logits` gives them unchanged.
 extern const ModelFamily layersFamily;
 const ModelFamily &familyOf(Architecture architecture);
@@ -85,6 +87,7 @@ mlir::Value linear(ModelGraph &m, llvm::StringRef path, llvm::StringRef name, ml
 
 /// Layer norm with "<name>.weight" and "<name>.bias" (zeros where the model has none).
 mlir::Value layerNorm(ModelGraph &m, llvm::StringRef path, llvm::StringRef name, mlir::Value x);
+/// Rms norm with "<name>.weight", or 1 + it where the family has offset norms.
 mlir::Value rmsNorm(ModelGraph &m, llvm::StringRef path, llvm::StringRef name, mlir::Value x);
 
 mlir::Value activate(lm::GraphBuilder g, Activation kind, mlir::Value x);
@@ -98,10 +101,17 @@ mlir::Value embed(ModelGraph &m, llvm::StringRef path, llvm::StringRef name, mli
 /// i32 [T]: past, past + 1, ...; T is tokens' last dimension.
 mlir::Value positionIds(ModelGraph &m, llvm::StringRef path, mlir::Value tokens);
 
+/// What changes attention's scores.
+struct AttentionOptions {
+  std::optional<double> scale; ///< of q k^T; left out: 1 / sqrt(D)
+  int64_t window = 0;          ///< keys that a query sees, its own included; 0: all before it
+  double softCap = 0;          ///< c: scores are c tanh(score / c); 0: as they are
+};
+
 /// Causal attention of a layer over this call's and the cached tokens:
 /// q [B, T, H, D], k and v [B, T, G, D] -> [B, T, H * D].
 mlir::Value attend(ModelGraph &m, llvm::StringRef path, int64_t layer, mlir::Value q, mlir::Value k,
-                   mlir::Value v);
+                   mlir::Value v, const AttentionOptions &options = {});
 
 /// x [..., C] times the table [V, C] with this name: [..., V].
 mlir::Value headLogits(ModelGraph &m, llvm::StringRef path, llvm::StringRef table, mlir::Value x);

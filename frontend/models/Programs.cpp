@@ -46,6 +46,7 @@ private:
 
   void loss(StringRef name, const Dropout &dropout) {
     ModelGraph m(module, name, config, parameters);
+    m.longest = options.length;
     Value x = input(m, options.batch, options.length);
     lm::Shape rows = {options.batch};
     if (config.isLanguageModel())
@@ -63,6 +64,7 @@ private:
 
   void forward() {
     ModelGraph m(module, "forward", config, parameters);
+    m.longest = options.length;
     Value x = config.isLanguageModel() ? input(m, 1, m.symbol("T", 1, options.length))
                                        : input(m, m.symbol("B", 1, maxForwardBatch), 0);
     m.output(family.logits(m, family.hidden(m, x)), "logits");
@@ -71,6 +73,7 @@ private:
 
   void prefill() {
     ModelGraph m(module, "prefill", config, parameters);
+    m.longest = options.cacheLength;
     lm::Dim T = m.symbol("chunk", 1, options.chunk);
     Value tokens = input(m, 1, T);
     Value past = m.argument("past", "input", {}, i32);
@@ -85,6 +88,7 @@ private:
 
   void decode() {
     ModelGraph m(module, "decode", config, parameters);
+    m.longest = options.cacheLength;
     Value tokens = input(m, 1, 1);
     m.useCaches(m.argument("past", "input", {}, i32), options.cacheLength);
     Value row = m.g.at("last").reshape(family.hidden(m, tokens), {1, config.width});
@@ -125,14 +129,9 @@ ProgramOptions completed(const ModelConfig &config, ProgramOptions options) {
 } // namespace
 
 const ModelFamily &familyOf(Architecture architecture) {
-  switch (architecture) {
-  case Architecture::Gpt2:
+  if (architecture == Architecture::Gpt2)
     return gpt2Family;
-  case Architecture::Llama:
-    return llamaFamily;
-  default:
-    return layersFamily;
-  }
+  return decoderStyle(architecture) ? decoderFamily : layersFamily;
 }
 
 OwningOpRef<ModuleOp> buildPrograms(MLIRContext &context, const ModelConfig &config,

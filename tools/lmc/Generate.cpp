@@ -16,6 +16,7 @@ struct Options {
   std::string model;
   ClientRequest request;
   std::string prompt;
+  std::vector<int32_t> tokens;
   int64_t maxTokens = 128;
   double temperature = 1, topP = 1;
   int64_t topK = 0;
@@ -32,7 +33,9 @@ int run(Options &o, const CommonOptions &common) {
 
   ClientRequest request;
   // An empty prompt starts from the beginning of a text.
-  if (o.prompt.empty() && model.info.bos)
+  if (!o.tokens.empty())
+    request.tokenIds = o.tokens;
+  else if (o.prompt.empty() && model.info.bos)
     request.tokenIds = {*model.info.bos};
   else
     request.prompt = o.prompt;
@@ -45,7 +48,7 @@ int run(Options &o, const CommonOptions &common) {
   auto start = std::chrono::steady_clock::now();
   GenerationRequest resolved = resolve(request, engine.info(), tokenizer);
   if (!common.json)
-    fmt::print("{}", o.prompt);
+    fmt::print("{}", o.tokens.empty() ? o.prompt : decodeTokens(tokenizer, resolved.tokens));
   Generated answer = generate(engine, tokenizer, resolved, [&](const Piece &piece) {
     if (common.json)
       return;
@@ -74,7 +77,12 @@ int run(Options &o, const CommonOptions &common) {
 Command addGenerate(CLI::App &app, CommonOptions &common) {
   auto o = std::make_shared<Options>();
   app.add_option("MODEL", o->model, "Model folder, checkpoint or .lmx")->required();
-  app.add_option("--prompt", o->prompt, "Text to continue (default: the beginning of a text)");
+  auto *prompt =
+      app.add_option("--prompt", o->prompt, "Text to continue (default: the beginning of a text)");
+  app.add_option("--tokens", o->tokens,
+                 "The prompt as token ids, comma-separated, taken as they are")
+      ->delimiter(',')
+      ->excludes(prompt);
   app.add_option("--max-tokens", o->maxTokens, "Longest answer")->capture_default_str();
   app.add_option("--temperature", o->temperature, "0 is greedy")->capture_default_str();
   app.add_option("--top-k", o->topK, "Keep this many most likely tokens; 0 keeps all")

@@ -70,20 +70,7 @@ ModelInfo infoOf(const ModelConfig &config, const Tokenizer *tokenizer, std::str
                  const Executable &executable) {
   ModelInfo info;
   info.name = std::move(name);
-  switch (config.architecture) {
-  case Architecture::Gpt2:
-    info.architecture = "gpt2";
-    break;
-  case Architecture::Llama:
-    info.architecture = "llama";
-    break;
-  case Architecture::Layers:
-    info.architecture = "layers";
-    break;
-  case Architecture::Ir:
-    info.architecture = "mlir";
-    break;
-  }
+  info.architecture = architectureName(config.architecture);
   info.vocab = config.vocab;
   info.context = contextOf(executable, config.context);
   info.parameters = parameterCount(executable);

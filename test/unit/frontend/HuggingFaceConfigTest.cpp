@@ -32,6 +32,13 @@ const std::string llama = R"({
   "vocab_size": 100,
   "max_position_embeddings": 32)";
 
+std::string family(const std::string &type) {
+  std::string text = llama;
+  return text.replace(text.find("llama"), 5, type);
+}
+const std::string mistral = family("mistral"), phi3 = family("phi3"), gemma2 = family("gemma2"),
+                  gemma3 = family("gemma3_text");
+
 TEST(HuggingFaceConfig, Gpt2) {
   ModelConfig c = read(gpt2 + R"(, "activation_function": "gelu", "resid_pdrop": 0.1,
     "task_specific_params": {"text-generation": {"n_head": 9}}, "n_inner": null,
@@ -51,17 +58,58 @@ TEST(HuggingFaceConfig, Llama) {
   EXPECT_EQ(c.headDim, 16);
   EXPECT_EQ(c.kvHeads, 2);
   EXPECT_EQ(c.normEps, 1e-6);
-  EXPECT_EQ(c.ropeTheta, 5e5);
+  EXPECT_EQ(c.rope.theta, 5e5);
   EXPECT_FALSE(c.tiedHead);
   EXPECT_EQ(c.eosIds, (std::vector<int64_t>{7, 9}));
+}
+
+TEST(HuggingFaceConfig, DefaultsOfEachFamily) {
+  ModelConfig c = read(mistral + "}");
+  EXPECT_EQ(c.window, 4096);
+  EXPECT_EQ(c.windowLayers, (std::vector<int64_t>{0, 1, 2}));
+  c = read(family("qwen2") + "}");
+  EXPECT_EQ(c.window, 0);
+  EXPECT_FALSE(c.tiedHead);
+  c = read(phi3 + "}");
+  EXPECT_EQ(c.normEps, 1e-5);
+  EXPECT_EQ(c.window, 0);
+  c = read(gemma2 + "}");
+  EXPECT_EQ(c.headDim, 256);
+  EXPECT_EQ(c.queryScalar, 256);
+  EXPECT_EQ(c.attentionCap, 50);
+  EXPECT_EQ(c.logitCap, 30);
+  EXPECT_EQ(c.windowLayers, (std::vector<int64_t>{0, 2}));
+  EXPECT_TRUE(c.tiedHead);
+  EXPECT_EQ(c.activation, Activation::GeluTanh);
+  c = read(gemma3 + R"(, "sliding_window_pattern": 3})");
+  EXPECT_EQ(c.rope.theta, 1e6);
+  EXPECT_EQ(c.localRopeTheta, 1e4);
+  EXPECT_EQ(c.attentionCap, 0);
+  EXPECT_EQ(c.windowLayers, (std::vector<int64_t>{0, 1}));
 }
 
 TEST(HuggingFaceConfig, WrittenTextIsReadBack) {
   for (const std::string &text :
        {gpt2 + R"(, "bos_token_id": 5, "layer_norm_epsilon": 1e-6, "lmc_biases": false})",
-        llama + R"(, "head_dim": 32, "eos_token_id": [1, 2], "tie_word_embeddings": true})"}) {
+        llama + R"(, "head_dim": 32, "eos_token_id": [1, 2], "tie_word_embeddings": true})",
+        llama + R"(, "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+          "high_freq_factor": 4.0, "original_max_position_embeddings": 16}, "mlp_bias": true})",
+        mistral + R"(, "sliding_window": null})", mistral + "}",
+        family("qwen2") + R"(, "use_sliding_window": true, "max_window_layers": 1,
+          "rope_scaling": {"type": "yarn", "factor": 4.0, "mscale": 1.0, "mscale_all_dim": 0.5,
+          "original_max_position_embeddings": 8}})",
+        family("qwen3") + R"(, "attention_bias": true, "head_dim": 18})",
+        phi3 + R"(, "original_max_position_embeddings": 8, "partial_rotary_factor": 0.25,
+          "rope_scaling": {"type": "su", "short_factor": [1, 2], "long_factor": [1.5, 2.5]}})",
+        gemma2 + R"(, "query_pre_attn_scalar": 144, "hidden_act": "gelu"})",
+        gemma3 + R"(, "rope_theta": 5e5, "rope_local_base_freq": 7e3, "sliding_window": 5,
+          "sliding_window_pattern": 2, "rope_scaling": {"rope_type": "linear", "factor": 8.0}})",
+        gemma3 + R"(, "rope_parameters": {"sliding_attention": {"rope_theta": 9e3},
+          "full_attention": {"rope_type": "default", "rope_theta": 2e6}}})"}) {
     ModelConfig config = read(text);
     EXPECT_TRUE(read(huggingFaceConfig(config)) == config) << huggingFaceConfig(config);
+    EXPECT_TRUE(readModelSpec(YAML::Load(canonicalSpec(config)), "a") == config)
+        << canonicalSpec(config);
   }
   ModelConfig list = readModelSpec(YAML::Load("{inputs: 3, classes: 2, layers: [relu]}"), "a");
   EXPECT_TRUE(read(huggingFaceConfig(list)) == list);
@@ -86,10 +134,32 @@ TEST_P(HuggingFaceRefusal, NamesPlaceAndReason) {
 INSTANTIATE_TEST_SUITE_P(
     , HuggingFaceRefusal,
     testing::Values(
-        Case{"Scaling", llama + ",\n\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}}",
-             ":10: rope_scaling: factor = 2 is not supported"},
-        Case{"AttentionBias", llama + ",\n\"attention_bias\": true}",
+        Case{"Scaling", llama + ",\n\"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2}}",
+             ":10: rope_scaling: rope_type 'dynamic' is not supported: expected default, linear, "
+             "llama3, yarn or longrope"},
+        Case{"ScalingKey", llama + ",\n\"rope_scaling\": {\"type\": \"linear\", \"factr\": 2}}",
+             ":10: rope_scaling: unknown key 'factr', did you mean 'factor'?"},
+        Case{"ScalingFactor",
+             llama + ",\n\"rope_scaling\": {\"type\": \"linear\", \"factor\": -2}}",
+             ":10: rope_scaling: factor: expected a number > 0, got '-2'"},
+        Case{"ScalingTwice",
+             llama + ",\n\"rope_parameters\": {\"rope_type\": \"default\"},\n\"rope_scaling\": {}}",
+             ":11: rope_scaling and rope_parameters are given; transformers writes one"},
+        Case{"AttentionBias", mistral + ",\n\"attention_bias\": true}",
              ":10: attention_bias = true is not supported"},
+        Case{"LongFactors",
+             phi3 + ",\n\"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1], "
+                    "\"long_factor\": [1, 2]}}",
+             ": rope scaling longrope needs 8 short factors, one for each pair of features, got 1"},
+        Case{"LayerTypes", gemma3 + ",\n\"layer_types\": [\"full_attention\"]}",
+             ":10: layer_types: expected a list of 3 words, one for each layer"},
+        Case{"LayerType", gemma3 + ",\n\"layer_types\": [\"full_attention\", \"chunked\", 3]}",
+             ":10: layer_types: expected full_attention or sliding_attention, got \"chunked\""},
+        Case{"Cap", gemma3 + ",\n\"attn_logit_softcapping\": 3.0}",
+             ":10: attn_logit_softcapping: transformers leaves it out in gemma3; expected null"},
+        Case{"Images", "{\"model_type\": \"gemma3\"}",
+             ":1: model_type 'gemma3' is text and images; the text model alone has model_type "
+             "'gemma3_text'"},
         Case{"LayerScale", gpt2 + ",\n\"scale_attn_by_inverse_layer_idx\": true}",
              ":8: scale_attn_by_inverse_layer_idx = true is not supported"},
         Case{"NoScale", gpt2 + ",\n\"scale_attn_weights\": false}",
@@ -110,7 +180,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"EosList", gpt2 + ",\n\"eos_token_id\": [-1]}",
              ":8: eos_token_id: expected ids in [0, 100), got -1"},
         Case{"Family", "{\n\"model_type\": \"bert\"}",
-             ":2: model_type 'bert' is not supported: expected gpt2 or llama"},
+             ":2: model_type 'bert' is not supported: expected one of gpt2, llama, mistral, qwen2, "
+             "qwen3, phi3, gemma2, gemma3_text"},
         Case{"Missing", "{}", ": 'model_type' is missing"},
         Case{"Truncated", "{\n\"model_type\": \"gp", ":2: not valid JSON"},
         Case{"List", "[]", ": expected a JSON object"}),

@@ -24,7 +24,7 @@ TEST(ModelSpec, Defaults) {
                     "a.yaml");
   EXPECT_EQ(c.ffnWidth, 192); // 8/3 * 64 = 170.67, up to a multiple of 32
   EXPECT_FALSE(c.tiedHead);
-  EXPECT_EQ(c.ropeTheta, 10000);
+  EXPECT_EQ(c.rope.theta, 10000);
   EXPECT_EQ(c.bosId, 1);
   EXPECT_EQ(c.eosIds, (std::vector<int64_t>{2, 5}));
 }
@@ -83,17 +83,23 @@ INSTANTIATE_TEST_SUITE_P(
              "m.yaml:7: bos_id: expected a whole number in [0, 255], got '256'"},
         Case{BASE "heads: 4\neos_id: [1, 256]\n",
              "m.yaml:7: eos_id: expected a whole number in [0, 255], got '256'"},
-        Case{BASE "heads: 4\nrope_theta: 5\n", "m.yaml:7: rope_theta: gpt2 has learned positions"},
+        Case{BASE "heads: 4\nrope_theta: 5\n",
+             "m.yaml:7: rope_theta: gpt2 has learned positions, and attention over all of them"},
         Case{LLAMA "heads: 4\nkv_heads: 3\n", "m.yaml:7: kv_heads (3) must divide heads (4)"},
         Case{LLAMA "heads: 4\nhead_dim: 15\n",
              "m.yaml:7: head_dim (15) must be even for rotary positions"},
-        Case{LLAMA "heads: 4\nbiases: true\n", "m.yaml:7: biases: llama has none"},
+        Case{LLAMA "heads: 4\nbiases: true\n",
+             "m.yaml:7: biases: llama has none in its norms and head; see attention_biases and "
+             "mlp_biases"},
         Case{LLAMA "heads: 4\nactivation: relu\n",
              "m.yaml:7: activation: llama has silu, got 'relu'"},
-        Case{"architecture: gtp2\n", "m.yaml:1: architecture: expected one of gpt2, llama, layers, "
-                                     "mlir, got 'gtp2', did you mean 'gpt2'?"},
-        Case{"width: 4\n",
-             "m.yaml: 'architecture' is missing: expected one of gpt2, llama, layers, mlir"},
+        Case{"architecture: gtp2\n",
+             "m.yaml:1: architecture: expected one of gpt2, llama, mistral, "
+             "qwen2, qwen3, phi3, gemma2, gemma3, layers, mlir, got "
+             "'gtp2', did you mean 'gpt2'?"},
+        Case{"width: 4\n", "m.yaml: 'architecture' is missing: expected one of gpt2, llama, "
+                           "mistral, qwen2, qwen3, phi3, "
+                           "gemma2, gemma3, layers, mlir"},
         Case{"[1, 2]", "m.yaml: expected a mapping of keys such as 'architecture' and 'width'"},
         Case{"", "m.yaml: expected a mapping of keys such as 'architecture' and 'width'"},
         Case{"inputs: 4\nclasses: 2\nlayers:\n  - linear: {width: 5}\n  - rellu\n",
