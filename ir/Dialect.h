@@ -1,6 +1,7 @@
 // The lm dialect and its ops.
 #pragma once
 
+#include "ir/AttentionScores.h"
 #include "ir/GraphBuilder.h"
 #include "ir/Shape.h"
 #include "ir/Tensor.h"

@@ -33,12 +33,9 @@ int64_t itemsOf(lm::AttentionDqkvOp op) {
 
 void split(lm::AttentionDqkvOp op) {
   OpBuilder b(op);
-  auto dq = b.create<lm::AttentionDqOp>(op.getLoc(), op.getQ(), op.getK(), op.getV(), op.getLse(),
-                                        op.getDelta(), op.getDout(), op.getScaleAttr(),
-                                        op.getCausalAttr());
-  auto rest = b.create<lm::AttentionDkDvOp>(op.getLoc(), op.getQ(), op.getK(), op.getV(),
-                                            op.getLse(), op.getDelta(), op.getDout(),
-                                            op.getScaleAttr(), op.getCausalAttr());
+  lm::AttentionScores scores = lm::AttentionScores::of(op);
+  auto dq = b.create<lm::AttentionDqOp>(op.getLoc(), op->getOperands(), scores);
+  auto rest = b.create<lm::AttentionDkDvOp>(op.getLoc(), op->getOperands(), scores);
   op->replaceAllUsesWith(ValueRange{dq, rest.getDk(), rest.getDv()});
   op.erase();
 }

@@ -68,6 +68,9 @@ public:
       bool isCache = isa<lm::CacheAppendOp>(op) && use.getOperandNumber() == 0;
       if (isTable || isa<lm::SliceOp>(op))
         sum += bytes(op->getResult(0));
+      else if (auto attention = dyn_cast<lm::AttentionOp>(op);
+               attention && (input == attention.getK() || input == attention.getV()))
+        sum += bytes(input) * readShare(attention);
       else if (!isCache)
         sum += bytes(input);
     }
@@ -83,12 +86,22 @@ private:
   /// `products`: matrix products over the pairs of queries and keys.
   template <typename Op> void countAttention(Op op, int products) {
     lm::Shape q = lm::shapeOf(op.getQ());
-    double queries = extent(q[1]), keys = extent(lm::shapeOf(op.getK())[1]);
-    // The last query sees all keys, each before it one less.
-    double hidden = op.getCausal() ? queries * (queries - 1) / 2 : 0;
-    double scores = extent(q[0]) * extent(q[2]) * (queries * keys - hidden);
+    lm::AttentionScores modifiers = lm::AttentionScores::of(op);
+    double scores = extent(q[0]) * extent(q[2]) * visibleTo(op).pairs();
     addProduct(op.getQ(), 2 * products * scores * extent(q[3]));
-    work.exponentials += scores;
+    work.exponentials += scores * (modifiers.softCap ? 2 : 1);
+  }
+
+  /// The last query sees the last key.
+  template <typename Op> lm::VisibleKeys visibleTo(Op op) const {
+    int64_t queries = sizeOf(lm::shapeOf(op.getQ())[1]), keys = sizeOf(lm::shapeOf(op.getK())[1]);
+    return {queries, keys, keys - queries, lm::AttentionScores::of(op)};
+  }
+  /// The share of its keys that attention with a window reads.
+  double readShare(lm::AttentionOp op) const {
+    lm::VisibleKeys visible = visibleTo(op);
+    double read = static_cast<double>(visible.end(visible.queries - 1) - visible.begin(0));
+    return read / static_cast<double>(visible.keys);
   }
 
   void addProduct(Value operand, double flops) {
@@ -96,9 +109,10 @@ private:
     (isNarrow ? work.matrixFlops : work.productFlops) += flops;
   }
 
-  double extent(const lm::Dim &dim) const {
-    return static_cast<double>(dim.isStatic() ? dim.size : largest(dim.symbol.getValue()));
+  int64_t sizeOf(const lm::Dim &dim) const {
+    return dim.isStatic() ? dim.size : largest(dim.symbol.getValue());
   }
+  double extent(const lm::Dim &dim) const { return static_cast<double>(sizeOf(dim)); }
   double elements(Value value) const {
     double count = 1;
     for (const lm::Dim &dim : lm::shapeOf(value))

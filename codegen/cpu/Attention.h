@@ -6,14 +6,15 @@
 //   q, out, dq, dout [B, T, H, D]; k, v, dk, dv [B, S, G, D]; lse, delta [B, T, H]
 //
 // H is a multiple of G; query head h reads key head h / (H / G). With `past`, query t stands at
-// position past + t. It sees keys 0 .. its position if causal, else 0 .. past + T - 1; past + T <=
-// S. Without past, S = T. Computation is in f32.
+// position past + t. It sees keys 0 .. its position if causal (with a window the last ones of those),
+// else 0 .. past + T - 1; past + T <= S. Without past, S = T. Computation is in f32.
 //
 // Numerics: sums over keys (over queries for dk, dv) run in one fixed order that depends on the
 // description and the target, not on how work items are split.
 #pragma once
 
 #include "codegen/cpu/Matmul.h"
+#include "ir/AttentionScores.h"
 
 namespace lmc::cpu {
 
@@ -27,8 +28,7 @@ enum class AttentionKind {
 struct AttentionDescription {
   Extent batch, queries, keys; ///< B, T, S; B and T of at most one symbolic dimension each
   int64_t heads = 1, keyHeads = 1, headDim = 1;
-  double scale = 1;
-  bool causal = false;
+  lm::AttentionScores scores;
 };
 
 /// Where an operand lies; strides in elements, the head dimension is contiguous. For lse and delta
@@ -69,8 +69,8 @@ struct AttentionForwardOperands {
 void emitAttentionForward(Emit &emit, const AttentionDescription &description,
                           const AttentionPlan &plan, const AttentionForwardOperands &operands);
 
-/// dq = scale dS k with P = exp(scale q k^T - lse), dS = P (dout v^T - delta),
-/// delta = rowsum(dout * out).
+/// dq = scale dS k with P = exp(S - lse), dS = P (dout v^T - delta), with a soft cap times
+/// 1 - (S / cap)^2; delta = rowsum(dout * out).
 struct AttentionDqOperands {
   AttentionOperand q, k, v, lse, delta, dout, dq;
 };

@@ -11,19 +11,19 @@ enum Statistic { LogSumExp, Delta }; // by query
 // Columns are queries, rows are keys.
 void AttentionEmitter::dq(const AttentionDqOperands &o) {
   Value queries = d.queries.emit(e), keys = d.keys.emit(e);
-  forEachItem(queries, d.heads, d.causal, [&](Value batch, Value head, Value first) {
+  forEachItem(queries, d.heads, d.scores.causal, [&](Value batch, Value head, Value first) {
     Value keyHead = e.div(head, e.i64(d.heads / d.keyHeads));
     Matrix q = matrix(o.q, batch, head), k = matrix(o.k, batch, keyHead),
            v = matrix(o.v, batch, keyHead), dout = matrix(o.dout, batch, head),
            dq = matrix(o.dq, batch, head);
     Value count = e.min(e.i64(p.columns), e.sub(queries, first));
-    Value seen = d.causal ? e.min(e.add(first, count), keys) : keys;
-    packColumns(q, first, count, area(FirstPacked), d.scale);
+    Value seen = d.scores.causal ? e.min(e.add(first, count), keys) : keys;
+    packColumns(q, first, count, area(FirstPacked), packedScale());
     packColumns(dout, first, count, area(SecondPacked), 1);
     copyStatistic(matrix(o.lse, batch, head), first, count, statistic(LogSumExp));
     copyStatistic(matrix(o.delta, batch, head), first, count, statistic(Delta));
     fill(area(FirstSums), p.columns * p.depth, 0);
-    e.loop(e.i64(0), seen, p.rows, [&](Value key) {
+    e.loop(firstKey(first), seen, p.rows, [&](Value key) {
       Value rows = e.min(e.i64(p.rows), e.sub(seen, key));
       copyRows(k, key, rows, area(FirstRows));
       copyRows(v, key, rows, area(SecondRows));
@@ -33,13 +33,9 @@ void AttentionEmitter::dq(const AttentionDqOperands &o) {
         e.ifThen(e.less(range.low, range.high), [&] {
           product(area(FirstRows), area(FirstPacked), column, area(FirstScores), range);
           product(area(SecondRows), area(SecondPacked), column, area(SecondScores), range);
-          if (d.causal)
-            e.ifElse(
-                e.less(e.add(column, ahead), e.sub(range.high, e.i64(1))),
-                [&] { weightsByQuery(column, range, ahead, true); },
-                [&] { weightsByQuery(column, range, ahead, false); });
-          else
-            weightsByQuery(column, range, ahead, false);
+          Value position = e.add(column, ahead);
+          atEdges({position, e.add(position, p.group)}, range,
+                  [&](bool masked) { weightsByQuery(column, range, ahead, masked); });
           addWeightedRows(area(SecondScores), area(FirstRows), area(FirstSums), column, {},
                           [&](int64_t from, int64_t number) {
                             return visibleRows(column, from, number, ahead, rows);
@@ -47,7 +43,8 @@ void AttentionEmitter::dq(const AttentionDqOperands &o) {
         });
       });
     });
-    storeSums(area(FirstSums), dq, first, count, [&](Value) { return e.f32(d.scale, p.lanes); });
+    storeSums(area(FirstSums), dq, first, count,
+              [&](Value) { return e.f32(d.scores.scale, p.lanes); });
   });
 }
 
@@ -61,9 +58,11 @@ void AttentionEmitter::weightsByQuery(Value column, Range range, Value ahead, bo
     Value query = masked ? positions(e.add(at, ahead), 1) : Value();
     e.loop(range.low, range.high, 1, [&](Value row) {
       Value place = e.add(e.mul(row, p.group), v * lanes);
-      Value weight = exp(e.subf(e.load(type, area(FirstScores), place, lanes), lse));
+      Weight weight = weightOf(e.load(type, area(FirstScores), place, lanes), lse);
       Value x = e.subf(e.load(type, area(SecondScores), place, lanes), delta);
-      x = e.mulf(weight, x);
+      x = e.mulf(weight.p, x);
+      if (weight.slope)
+        x = e.mulf(x, weight.slope);
       if (masked)
         x = keep(query, positions(row, 0), x, 0);
       e.store(type, x, area(SecondScores), place, lanes);
@@ -80,7 +79,7 @@ void AttentionEmitter::keyTile(const AttentionDkDvOperands &o, Value batch, Valu
   Matrix k = matrix(o.k, batch, keyHead), v = matrix(o.v, batch, keyHead),
          dk = matrix(o.dk, batch, keyHead), dv = matrix(o.dv, batch, keyHead);
   Value count = e.min(e.i64(p.columns), e.sub(keys, first));
-  packColumns(k, first, count, area(FirstPacked), d.scale);
+  packColumns(k, first, count, area(FirstPacked), packedScale());
   if (withDq) {
     copyRows(k, first, count, area(ColumnRows));
     // Packed columns past the end repeat the last one: their weights must not count.
@@ -89,34 +88,37 @@ void AttentionEmitter::keyTile(const AttentionDkDvOperands &o, Value batch, Valu
   packColumns(v, first, count, area(SecondPacked), 1);
   fill(area(FirstSums), p.columns * p.depth, 0);
   fill(area(SecondSums), p.columns * p.depth, 0);
+  // Queries that see some of the columns column .. column + number - 1, of keys at `start`.
+  auto seenBy = [&](Value start, Value column, Value number, Value end) -> Range {
+    if (!d.scores.causal)
+      return {e.i64(0), end};
+    Value key = e.add(start, column);
+    if (d.scores.window)
+      end = e.min(end, e.add(e.add(key, number), d.scores.window - 1));
+    return {e.min(e.max(key, e.i64(0)), end), end};
+  };
+  Range seen = seenBy(first, e.i64(0), count, queries);
   e.loop(e.i64(0), e.i64(perKeyHead), 1, [&](Value inGroup) {
     Value head = e.add(e.mul(keyHead, perKeyHead), inGroup);
     Matrix q = matrix(o.q, batch, head), dout = matrix(o.dout, batch, head);
-    e.loop(d.causal ? first : e.i64(0), queries, p.rows, [&](Value query) {
-      Value rows = e.min(e.i64(p.rows), e.sub(queries, query));
+    e.loop(seen.low, seen.high, p.rows, [&](Value query) {
+      Value rows = e.min(e.i64(p.rows), e.sub(seen.high, query));
       copyRows(q, query, rows, area(FirstRows));
       copyRows(dout, query, rows, area(SecondRows));
       copyStatistic(matrix(o.lse, batch, head), query, rows, statistic(LogSumExp));
       copyStatistic(matrix(o.delta, batch, head), query, rows, statistic(Delta));
       Value ahead = e.sub(first, query); // column c stands at row c + ahead
-      auto seenBy = [&](Value column) -> Range {
-        if (!d.causal)
-          return {e.i64(0), rows};
-        return {e.min(e.max(e.add(column, ahead), e.i64(0)), rows), rows};
-      };
       e.loop(e.i64(0), count, p.group, [&](Value column) {
-        Range range = seenBy(column);
+        Range range = seenBy(ahead, column, e.i64(p.group), rows);
         e.ifThen(e.less(range.low, range.high), [&] {
           product(area(FirstRows), area(FirstPacked), column, area(FirstScores), range);
           product(area(SecondRows), area(SecondPacked), column, area(SecondScores), range);
-          if (d.causal)
-            e.ifElse(
-                e.less(range.low, e.add(e.add(column, ahead), p.group - 1)),
-                [&] { weightsByKey(column, range, ahead, true); },
-                [&] { weightsByKey(column, range, ahead, false); });
-          else
-            weightsByKey(column, range, ahead, false);
-          auto rangeOf = [&](int64_t from, int64_t) { return seenBy(e.add(column, from)); };
+          Value key = e.add(column, ahead);
+          atEdges(range, {key, e.add(key, p.group)},
+                  [&](bool masked) { weightsByKey(column, range, ahead, masked); });
+          auto rangeOf = [&](int64_t from, int64_t number) {
+            return seenBy(ahead, e.add(column, from), e.i64(number), rows);
+          };
           addWeightedRows(area(FirstScores), area(SecondRows), area(SecondSums), column, {},
                           rangeOf);
           addWeightedRows(area(SecondScores), area(FirstRows), area(FirstSums), column, {},
@@ -128,7 +130,8 @@ void AttentionEmitter::keyTile(const AttentionDkDvOperands &o, Value batch, Valu
       });
     });
   });
-  storeSums(area(FirstSums), dk, first, count, [&](Value) { return e.f32(d.scale, p.lanes); });
+  storeSums(area(FirstSums), dk, first, count,
+            [&](Value) { return e.f32(d.scores.scale, p.lanes); });
   storeSums(area(SecondSums), dv, first, count, [&](Value) { return e.f32(1, p.lanes); });
 }
 
@@ -148,7 +151,7 @@ void AttentionEmitter::dqkv(const AttentionDqkvOperands &o) {
     e.loop(e.i64(0), e.i64(perKeyHead), 1, [&](Value inGroup) {
       Value head = e.add(e.mul(keyHead, perKeyHead), inGroup);
       storeSums(rowSums(e.mul(inGroup, queries)), matrix(o.dq, batch, head), e.i64(0), queries,
-                [&](Value) { return e.f32(d.scale, p.lanes); });
+                [&](Value) { return e.f32(d.scores.scale, p.lanes); });
     });
   });
 }
@@ -164,12 +167,14 @@ void AttentionEmitter::weightsByKey(Value column, Range range, Value ahead, bool
     Value delta = e.loadSplat(type, statistic(Delta), row, lanes);
     for (unsigned v = 0; v < vectors; ++v) {
       Value place = e.add(e.mul(row, p.group), v * lanes);
-      Value weight = exp(e.subf(e.load(type, area(FirstScores), place, lanes), lse));
+      Weight weight = weightOf(e.load(type, area(FirstScores), place, lanes), lse);
       if (masked)
-        weight = keep(positions(row, 0), key[v], weight, 0);
+        weight.p = keep(positions(row, 0), key[v], weight.p, 0);
       Value x = e.subf(e.load(type, area(SecondScores), place, lanes), delta);
-      x = e.mulf(weight, x);
-      e.store(type, weight, area(FirstScores), place, lanes);
+      x = e.mulf(weight.p, x);
+      if (weight.slope)
+        x = e.mulf(x, weight.slope);
+      e.store(type, weight.p, area(FirstScores), place, lanes);
       e.store(type, x, area(SecondScores), place, lanes);
     }
   });

@@ -17,7 +17,7 @@ constexpr int64_t keysAhead = 12;         // to prefetch
 void AttentionEmitter::decode(const AttentionForwardOperands &o) {
   int64_t heads = d.heads / d.keyHeads;
   Value past = pastOf(o.past), cache = d.keys.emit(e);
-  Value seen = o.past || d.causal ? e.min(e.add(past, 1), cache) : cache;
+  Value seen = o.past || d.scores.causal ? e.min(e.add(past, 1), cache) : cache;
   forEachItem(e.i64(1), d.keyHeads, false, [&](Value batch, Value keyHead, Value) {
     Value firstHead = e.mul(keyHead, heads), zero = e.i64(0);
     Matrix k = matrix(o.k, batch, keyHead), v = matrix(o.v, batch, keyHead);
@@ -25,14 +25,14 @@ void AttentionEmitter::decode(const AttentionForwardOperands &o) {
       Matrix q = matrix(o.q, batch, e.add(firstHead, head));
       alongDepth([&](int64_t at, Lanes memory) {
         Value x = e.load(q.storage, q.pointer, e.add(q.base, at), memory);
-        e.store(type, e.mulf(x, e.f32(d.scale, p.lanes)), area(FirstPacked),
+        e.store(type, e.mulf(x, e.f32(packedScale(), p.lanes)), area(FirstPacked),
                 e.i64(head * p.depth + at), p.lanes);
       });
       e.store(type, e.f32(-1e30), statistic(Largest), e.i64(head));
       e.store(type, e.f32(0), statistic(Total), e.i64(head));
     }
     fill(area(FirstSums), heads * p.depth, 0);
-    e.loop(zero, seen, p.rows, [&](Value key) {
+    e.loop(firstKey(past), seen, p.rows, [&](Value key) {
       Value rows = e.min(e.i64(p.rows), e.sub(seen, key));
       decodeScores(k, key, rows);
       e.loop(zero, e.i64(heads), 1, [&](Value head) { decodeSoftmax(head, rows); });
@@ -93,11 +93,17 @@ void AttentionEmitter::decodeScores(const Matrix &k, Value key, Value rows) {
 }
 
 void AttentionEmitter::decodeSoftmax(Value head, Value rows) {
+  Value zero = e.i64(0), width = e.i64(p.lanes);
+  if (isCapped())
+    e.loop(zero, rows, width, [&](Value row) {
+      Value at = decodeScore(head, row);
+      e.store(type, scoreOf(e.load(type, area(FirstScores), at, p.lanes)), area(FirstScores), at,
+              p.lanes);
+    });
   // Whole vectors: the rest weighs nothing.
   e.store(type, e.f32(-std::numeric_limits<double>::infinity(), p.lanes), area(FirstScores),
           decodeScore(head, rows), p.lanes);
-  Value before = e.load(type, statistic(Largest), head), zero = e.i64(0);
-  Value width = e.i64(p.lanes);
+  Value before = e.load(type, statistic(Largest), head);
   Value most = e.loopCarried(zero, rows, width, {e.splat(before, p.lanes)},
                              [&](Value row, mlir::ValueRange carried) -> Values {
                                Value x =

@@ -77,11 +77,27 @@ private:
   Value exp(Value x);
   Value larger(Value x, Value y);
   Value positions(Value first, int64_t step); ///< i32: first, first + step, ...; step 0 or 1
-  Value keep(Value query, Value key, Value x, double otherwise); ///< x where query >= key
+  /// x where the query sees the key; both as positions().
+  Value keep(Value query, Value key, Value x, double otherwise);
+  /// The first key that the query at this position sees.
+  Value firstKey(Value position);
+  /// Emits `body` for tiles that see all of each other, and for those where some pair is masked.
+  void atEdges(Range queries, Range keys, llvm::function_ref<void(bool masked)> body);
+
+  // Scores. What product() gives is scale q k, with a soft cap divided by that.
+  bool isCapped() const { return d.scores.softCap != 0; }
+  double packedScale() const {
+    return isCapped() ? d.scores.scale / d.scores.softCap : d.scores.scale;
+  }
+  Value scoreOf(Value product);
+  struct Weight {
+    Value p, slope; ///< P, and d score / d (scale q k); null where that is 1
+  };
+  Weight weightOf(Value product, Value logSumExp);
 
   // AttentionForward.cpp
   void softmax(Value column, Range range, Value ahead, bool masked);
-  /// Rows [0, high) that columns column + first .. column + first + count - 1 see.
+  /// Rows that some of the columns column + first .. column + first + count - 1 see; high < low: none.
   Range visibleRows(Value column, int64_t first, int64_t count, Value ahead, Value rows);
   Value pastOf(Value pointer);
 

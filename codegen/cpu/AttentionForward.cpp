@@ -25,32 +25,32 @@ AttentionEmitter::Value AttentionEmitter::pastOf(Value pointer) {
 
 AttentionEmitter::Range AttentionEmitter::visibleRows(Value column, int64_t first, int64_t count,
                                                       Value ahead, Value rows) {
-  if (!d.causal)
+  if (!d.scores.causal)
     return {e.i64(0), rows};
-  Value high = e.add(e.add(column, ahead), first + count);
-  return {e.i64(0), e.max(e.min(high, rows), e.i64(0))};
+  Value position = e.add(e.add(column, ahead), first);
+  return {firstKey(position), e.max(e.min(e.add(position, count), rows), e.i64(0))};
 }
 
 void AttentionEmitter::forward(const AttentionForwardOperands &o) {
   if (p.decode)
     return decode(o);
   Value past = pastOf(o.past), queries = d.queries.emit(e), cache = d.keys.emit(e);
-  forEachItem(queries, d.heads, d.causal, [&](Value batch, Value head, Value first) {
+  forEachItem(queries, d.heads, d.scores.causal, [&](Value batch, Value head, Value first) {
     Value keyHead = e.div(head, e.i64(d.heads / d.keyHeads));
     Matrix q = matrix(o.q, batch, head), k = matrix(o.k, batch, keyHead),
            v = matrix(o.v, batch, keyHead), out = matrix(o.out, batch, head),
            lse = matrix(o.lse, batch, head);
     Value count = e.min(e.i64(p.columns), e.sub(queries, first));
-    Value seen = d.causal ? e.add(past, e.add(first, count))
-                 : o.past ? e.add(past, queries)
-                          : cache;
+    Value seen = d.scores.causal ? e.add(past, e.add(first, count))
+                 : o.past        ? e.add(past, queries)
+                                 : cache;
     seen = e.min(seen, cache);
-    packColumns(q, first, count, area(FirstPacked), d.scale);
+    packColumns(q, first, count, area(FirstPacked), packedScale());
     fill(area(FirstSums), p.columns * p.depth, 0);
     // Finite, so that what is masked off is far below it.
     fill(statistic(Largest), p.columns, -1e30);
     fill(statistic(Total), p.columns, 0);
-    e.loop(e.i64(0), seen, p.rows, [&](Value key) {
+    e.loop(firstKey(e.add(past, first)), seen, p.rows, [&](Value key) {
       Value rows = e.min(e.i64(p.rows), e.sub(seen, key));
       copyRows(k, key, rows, area(FirstRows));
       copyRows(v, key, rows, area(SecondRows));
@@ -60,13 +60,9 @@ void AttentionEmitter::forward(const AttentionForwardOperands &o) {
         Range range = visibleRows(column, 0, p.group, ahead, rows);
         e.ifThen(e.less(range.low, range.high), [&] {
           product(area(FirstRows), area(FirstPacked), column, area(FirstScores), range);
-          if (d.causal)
-            e.ifElse(
-                e.less(e.add(column, ahead), e.sub(range.high, e.i64(1))),
-                [&] { softmax(column, range, ahead, true); },
-                [&] { softmax(column, range, ahead, false); });
-          else
-            softmax(column, range, ahead, false);
+          Value position = e.add(column, ahead);
+          atEdges({position, e.add(position, p.group)}, range,
+                  [&](bool masked) { softmax(column, range, ahead, masked); });
           addWeightedRows(area(FirstScores), area(SecondRows), area(FirstSums), column,
                           statistic(Decay), [&](int64_t from, int64_t number) {
                             return visibleRows(column, from, number, ahead, rows);
@@ -106,11 +102,11 @@ void AttentionEmitter::softmax(Value column, Range range, Value ahead, bool mask
       range.low, range.high, e.i64(1), before, [&](Value row, mlir::ValueRange carried) {
         Values next;
         for (unsigned v = 0; v < vectors; ++v) {
-          Value x = e.load(type, scores, place(row, v), lanes);
-          if (masked) {
+          Value x = scoreOf(e.load(type, scores, place(row, v), lanes));
+          if (masked)
             x = keep(queries[v], positions(row, 0), x, -std::numeric_limits<double>::infinity());
+          if (masked || isCapped())
             e.store(type, x, scores, place(row, v), lanes);
-          }
           next.push_back(larger(x, carried[v]));
         }
         return next;

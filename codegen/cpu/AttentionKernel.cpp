@@ -48,8 +48,7 @@ template <typename Op> AttentionDescription describe(Expression &x, Op op) {
   d.heads = q[2].size;
   d.keyHeads = k[2].size;
   d.headDim = q[3].size;
-  d.scale = op.getScale().convertToDouble();
-  d.causal = op.getCausal();
+  d.scores = lm::AttentionScores::of(op).over(d.keys.max);
   return d;
 }
 
@@ -58,8 +57,9 @@ Schedule scheduleOf(const AttentionDescription &d, const AttentionPlan &plan, un
   schedule.items = plan.items;
   schedule.grain = plan.grain;
   schedule.scratchBytes = plan.scratchBytes;
-  uint64_t pairs = d.batch.max * d.heads * d.queries.max * d.keys.max / (d.causal ? 2 : 1);
-  schedule.flops = 2ull * products * pairs * d.headDim;
+  lm::VisibleKeys visible(d.queries.max, d.keys.max, d.keys.max - d.queries.max, d.scores);
+  double pairs = static_cast<double>(d.batch.max * d.heads) * visible.pairs();
+  schedule.flops = static_cast<uint64_t>(2.0 * products * pairs * static_cast<double>(d.headDim));
   return schedule;
 }
 

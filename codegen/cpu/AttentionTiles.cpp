@@ -340,9 +340,49 @@ AttentionEmitter::Value AttentionEmitter::positions(Value first, int64_t step) {
 }
 
 AttentionEmitter::Value AttentionEmitter::keep(Value query, Value key, Value x, double otherwise) {
-  Value visible =
-      e.builder().create<mlir::arith::CmpIOp>(e.loc(), mlir::arith::CmpIPredicate::sge, query, key);
+  using Predicate = mlir::arith::CmpIPredicate;
+  mlir::OpBuilder &b = e.builder();
+  Value visible;
+  if (d.scores.window) { // keys behind the query are far ahead without a sign
+    Value back = b.create<mlir::arith::SubIOp>(e.loc(), query, key);
+    Value window = positions(e.i64(d.scores.window), 0);
+    visible = b.create<mlir::arith::CmpIOp>(e.loc(), Predicate::ult, back, window);
+  } else {
+    visible = b.create<mlir::arith::CmpIOp>(e.loc(), Predicate::sge, query, key);
+  }
   return e.select(visible, x, e.f32(otherwise, p.lanes));
+}
+
+AttentionEmitter::Value AttentionEmitter::firstKey(Value position) {
+  if (!d.scores.window)
+    return e.i64(0);
+  return e.max(e.sub(position, e.i64(d.scores.window - 1)), e.i64(0));
+}
+
+void AttentionEmitter::atEdges(Range queries, Range keys,
+                               llvm::function_ref<void(bool masked)> body) {
+  if (!d.scores.causal)
+    return body(false);
+  // The last key against the first query; the first key against the last query.
+  Value hidden = e.sub(e.sub(keys.high, e.i64(1)), queries.low);
+  if (d.scores.window)
+    hidden = e.max(hidden, e.sub(queries.high, e.add(keys.low, d.scores.window)));
+  e.ifElse(e.less(e.i64(0), hidden), [&] { body(true); }, [&] { body(false); });
+}
+
+AttentionEmitter::Value AttentionEmitter::scoreOf(Value product) {
+  if (!isCapped())
+    return product;
+  Value share = e.builder().create<mlir::math::TanhOp>(e.loc(), product);
+  return e.mulf(share, e.f32(d.scores.softCap, p.lanes));
+}
+
+AttentionEmitter::Weight AttentionEmitter::weightOf(Value product, Value logSumExp) {
+  if (!isCapped())
+    return {exp(e.subf(product, logSumExp)), {}};
+  Value share = e.builder().create<mlir::math::TanhOp>(e.loc(), product);
+  Value score = e.mulf(share, e.f32(d.scores.softCap, p.lanes));
+  return {exp(e.subf(score, logSumExp)), e.subf(e.f32(1, p.lanes), e.mulf(share, share))};
 }
 
 } // namespace lmc::cpu

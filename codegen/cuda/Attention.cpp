@@ -18,6 +18,8 @@ using namespace mlir;
 namespace lmc::cuda {
 namespace {
 
+constexpr double kLog2E = 1.4426950408889634;
+
 /// An operand traced through slices, transposes and conversions to the buffer where it lies.
 /// Offsets and strides in elements.
 struct View {
@@ -31,10 +33,11 @@ struct View {
 
 class AttentionEmitter {
 public:
-  AttentionEmitter(Expression &x, Operation *op, Value q, Value k, double scale, bool causal,
-                   Value past = {})
-      : x(x), op(op), q(lm::shapeOf(q)), k(lm::shapeOf(k)), element(lm::elementOf(q)), scale(scale),
-        causal(causal), past(past), heads(this->q[2].size), keyHeads(this->k[2].size) {
+  AttentionEmitter(Expression &x, Operation *op, Value q, Value k,
+                   const lm::AttentionScores &scores, Value past = {})
+      : x(x), op(op), q(lm::shapeOf(q)), k(lm::shapeOf(k)), element(lm::elementOf(q)),
+        scores(scores.over(x.product(this->k[1]).max)), past(past), heads(this->q[2].size),
+        keyHeads(this->k[2].size) {
     if (!this->q[3].isStatic() || this->q[3].size > kLargestHeadDim)
       fail("no kernel for '{}' on CUDA: attention takes head_dim up to {}, got {}",
            lm::modelPath(op->getLoc()), kLargestHeadDim, this->q[3].size);
@@ -118,10 +121,9 @@ private:
                                   {op.getK(), sizes.inner},
                                   {op.getV(), sizes.inner}})
       maps += x.tensorMap(mapOf(operand, lines)) + ", ";
-    x.line(fmt::format("lmc::attentionForwardTiles<Tile>(mask, {}, {}, {}, index_t({}), {}int({}), "
+    x.line(fmt::format("lmc::attentionForwardTiles<Tile>(mask, chain, {}, index_t({}), {}int({}), "
                        "int({}), int({}), out, lse);",
-                       literal(element, scale), literal(element, log2Scale()), first,
-                       x.text(x.product(q[1])), maps, queryHead, keyHead, batch));
+                       first, x.text(x.product(q[1])), maps, queryHead, keyHead, batch));
     return {grid, WarpgroupTile::kThreads,
             "a block has a tile of queries, two warpgroups multiply, a third copies",
             sizes.sharedBytes};
@@ -215,7 +217,7 @@ private:
     enterBlock(which.outerIsQueries, tile.outer);
   }
 
-  /// Which tile of which head this block has, and what its queries see.
+  /// Which tile of which head this block has, what its queries see, and what becomes of scores.
   void enterBlock(bool outerIsQueries, int outer) {
     Extent rows = x.product(outerIsQueries ? q[1] : k[1]);
     rows.factor *= packed;
@@ -230,7 +232,7 @@ private:
       return x.div(x.add(x.text(rows), std::to_string(outer - 1)), std::to_string(outer));
     };
     std::string pair, number;
-    if (causal) { // long tiles first: late queries, early keys
+    if (scores.causal) { // long tiles first: late queries, early keys
       std::string pairsText = x.text(pairs);
       pair = x.rem(block, pairsText);
       number = x.div(block, pairsText);
@@ -259,7 +261,22 @@ private:
       keys = x.name("index_t", fmt::format("lmc::minimum(index_t({}), {} + {})", keys, before,
                                            x.text(x.product(q[1]))));
     }
-    x.line(fmt::format("const lmc::Visible<{}, index_t> mask = {{{}, {}}};", causal, keys, before));
+    std::string window = scores.window ? fmt::format(", {}", scores.window) : "";
+    x.line(fmt::format("const lmc::Visible<{}, index_t{}> mask = {{{}, {}}};", scores.causal,
+                       window, keys, before));
+    declareChain();
+  }
+
+  void declareChain() {
+    std::string type = storageType(element);
+    auto number = [&](double value) { return literal(element, value); };
+    if (double cap = scores.softCap)
+      x.line(fmt::format("const lmc::SoftCapped<{}> chain = {{{}, {}, {}, {}}};", type,
+                         number(scores.scale), number(cap * kLog2E), number(cap),
+                         number(scores.scale / cap)));
+    else // masked scores are -infinity times the second one: never infinity times zero
+      x.line(fmt::format("const lmc::Scaled<{}> chain = {{{}, {}}};", type, number(scores.scale),
+                         number(std::max(std::fabs(scores.scale) * kLog2E, 1e-30))));
   }
 
   template <typename Op> void declareInputs(Op op) {
@@ -291,18 +308,14 @@ private:
 
   void call(ArrayRef<StringRef> operands, ArrayRef<std::string> extents,
             const std::string &moreTemplateArguments) {
-    std::string text = fmt::format("lmc::{}<Tile{}>(mask, {}, {}, {}", schedule->function.str(),
-                                   moreTemplateArguments, literal(element, scale),
-                                   literal(element, log2Scale()), first);
+    std::string text = fmt::format("lmc::{}<Tile{}>(mask, chain, {}", schedule->function.str(),
+                                   moreTemplateArguments, first);
     for (const std::string &extent : extents)
       text += fmt::format(", index_t({})", extent);
     for (StringRef operand : operands)
       text += ", " + operand.str();
     x.line(text + ");");
   }
-
-  /// Masked scores are -infinity times this: never infinity times zero.
-  double log2Scale() const { return std::max(std::fabs(scale) * 1.4426950408889634, 1e-30); }
 
   Launch launch(const std::string &mapping) const {
     return {grid, tile.threads(), mapping, sharedBytes};
@@ -312,8 +325,7 @@ private:
   Operation *op;
   lm::Shape q, k;
   Type element;
-  double scale;
-  bool causal;
+  lm::AttentionScores scores;
   Value past;
   int64_t heads, keyHeads, packed = 1; ///< packed: query heads in the rows of a tile
 
@@ -325,7 +337,7 @@ private:
 };
 
 template <typename Op> AttentionEmitter emitterOf(Expression &x, Op op, Value past = {}) {
-  return {x, op, op.getQ(), op.getK(), op.getScale().convertToDouble(), op.getCausal(), past};
+  return {x, op, op.getQ(), op.getK(), lm::AttentionScores::of(op), past};
 }
 
 } // namespace

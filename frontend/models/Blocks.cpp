@@ -74,9 +74,12 @@ Value attend(ModelGraph &m, StringRef path, int64_t layer, Value q, Value k, Val
              const AttentionOptions &options) {
   lm::GraphBuilder g = m.g.at(path);
   std::tie(k, v) = m.extendCaches(g, layer, k, v);
-  double scale = options.scale.value_or(1 / std::sqrt(static_cast<double>(m.config.headDim)));
-  auto attention = g.b.create<lm::AttentionOp>(g.loc, q, k, v, m.past(), g.b.getF64FloatAttr(scale),
-                                               g.b.getUnitAttr());
+  lm::AttentionScores scores;
+  scores.scale = options.scale.value_or(1 / std::sqrt(static_cast<double>(m.config.headDim)));
+  scores.causal = true;
+  scores.window = options.window;
+  scores.softCap = options.softCap;
+  auto attention = g.b.create<lm::AttentionOp>(g.loc, ValueRange{q, k, v, m.past()}, scores);
   return mergeLast(g, attention.getOut());
 }
 

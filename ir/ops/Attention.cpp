@@ -11,18 +11,14 @@ namespace {
 
 /// The extents of one attention, and element addresses in q/out [B, T, H, D] and k/v [B, S, G, D].
 struct Geometry {
-  int64_t B, T, H, D, S, G, past;
-  bool causal;
+  int64_t B, T, H, D, S, G;
 
-  Geometry(const Tensor &q, const Tensor &k, int64_t past, bool causal)
-      : B(q.shape[0]), T(q.shape[1]), H(q.shape[2]), D(q.shape[3]), S(k.shape[1]), G(k.shape[2]),
-        past(past), causal(causal) {}
+  Geometry(const Tensor &q, const Tensor &k)
+      : B(q.shape[0]), T(q.shape[1]), H(q.shape[2]), D(q.shape[3]), S(k.shape[1]), G(k.shape[2]) {}
 
   int64_t query(int64_t b, int64_t t, int64_t h) const { return ((b * T + t) * H + h) * D; }
   int64_t key(int64_t b, int64_t s, int64_t h) const { return ((b * S + s) * G + h / (H / G)) * D; }
   int64_t row(int64_t b, int64_t t, int64_t h) const { return (b * T + t) * H + h; }
-  /// Query t sees keys [0, visible(t)).
-  int64_t visible(int64_t t) const { return std::min(S, causal ? past + t + 1 : past + T); }
 };
 
 double dot(const double *x, const double *y, int64_t n) {
@@ -35,6 +31,17 @@ double dot(const double *x, const double *y, int64_t n) {
 void addScaled(double *y, double scale, const double *x, int64_t n) {
   for (int64_t i = 0; i < n; ++i)
     y[i] += scale * x[i];
+}
+
+double scoreOf(const AttentionScores &scores, double product) {
+  double score = scores.scale * product, cap = scores.softCap;
+  return cap ? cap * std::tanh(score / cap) : score;
+}
+
+/// d score / d (scale q k).
+double slopeOf(const AttentionScores &scores, double score) {
+  double share = scores.softCap ? score / scores.softCap : 0;
+  return 1 - share * share;
 }
 
 LogicalResult checkShapes(std::optional<Location> loc, Value q, Value k, Value v) {
@@ -54,10 +61,28 @@ LogicalResult checkShapes(std::optional<Location> loc, Value q, Value k, Value v
   return success();
 }
 
+template <typename Adaptor> LogicalResult checkScores(std::optional<Location> loc, Adaptor op) {
+  if (op.getWindow()) {
+    int64_t window = static_cast<int64_t>(*op.getWindow());
+    if (window <= 0)
+      return emitOptionalError(loc, "attention's window must be a positive number of keys, got ",
+                               window);
+    if (!op.getCausal())
+      return emitOptionalError(loc, "attention's window (", window,
+                               ") is counted back from a query's own position and needs 'causal'");
+  }
+  if (op.getSoftCap() && !(op.getSoftCap()->isFiniteNonZero() && !op.getSoftCap()->isNegative()))
+    return emitOptionalError(loc, "attention's soft_cap must be positive and finite, got ",
+                             op.getSoftCap()->convertToDouble());
+  return success();
+}
+
 /// The further operands of the adjoint and its parts: `likeQ` [B, T, H, D] and `rows` [B, T, H].
-LogicalResult checkGradShapes(std::optional<Location> loc, Value q, Value k, Value v,
-                              ArrayRef<Value> likeQ, ArrayRef<Value> rows) {
-  if (failed(checkShapes(loc, q, k, v)))
+template <typename Adaptor>
+LogicalResult checkGrad(std::optional<Location> loc, Adaptor op, ArrayRef<Value> likeQ,
+                        ArrayRef<Value> rows) {
+  Value q = op.getQ(), k = op.getK();
+  if (failed(checkShapes(loc, q, k, op.getV())) || failed(checkScores(loc, op)))
     return failure();
   if (shapeOf(q)[1] != shapeOf(k)[1])
     return emitOptionalError(loc, "attention's adjoint needs as many keys as queries, got ",
@@ -82,17 +107,20 @@ LogicalResult checkPast(std::optional<Location> loc, Value past) {
 /// dq, dk and dv, as attention_grad defines them.
 std::array<Tensor, 3> cotangents(const Geometry &at, const Tensor &q, const Tensor &k,
                                  const Tensor &v, const Tensor &lse, const Tensor &delta,
-                                 const Tensor &dout, double scale) {
+                                 const Tensor &dout, const AttentionScores &scores) {
+  VisibleKeys visible(at.T, at.S, 0, scores);
   Tensor dq(q.shape), dk(k.shape), dv(v.shape);
   for (int64_t b = 0; b < at.B; ++b)
     for (int64_t h = 0; h < at.H; ++h)
       for (int64_t t = 0; t < at.T; ++t)
-        for (int64_t s = 0; s < at.visible(t); ++s) {
+        for (int64_t s = visible.begin(t); s < visible.end(t); ++s) {
           int64_t query = at.query(b, t, h), key = at.key(b, s, h), row = at.row(b, t, h);
-          double p = std::exp(scale * dot(&q.data[query], &k.data[key], at.D) - lse.data[row]);
-          double ds = p * (dot(&dout.data[query], &v.data[key], at.D) - delta.data[row]);
-          addScaled(&dq.data[query], scale * ds, &k.data[key], at.D);
-          addScaled(&dk.data[key], scale * ds, &q.data[query], at.D);
+          double score = scoreOf(scores, dot(&q.data[query], &k.data[key], at.D));
+          double p = std::exp(score - lse.data[row]);
+          double ds = p * (dot(&dout.data[query], &v.data[key], at.D) - delta.data[row]) *
+                      slopeOf(scores, score);
+          addScaled(&dq.data[query], scores.scale * ds, &k.data[key], at.D);
+          addScaled(&dk.data[key], scores.scale * ds, &q.data[query], at.D);
           addScaled(&dv.data[key], p, &dout.data[query], at.D);
         }
   return {std::move(dq), std::move(dk), std::move(dv)};
@@ -101,8 +129,8 @@ std::array<Tensor, 3> cotangents(const Geometry &at, const Tensor &q, const Tens
 /// Of the ops that read delta.
 template <typename Op> std::array<Tensor, 3> cotangents(Op op, ArrayRef<const Tensor *> operands) {
   const Tensor &q = *operands[0], &k = *operands[1];
-  return cotangents(Geometry(q, k, 0, op.getCausal()), q, k, *operands[2], *operands[3],
-                    *operands[4], *operands[5], op.getScale().convertToDouble());
+  return cotangents(Geometry(q, k), q, k, *operands[2], *operands[3], *operands[4], *operands[5],
+                    AttentionScores::of(op));
 }
 
 Tensor rowSums(const Tensor &x, const Tensor &y) {
@@ -115,11 +143,22 @@ Tensor rowSums(const Tensor &x, const Tensor &y) {
 
 } // namespace
 
+SmallVector<NamedAttribute> AttentionScores::attributes(Builder &b) const {
+  SmallVector<NamedAttribute> list = {b.getNamedAttr("scale", b.getF64FloatAttr(scale))};
+  if (causal)
+    list.push_back(b.getNamedAttr("causal", b.getUnitAttr()));
+  if (window)
+    list.push_back(b.getNamedAttr("window", b.getI64IntegerAttr(window)));
+  if (softCap != 0)
+    list.push_back(b.getNamedAttr("soft_cap", b.getF64FloatAttr(softCap)));
+  return list;
+}
+
 // ---- attention ---------------------------------------------------------------------------------
 
 LogicalResult AttentionOp::infer(Adaptor op, std::optional<Location> loc,
                                  SmallVectorImpl<Type> &types) {
-  if (failed(checkShapes(loc, op.getQ(), op.getK(), op.getV())) ||
+  if (failed(checkShapes(loc, op.getQ(), op.getK(), op.getV())) || failed(checkScores(loc, op)) ||
       failed(checkPast(loc, op.getPast())))
     return failure();
   Shape q = shapeOf(op.getQ());
@@ -135,24 +174,26 @@ LogicalResult AttentionOp::evaluate(ArrayRef<const Tensor *> operands,
                                     SmallVectorImpl<Tensor> &results) {
   const Tensor &q = *operands[0], &k = *operands[1], &v = *operands[2];
   int64_t past = operands.size() > 3 ? static_cast<int64_t>(operands[3]->data[0]) : 0;
-  Geometry at(q, k, past, getCausal());
-  double scale = getScale().convertToDouble();
+  Geometry at(q, k);
+  AttentionScores modifiers = AttentionScores::of(*this);
+  VisibleKeys visible(at.T, at.S, past, modifiers);
   Tensor out(q.shape), lse(ArrayRef<int64_t>(q.shape).drop_back());
   std::vector<double> scores(at.S);
   for (int64_t b = 0; b < at.B; ++b)
     for (int64_t h = 0; h < at.H; ++h)
       for (int64_t t = 0; t < at.T; ++t) {
-        int64_t n = at.visible(t);
+        int64_t begin = visible.begin(t), end = visible.end(t);
         double largest = -std::numeric_limits<double>::infinity(), sum = 0;
-        for (int64_t s = 0; s < n; ++s) {
-          scores[s] = scale * dot(&q.data[at.query(b, t, h)], &k.data[at.key(b, s, h)], at.D);
+        for (int64_t s = begin; s < end; ++s) {
+          scores[s] =
+              scoreOf(modifiers, dot(&q.data[at.query(b, t, h)], &k.data[at.key(b, s, h)], at.D));
           largest = std::max(largest, scores[s]);
         }
-        for (int64_t s = 0; s < n; ++s)
+        for (int64_t s = begin; s < end; ++s)
           sum += std::exp(scores[s] - largest);
         double total = largest + std::log(sum);
         lse.data[at.row(b, t, h)] = total;
-        for (int64_t s = 0; s < n; ++s)
+        for (int64_t s = begin; s < end; ++s)
           addScaled(&out.data[at.query(b, t, h)], std::exp(scores[s] - total),
                     &v.data[at.key(b, s, h)], at.D);
       }
@@ -166,8 +207,9 @@ LogicalResult AttentionOp::adjoint(GraphBuilder &g, ValueRange dys, MutableArray
     return notDifferentiable(*this, "the log-sum-exp result is for the adjoint's own use");
   if (getPast())
     return notDifferentiable(*this, "attention over a cache is for inference");
-  auto grad = g.b.create<AttentionGradOp>(g.loc, getQ(), getK(), getV(), getOut(), getLse(), dys[0],
-                                          getScaleAttr(), getCausalAttr());
+  auto grad = g.b.create<AttentionGradOp>(
+      g.loc, ValueRange{getQ(), getK(), getV(), getOut(), getLse(), dys[0]},
+      AttentionScores::of(*this));
   for (int i = 0; i < 3; ++i)
     d[i] = grad->getResult(i);
   return success();
@@ -178,15 +220,14 @@ LogicalResult AttentionOp::adjoint(GraphBuilder &g, ValueRange dys, MutableArray
 LogicalResult AttentionGradOp::infer(Adaptor op, std::optional<Location> loc,
                                      SmallVectorImpl<Type> &types) {
   types.append({op.getQ().getType(), op.getK().getType(), op.getV().getType()});
-  return checkGradShapes(loc, op.getQ(), op.getK(), op.getV(), {op.getOut(), op.getDout()},
-                         {op.getLse()});
+  return checkGrad(loc, op, {op.getOut(), op.getDout()}, {op.getLse()});
 }
 
 LogicalResult AttentionGradOp::evaluate(ArrayRef<const Tensor *> operands,
                                         SmallVectorImpl<Tensor> &results) {
   const Tensor &q = *operands[0], &k = *operands[1], &out = *operands[3], &dout = *operands[5];
-  for (Tensor &x : cotangents(Geometry(q, k, 0, getCausal()), q, k, *operands[2], *operands[4],
-                              rowSums(dout, out), dout, getScale().convertToDouble()))
+  for (Tensor &x : cotangents(Geometry(q, k), q, k, *operands[2], *operands[4], rowSums(dout, out),
+                              dout, AttentionScores::of(*this)))
     results.push_back(std::move(x));
   return success();
 }
@@ -195,8 +236,9 @@ SmallVector<Value> AttentionGradOp::decompose(GraphBuilder &g) {
   Type sums = elementOf(getLse());
   Value delta = g.sumLast(g.mul(g.convert(getDout(), sums), g.convert(getOut(), sums)));
   return g.b
-      .create<AttentionDqkvOp>(g.loc, getQ(), getK(), getV(), getLse(), delta, getDout(),
-                               getScaleAttr(), getCausalAttr())
+      .create<AttentionDqkvOp>(g.loc,
+                               ValueRange{getQ(), getK(), getV(), getLse(), delta, getDout()},
+                               AttentionScores::of(*this))
       .getResults();
 }
 
@@ -207,8 +249,7 @@ LogicalResult AttentionGradOp::adjoint(GraphBuilder &, ValueRange, MutableArrayR
 LogicalResult AttentionDqkvOp::infer(Adaptor op, std::optional<Location> loc,
                                      SmallVectorImpl<Type> &types) {
   types.append({op.getQ().getType(), op.getK().getType(), op.getV().getType()});
-  return checkGradShapes(loc, op.getQ(), op.getK(), op.getV(), {op.getDout()},
-                         {op.getLse(), op.getDelta()});
+  return checkGrad(loc, op, {op.getDout()}, {op.getLse(), op.getDelta()});
 }
 
 LogicalResult AttentionDqkvOp::evaluate(ArrayRef<const Tensor *> operands,
@@ -225,8 +266,7 @@ LogicalResult AttentionDqkvOp::adjoint(GraphBuilder &, ValueRange, MutableArrayR
 LogicalResult AttentionDqOp::infer(Adaptor op, std::optional<Location> loc,
                                    SmallVectorImpl<Type> &types) {
   types.push_back(op.getQ().getType());
-  return checkGradShapes(loc, op.getQ(), op.getK(), op.getV(), {op.getDout()},
-                         {op.getLse(), op.getDelta()});
+  return checkGrad(loc, op, {op.getDout()}, {op.getLse(), op.getDelta()});
 }
 
 LogicalResult AttentionDqOp::evaluate(ArrayRef<const Tensor *> operands,
@@ -242,8 +282,7 @@ LogicalResult AttentionDqOp::adjoint(GraphBuilder &, ValueRange, MutableArrayRef
 LogicalResult AttentionDkDvOp::infer(Adaptor op, std::optional<Location> loc,
                                      SmallVectorImpl<Type> &types) {
   types.append({op.getK().getType(), op.getV().getType()});
-  return checkGradShapes(loc, op.getQ(), op.getK(), op.getV(), {op.getDout()},
-                         {op.getLse(), op.getDelta()});
+  return checkGrad(loc, op, {op.getDout()}, {op.getLse(), op.getDelta()});
 }
 
 LogicalResult AttentionDkDvOp::evaluate(ArrayRef<const Tensor *> operands,

@@ -6,49 +6,65 @@ include "ir/ops/Base.td"
 // h / (H / G) of k and v. Query t stands at position past + t; with `causal` it sees keys
 // 0 .. past + t, without it keys 0 .. past + T - 1. `past` is an i32 scalar tensor and is absent
 // where k and v hold exactly this call's tokens (then past = S - T = 0).
+//
+// A `window` W leaves of those the last W: the query at position p sees keys p - W + 1 .. p. It needs `causal`.
+// With a `soft_cap` c scores are c tanh(scale q k / c): before anything is hidden, and before the softmax.
 
-def LM_AttentionOp : LM_InferredOp<"attention"> {
+// ir/AttentionScores.h has the modifiers as numbers, and what a query sees.
+class LM_Attention<string mnemonic, dag operands, list<Trait> traits = []>
+    : LM_InferredOp<mnemonic, traits> {
+  let arguments = !con(operands, (ins F64Attr:$scale, UnitAttr:$causal, OptionalAttr<I64Attr>:$window,
+                                      OptionalAttr<F64Attr>:$soft_cap));
+  // Operands in order; an optional one may be null.
+  let builders = [OpBuilder<(ins "::mlir::ValueRange":$operands,
+                                 "const ::lmc::lm::AttentionScores &":$scores), [{
+    ::llvm::SmallVector<::mlir::Value> present;
+    ::llvm::copy_if(operands, ::std::back_inserter(present), [](::mlir::Value x) { return !!x; });
+    build($_builder, $_state, present, scores.attributes($_builder));
+  }]>];
+}
+
+defvar adjointOperands = (ins LM_Float:$q, LM_Float:$k, LM_Float:$v, LM_Float:$lse, LM_Float:$delta,
+                              LM_Float:$dout);
+
+def LM_AttentionOp : LM_Attention<"attention", (ins LM_Float:$q, LM_Float:$k, LM_Float:$v,
+                                                    Optional<LM_Ids>:$past)> {
   let summary = "softmax(scale * q k^T) v";
   let description = [{
     Results: out `[B, T, H, D]` and the log-sum-exp of the scaled scores `[B, T, H]` (natural
-    logarithm, f32 for bf16 and f16), which the adjoint reads. Source: Vaswani et al. 2017, arXiv:1706.03762; grouped
-    heads: Ainslie et al. 2023, arXiv:2305.13245.
+    logarithm, f32 for bf16 and f16), which the adjoint reads. With `window` = W a query sees the last W keys up
+    to its own (needs `causal`); with `soft_cap` = c a score is c tanh(scale q k / c). Source: Vaswani et al.
+    2017, arXiv:1706.03762; grouped heads: Ainslie et al. 2023, arXiv:2305.13245; windows: Jiang et al. 2023,
+    arXiv:2310.06825; soft caps: Gemma Team 2024, arXiv:2408.00118.
   }];
-  let arguments = (ins LM_Float:$q, LM_Float:$k, LM_Float:$v, Optional<LM_Ids>:$past,
-                       F64Attr:$scale, UnitAttr:$causal);
   let results = (outs LM_Float:$out, LM_Float:$lse);
 }
 
-def LM_AttentionGradOp : LM_InferredOp<"attention_grad", [DeclareOpInterfaceMethods<LM_CompositeOp>]> {
+def LM_AttentionGradOp
+    : LM_Attention<"attention_grad", (ins LM_Float:$q, LM_Float:$k, LM_Float:$v, LM_Float:$out,
+                                          LM_Float:$lse, LM_Float:$dout),
+                   [DeclareOpInterfaceMethods<LM_CompositeOp>]> {
   let summary = "cotangents of q, k and v of attention without past";
   let description = [{
-    With P = exp(scale q k^T - lse), dP = dout v^T, delta = rowsum(dout * out),
-    dS = P * (dP - delta): dq = scale dS k, dk = scale dS^T q, dv = P^T dout.
-    Source: Dao 2023, arXiv:2307.08691.
+    With P = exp(S - lse), dP = dout v^T, delta = rowsum(dout * out), dS = P * (dP - delta):
+    dq = scale dS k, dk = scale dS^T q, dv = P^T dout. Of a `soft_cap` c, dS has the slope
+    1 - (S / c)^2 as a further factor. Source: Dao 2023, arXiv:2307.08691.
   }];
-  let arguments = (ins LM_Float:$q, LM_Float:$k, LM_Float:$v, LM_Float:$out, LM_Float:$lse,
-                       LM_Float:$dout, F64Attr:$scale, UnitAttr:$causal);
   let results = (outs LM_Float:$dq, LM_Float:$dk, LM_Float:$dv);
 }
 
-def LM_AttentionDqkvOp : LM_InferredOp<"attention_dqkv"> {
+def LM_AttentionDqkvOp : LM_Attention<"attention_dqkv", adjointOperands> {
   let summary = "dq, dk and dv of attention_grad; delta [B, T, H] = rowsum(dout * out)";
-  let arguments = (ins LM_Float:$q, LM_Float:$k, LM_Float:$v, LM_Float:$lse, LM_Float:$delta,
-                       LM_Float:$dout, F64Attr:$scale, UnitAttr:$causal);
   let results = (outs LM_Float:$dq, LM_Float:$dk, LM_Float:$dv);
 }
 
-def LM_AttentionDqOp : LM_InferredOp<"attention_dq"> {
+def LM_AttentionDqOp : LM_Attention<"attention_dq", adjointOperands> {
   let summary = "dq of attention_grad; delta [B, T, H] = rowsum(dout * out)";
-  let arguments = (ins LM_Float:$q, LM_Float:$k, LM_Float:$v, LM_Float:$lse, LM_Float:$delta,
-                       LM_Float:$dout, F64Attr:$scale, UnitAttr:$causal);
   let results = (outs LM_Float:$dq);
 }
 
-def LM_AttentionDkDvOp : LM_InferredOp<"attention_dkdv"> {
+def LM_AttentionDkDvOp : LM_Attention<"attention_dkdv", adjointOperands> {
   let summary = "dk and dv of attention_grad; delta [B, T, H] = rowsum(dout * out)";
-  let arguments = (ins LM_Float:$q, LM_Float:$k, LM_Float:$v, LM_Float:$lse, LM_Float:$delta,
-                       LM_Float:$dout, F64Attr:$scale, UnitAttr:$causal);
   let results = (outs LM_Float:$dk, LM_Float:$dv);
 }
 

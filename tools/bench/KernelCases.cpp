@@ -28,14 +28,14 @@ public:
         graph(
             arguments(s, backward),
             [s, backward](G &g, In in) {
-              auto scale = g.b.getF64FloatAttr(1 / std::sqrt(double(s.d)));
-              auto causal = g.b.getUnitAttr();
-              auto y = g.b.create<lm::AttentionOp>(g.loc, in[0], in[1], in[2], mlir::Value(), scale,
-                                                   causal);
+              lm::AttentionScores scores{1 / std::sqrt(double(s.d)), true};
+              auto y =
+                  g.b.create<lm::AttentionOp>(g.loc, mlir::ValueRange{in[0], in[1], in[2]}, scores);
               if (!backward)
                 return Values{y.getOut()};
-              auto d = g.b.create<lm::AttentionGradOp>(g.loc, in[0], in[1], in[2], y.getOut(),
-                                                       y.getLse(), in[3], scale, causal);
+              auto d = g.b.create<lm::AttentionGradOp>(
+                  g.loc, mlir::ValueRange{in[0], in[1], in[2], y.getOut(), y.getLse(), in[3]},
+                  scores);
               return Values{y.getOut(), d.getDq(), d.getDk(), d.getDv()};
             },
             on) {

@@ -76,3 +76,8 @@ extern "C" __global__ void powerOfTwo(const unsigned *in, unsigned *out) {
   for (int i = static_cast<int>(threadIdx.x); i < 1024; i += 32)
     out[i] = __float_as_uint(lmc::powerOfTwo(__uint_as_float(in[i])));
 }
+
+extern "C" __global__ void reciprocal(const unsigned *in, unsigned *out) {
+  for (int i = static_cast<int>(threadIdx.x); i < 1024; i += 32)
+    out[i] = __float_as_uint(lmc::reciprocal(__uint_as_float(in[i])));
+}

@@ -20,6 +20,7 @@ LMC_EMULATE(loadMatricesTransposed)
 LMC_EMULATE(multiplyAdd)
 LMC_EMULATE(packed)
 LMC_EMULATE(powerOfTwo)
+LMC_EMULATE(reciprocal)
 
 namespace {
 
@@ -56,6 +57,14 @@ unsigned exponent(unsigned i) {
                                      : static_cast<float>(numbers() % 270000) / 1e3f - 140);
 }
 
+/// Of all sizes; the reciprocals of the last few are denormal.
+unsigned positive(unsigned i) {
+  const float special[] = {1, 2, 3, INFINITY, 0x1p126f, 0x1p127f};
+  return bits(i < std::size(special)
+                  ? special[i]
+                  : std::exp2(static_cast<float>(numbers() % 254000) / 1e3f - 126));
+}
+
 void print(const char *name, const std::vector<unsigned> &words) {
   std::printf(", \"%s\": [", name);
   for (size_t i = 0; i < words.size(); ++i)
@@ -81,7 +90,8 @@ int main() {
       {"loadMatricesTransposed", loadMatricesTransposed_emulated, 128, 128, 0, any},
       {"multiplyAdd", multiplyAdd_emulated, 320, 128, 0, operands},
       {"packed", packed_emulated, 2048, 1024, 0, forRounding},
-      {"powerOfTwo", powerOfTwo_emulated, 1024, 1024, 2, exponent}};
+      {"powerOfTwo", powerOfTwo_emulated, 1024, 1024, 2, exponent},
+      {"reciprocal", reciprocal_emulated, 1024, 1024, 1, positive}};
   std::printf("[");
   for (const Case &c : cases) {
     // 16-byte aligned, as device memory is.

@@ -8,8 +8,7 @@
 //
 // Scores of DkDv are transposed, so that weights are left operands in all three. Exponents are in
 // the log2 domain. No atomics: every sum has one order. What a query sees is one predicate with its
-// loop bounds (Visible: a window would be there), what becomes of a score one function (weigh: a soft
-// cap would be there).
+// loop bounds (Visible), what becomes of a score one chain (Scaled, SoftCapped).
 // Source: Dao 2023, arXiv:2307.08691.
 
 namespace lmc {
@@ -17,6 +16,8 @@ namespace lmc {
 __device__ __forceinline__ double powerOfTwo(double x) { return exp2(x); }
 __device__ __forceinline__ float logarithm(float x) { return logf(x); }
 __device__ __forceinline__ double logarithm(double x) { return log(x); }
+__device__ __forceinline__ float hyperbolicTangent(float x) { return tanhf(x); }
+__device__ __forceinline__ double hyperbolicTangent(double x) { return tanh(x); }
 /// The larger number; either where the other is NaN, which the scores' own exponentials keep.
 __device__ __forceinline__ float larger(float a, float b) { return fmaxf(a, b); }
 __device__ __forceinline__ double larger(double a, double b) { return fmax(a, b); }
@@ -28,16 +29,22 @@ template <typename Real> __device__ __forceinline__ Real log2E() {
   return static_cast<Real>(1.4426950408889634);
 }
 
-/// Which keys a query sees: those before `keys`, and if Causal none behind its own position.
-template <bool Causal, typename Index> struct Visible {
+/// Which keys a query sees: those before `keys`, and if Causal none behind its own position; of those
+/// the last Window. 0: all.
+template <bool Causal, typename Index, Index Window = 0> struct Visible {
   Index keys, past;
+  static_assert(Causal || Window == 0, "a window ends at the query");
 
   __device__ __forceinline__ bool sees(Index query, Index key) const {
-    return key < keys && (!Causal || key <= query + past);
+    return key < keys && (!Causal || key <= query + past) && isInWindow(query, key);
   }
-  /// Do all queries from `query` on see all keys before `end`?
-  __device__ __forceinline__ bool all(Index query, Index end) const {
-    return end <= keys && (!Causal || end <= query + past + 1);
+  /// Do all queries [query, queryEnd) see all keys [key, end)?
+  __device__ __forceinline__ bool all(Index query, Index queryEnd, Index key, Index end) const {
+    return end <= keys && (!Causal || end <= query + past + 1) && isInWindow(queryEnd - 1, key);
+  }
+  /// The first key that the query sees, or one from there on.
+  __device__ __forceinline__ Index keysFrom(Index query) const {
+    return Window == 0 ? Index(0) : maximum(query + past + 1 - Window, Index(0));
   }
   /// Behind the last key that a query before `end` sees.
   __device__ __forceinline__ Index keysBefore(Index end) const {
@@ -46,6 +53,46 @@ template <bool Causal, typename Index> struct Visible {
   /// The first query that sees a key from `key` on.
   __device__ __forceinline__ Index queriesFrom(Index key) const {
     return Causal ? maximum(key - past, Index(0)) : Index(0);
+  }
+  /// Behind the last of `queries` that sees a key before `end`.
+  __device__ __forceinline__ Index queriesBefore(Index end, Index queries) const {
+    return Window == 0 ? queries : minimum(queries, end - 1 - past + Window);
+  }
+
+private:
+  __device__ __forceinline__ bool isInWindow(Index query, Index key) const {
+    return Window == 0 || key + Window > query + past;
+  }
+};
+
+/// What becomes of a score q k: apply() comes first, before anything is masked, and the exponent is
+/// log2Scale times that. Here it only gets the sign of `scale`.
+template <typename Element> struct Scaled {
+  using Real = typename SumOf<Element>::Type;
+  Real scale, log2Scale; ///< log2Scale: the magnitude of scale log2(e)
+
+  __device__ __forceinline__ Real apply(Real score) const { return scale < 0 ? -score : score; }
+  /// Of the log-sum-exp's natural logarithm.
+  __device__ __forceinline__ Real naturalScale() const { return scale < 0 ? -scale : scale; }
+  static __device__ __forceinline__ Real times(Real cotangent, Real) { return cotangent; }
+};
+
+/// cap tanh(scale q k / cap); apply() gives the tanh. For bf16 of two approximate instructions: an error
+/// of 1e-7 of the cap, far below a weight's rounding with the caps that models have (30, 50).
+template <typename Element> struct SoftCapped {
+  using Real = typename SumOf<Element>::Type;
+  Real scale, log2Scale, cap, inner; ///< log2Scale: cap log2(e); inner: scale / cap
+
+  __device__ __forceinline__ Real apply(Real score) const {
+    if constexpr (isSame<Element, bfloat16>)
+      return fused(-2.0f, reciprocal(1 + powerOfTwo(score * (2 * log2E<Real>() * inner))), 1.0f);
+    else
+      return hyperbolicTangent(score * inner);
+  }
+  __device__ __forceinline__ Real naturalScale() const { return cap; }
+  /// Times d score / d (scale q k). The score may be masked: -infinity.
+  static __device__ __forceinline__ Real times(Real cotangent, Real share) {
+    return cotangent * larger(fused(-share, share, Real(1)), Real(0));
   }
 };
 
@@ -126,23 +173,25 @@ template <typename Tile> struct Forward {
     }
   }
 
+  template <typename Chain>
   __device__ __forceinline__ void weigh(typename Tile::Scores (&scores)[1],
-                                        typename Tile::Sums (&sums)[1], Real scale, const Real *,
-                                        const Real *) {
+                                        typename Tile::Sums (&sums)[1], const Chain &chain,
+                                        const Real *, const Real *) {
 #pragma unroll
     for (int r = 0; r < Tile::kRowTiles; ++r)
 #pragma unroll
       for (int half = 0; half < 2; ++half)
-        decayRow(sums[0], r, half, weighRow(scores[0], r, half, scale));
+        decayRow(sums[0], r, half, weighRow(scores[0], r, half, chain.log2Scale));
   }
 };
 
 /// P and dS of one element, from the score and its cotangent.
-template <typename Real>
-__device__ __forceinline__ void weighAgain(Real &score, Real &cotangent, Real scale,
+template <typename Chain, typename Real>
+__device__ __forceinline__ void weighAgain(Real &score, Real &cotangent, const Chain &chain,
                                            Real logSumExp2, Real delta) {
-  score = powerOfTwo(fused(score, scale, -logSumExp2));
-  cotangent = score * (cotangent - delta);
+  const Real p = powerOfTwo(fused(score, chain.log2Scale, -logSumExp2));
+  cotangent = chain.times(p * (cotangent - delta), score);
+  score = p;
 }
 
 /// Statistics belong to rows.
@@ -166,16 +215,17 @@ template <typename Tile> struct Dq {
     }
   }
 
+  template <typename Chain>
   __device__ __forceinline__ void weigh(typename Tile::Scores (&scores)[2],
-                                        typename Tile::Sums (&)[1], Real scale, const Real *,
-                                        const Real *) {
+                                        typename Tile::Sums (&)[1], const Chain &chain,
+                                        const Real *, const Real *) {
 #pragma unroll
     for (int r = 0; r < Tile::kRowTiles; ++r)
 #pragma unroll
       for (int n = 0; n < Tile::kColumnTiles; ++n)
 #pragma unroll
         for (int i = 0; i < 4; ++i)
-          weighAgain(scores[0][r][n][i], scores[1][r][n][i], scale, logSumExp2[r][i / 2],
+          weighAgain(scores[0][r][n][i], scores[1][r][n][i], chain, logSumExp2[r][i / 2],
                      delta[r][i / 2]);
   }
 };
@@ -188,9 +238,10 @@ template <typename Tile> struct DkDv {
   using First = Product<0, 1>;
   using Second = Product<1, 0>;
 
+  template <typename Chain>
   __device__ __forceinline__ void weigh(typename Tile::Scores (&scores)[2],
-                                        typename Tile::Sums (&)[2], Real scale, const Real *lse,
-                                        const Real *delta) {
+                                        typename Tile::Sums (&)[2], const Chain &chain,
+                                        const Real *lse, const Real *delta) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
 #pragma unroll
     for (int n = 0; n < Tile::kColumnTiles; ++n)
@@ -202,7 +253,7 @@ template <typename Tile> struct DkDv {
         for (int r = 0; r < Tile::kRowTiles; ++r)
 #pragma unroll
           for (int i = c; i < 4; i += 2)
-            weighAgain(scores[0][r][n][i], scores[1][r][n][i], scale, logSumExp2, mean);
+            weighAgain(scores[0][r][n][i], scores[1][r][n][i], chain, logSumExp2, mean);
       }
   }
 };
@@ -227,14 +278,15 @@ template <typename Tile, template <typename> class Schedule> struct AttentionSha
   static constexpr int kBytes = kTileBytes > kCombineBytes ? kTileBytes : kCombineBytes;
 };
 
-template <typename Tile> __device__ __forceinline__ void negated(typename Tile::Scores &scores) {
+template <typename Tile, typename Chain>
+__device__ __forceinline__ void applyChain(typename Tile::Scores &scores, const Chain &chain) {
 #pragma unroll
   for (int r = 0; r < Tile::kRowTiles; ++r)
 #pragma unroll
     for (int n = 0; n < Tile::kColumnTiles; ++n)
 #pragma unroll
       for (int i = 0; i < 4; ++i)
-        scores[r][n][i] = -scores[r][n][i];
+        scores[r][n][i] = chain.apply(scores[r][n][i]);
 }
 
 /// Scores of the warp's rows of the outer tile at `first` and of inner rows from `firstInner` on become
@@ -244,9 +296,12 @@ __device__ __forceinline__ void maskScores(typename Tile::Scores &scores, const 
                                            Index first, Index firstInner, int packedHeads) {
   const Place<Tile> place;
   const Index firstOuter = first + place.row;
-  const bool isInside =
-      OuterIsQueries ? mask.all(firstOuter / packedHeads, firstInner + 8 * Tile::kColumnTiles)
-                     : mask.all(firstInner, firstOuter + 16 * Tile::kRowTiles);
+  const Index endOuter = firstOuter + 16 * Tile::kRowTiles,
+              endInner = firstInner + 8 * Tile::kColumnTiles;
+  const bool isInside = OuterIsQueries
+                            ? mask.all(firstOuter / packedHeads, (endOuter - 1) / packedHeads + 1,
+                                       firstInner, endInner)
+                            : mask.all(firstInner, endInner, firstOuter, endOuter);
   if (isInside)
     return;
 #pragma unroll
@@ -264,16 +319,15 @@ __device__ __forceinline__ void maskScores(typename Tile::Scores &scores, const 
 }
 
 /// The loop of all schedules. Rows [first, outerEnd) of the outer operands, as many as a tile has;
-/// inner rows [begin, innerEnd) of each of `innerHeads` heads. `scale` is in the log2 domain and
-/// positive; `negate` gives the scores its sign.
+/// inner rows [begin, innerEnd) of each of `innerHeads` heads.
 template <typename Tile, template <typename> class Schedule, typename Sums, typename Mask,
-          typename Outer0, typename Outer1, typename Inner0, typename Inner1, typename Lse,
-          typename Delta, typename Index>
+          typename Chain, typename Outer0, typename Outer1, typename Inner0, typename Inner1,
+          typename Lse, typename Delta, typename Index>
 __device__ __forceinline__ void
-attentionLoop(Schedule<Tile> &schedule, Sums &sums, const Mask &mask, typename Tile::Real scale,
+attentionLoop(Schedule<Tile> &schedule, Sums &sums, const Mask &mask, const Chain &chain,
               const Outer0 &outer0, const Outer1 &outer1, Index first, Index outerEnd,
               const Inner0 &inner0, const Inner1 &inner1, const Lse &lse, const Delta &delta,
-              Index begin, Index innerEnd, Index innerHeads, int packedHeads, bool negate) {
+              Index begin, Index innerEnd, Index innerHeads, int packedHeads) {
   using Plan = Schedule<Tile>;
   using Shared = AttentionShared<Tile, Schedule>;
   using Element = typename Tile::Element;
@@ -341,10 +395,9 @@ attentionLoop(Schedule<Tile> &schedule, Sums &sums, const Mask &mask, typename T
     if constexpr (Plan::kScores == 2)
       Contraction::scores(scores[1], outer + Shared::kOuterTile + place.row * Tile::kStride,
                           tileOf(1, stage) + column * Tile::kStride);
-    if (negate)
-      negated<Tile>(scores[0]);
+    applyChain<Tile>(scores[0], chain);
     maskScores<Tile, Plan::kOuterIsQueries>(scores[0], mask, first, row + column, packedHeads);
-    schedule.weigh(scores, sums, scale, statisticOf(0, stage) + column,
+    schedule.weigh(scores, sums, chain, statisticOf(0, stage) + column,
                    statisticOf(1, stage) + column);
 
     if constexpr (Tile::kStages == 1) {
@@ -472,10 +525,10 @@ template <typename Tile> __device__ __forceinline__ void combineLanes(Forward<Ti
 }
 
 /// Stores what the rows before `end` found: weighted sums over totals, and the log-sum-exp.
-template <typename Tile, typename Out, typename Lse, typename Index>
+template <typename Tile, typename Chain, typename Out, typename Lse, typename Index>
 __device__ __forceinline__ void
-storeForward(const Forward<Tile> &schedule, const typename Tile::Sums &sums,
-             typename Tile::Real scale, Index first, Index end, const Out &out, const Lse &lse) {
+storeForward(const Forward<Tile> &schedule, const typename Tile::Sums &sums, const Chain &chain,
+             Index first, Index end, const Out &out, const Lse &lse) {
   using Real = typename Tile::Real;
   const Place<Tile> place;
   Real factors[Tile::kRowTiles][2];
@@ -486,29 +539,27 @@ storeForward(const Forward<Tile> &schedule, const typename Tile::Sums &sums,
     const Index row = first + place.rowOf(r / 2, r % 2);
     if (place.part == 0 && place.lane % 4 == 0 && row < end)
       *lse.at(row) = converted<typename Lse::Storage>(
-          fused(schedule.largest[r / 2][r % 2], scale < 0 ? -scale : scale, logarithm(total)));
+          fused(schedule.largest[r / 2][r % 2], chain.naturalScale(), logarithm(total)));
   }
   storeRows<Tile>(out, first, end, sums, factors);
 }
 
-/// out = softmax(scale q k^T) v and the log-sum-exp, for rows [first, end) of q. `log2Scale` is
-/// the magnitude of scale log2(e).
-template <typename Tile, int PackedHeads, typename Mask, typename Q, typename K, typename V,
-          typename Out, typename Lse, typename Index>
-__device__ __forceinline__ void attentionForward(const Mask &mask, typename Tile::Real scale,
-                                                 typename Tile::Real log2Scale, Index first,
+/// out = softmax(scores) v and the log-sum-exp, for rows [first, end) of q.
+template <typename Tile, int PackedHeads, typename Mask, typename Chain, typename Q, typename K,
+          typename V, typename Out, typename Lse, typename Index>
+__device__ __forceinline__ void attentionForward(const Mask &mask, const Chain &chain, Index first,
                                                  Index end, const Q &q, const K &k, const V &v,
                                                  const Out &out, const Lse &lse) {
   Forward<Tile> schedule;
   typename Tile::Sums sums[1] = {};
   const Index last = minimum(first + Tile::kOuter, end) - 1;
-  attentionLoop<Tile, Forward>(schedule, sums, mask, log2Scale, q, q, first, end, k, v, lse, lse,
-                               Index(0), mask.keysBefore(last / PackedHeads + 1), Index(1),
-                               PackedHeads, scale < 0);
+  attentionLoop<Tile, Forward>(schedule, sums, mask, chain, q, q, first, end, k, v, lse, lse,
+                               mask.keysFrom(first / PackedHeads),
+                               mask.keysBefore(last / PackedHeads + 1), Index(1), PackedHeads);
   combineLanes<Tile>(schedule);
   if constexpr (Tile::kKeyWarps > 1)
-    combineParts<Tile>(schedule, sums[0], log2Scale);
-  storeForward<Tile>(schedule, sums[0], scale, first, end, out, lse);
+    combineParts<Tile>(schedule, sums[0], chain.log2Scale);
+  storeForward<Tile>(schedule, sums[0], chain, first, end, out, lse);
 }
 
 template <typename Tile>
@@ -520,37 +571,39 @@ __device__ __forceinline__ void fill(typename Tile::Real (&factors)[Tile::kRowTi
 }
 
 /// dq for queries [first, end).
-template <typename Tile, typename Mask, typename Q, typename Dout, typename K, typename V,
-          typename Lse, typename Delta, typename Out, typename Index>
-__device__ __forceinline__ void attentionDq(const Mask &mask, typename Tile::Real scale,
-                                            typename Tile::Real log2Scale, Index first, Index end,
-                                            const Q &q, const Dout &dout, const K &k, const V &v,
-                                            const Lse &lse, const Delta &delta, const Out &dq) {
+template <typename Tile, typename Mask, typename Chain, typename Q, typename Dout, typename K,
+          typename V, typename Lse, typename Delta, typename Out, typename Index>
+__device__ __forceinline__ void attentionDq(const Mask &mask, const Chain &chain, Index first,
+                                            Index end, const Q &q, const Dout &dout, const K &k,
+                                            const V &v, const Lse &lse, const Delta &delta,
+                                            const Out &dq) {
   Dq<Tile> schedule(lse, delta, first, end);
   typename Tile::Sums sums[1] = {};
-  attentionLoop<Tile, Dq>(schedule, sums, mask, log2Scale, q, dout, first, end, k, v, lse, delta,
-                          Index(0), mask.keysBefore(minimum(first + Tile::kOuter, end)), Index(1),
-                          1, scale < 0);
+  attentionLoop<Tile, Dq>(schedule, sums, mask, chain, q, dout, first, end, k, v, lse, delta,
+                          mask.keysFrom(first), mask.keysBefore(minimum(first + Tile::kOuter, end)),
+                          Index(1), 1);
   typename Tile::Real factors[Tile::kRowTiles][2];
-  fill<Tile>(factors, scale);
+  fill<Tile>(factors, chain.scale);
   storeRows<Tile>(dq, first, end, sums[0], factors);
 }
 
 /// dk and dv for keys [first, mask.keys), summed over the `heads` query heads that read them.
-template <typename Tile, typename Mask, typename Q, typename Dout, typename K, typename V,
-          typename Lse, typename Delta, typename Dk, typename Dv, typename Index>
-__device__ __forceinline__ void
-attentionDkDv(const Mask &mask, typename Tile::Real scale, typename Tile::Real log2Scale,
-              Index first, Index queries, Index heads, const K &k, const V &v, const Q &q,
-              const Dout &dout, const Lse &lse, const Delta &delta, const Dk &dk, const Dv &dv) {
+template <typename Tile, typename Mask, typename Chain, typename Q, typename Dout, typename K,
+          typename V, typename Lse, typename Delta, typename Dk, typename Dv, typename Index>
+__device__ __forceinline__ void attentionDkDv(const Mask &mask, const Chain &chain, Index first,
+                                              Index queries, Index heads, const K &k, const V &v,
+                                              const Q &q, const Dout &dout, const Lse &lse,
+                                              const Delta &delta, const Dk &dk, const Dv &dv) {
   DkDv<Tile> schedule;
   typename Tile::Sums sums[2] = {};
-  attentionLoop<Tile, DkDv>(schedule, sums, mask, log2Scale, k, v, first, mask.keys, q, dout, lse,
-                            delta, mask.queriesFrom(first), queries, heads, 1, scale < 0);
+  attentionLoop<Tile, DkDv>(schedule, sums, mask, chain, k, v, first, mask.keys, q, dout, lse,
+                            delta, mask.queriesFrom(first),
+                            mask.queriesBefore(minimum(first + Tile::kOuter, mask.keys), queries),
+                            heads, 1);
   typename Tile::Real factors[Tile::kRowTiles][2];
   fill<Tile>(factors, 1);
   storeRows<Tile>(dv, first, mask.keys, sums[0], factors);
-  fill<Tile>(factors, scale);
+  fill<Tile>(factors, chain.scale);
   storeRows<Tile>(dk, first, mask.keys, sums[1], factors);
 }
 

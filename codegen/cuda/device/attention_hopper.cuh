@@ -65,19 +65,20 @@ __device__ __forceinline__ void copyHead(unsigned char *to, const TensorMap &fro
              Coordinates<4>{box * kTileLine, head, row, batch});
 }
 
-/// The copying thread: queries, then keys and values of `tiles` tiles in the order of their use.
+/// The copying thread: queries, then keys and values of `tiles` tiles from `firstKey` on, in the order of
+/// their use.
 template <typename Tile>
 __device__ __forceinline__ void copyTiles(const TensorMap &q, const TensorMap &k,
                                           const TensorMap &v, int queryHead, int keyHead, int batch,
-                                          int firstQuery, int tiles) {
+                                          int firstQuery, int firstKey, int tiles) {
   const WarpgroupShared<Tile> shared;
   Ring<Tile::kStages> rings[2];
   const auto copy = [&](int operand, int tile) {
     Ring<Tile::kStages> &ring = rings[operand];
     waitForPhase(shared.empty(operand, ring.stage), ring.parity ^ 1);
     copyHead<Tile, Tile::kInner>(shared.tile(operand, ring.stage), operand ? v : k,
-                                 shared.full(operand, ring.stage), keyHead, tile * Tile::kInner,
-                                 batch);
+                                 shared.full(operand, ring.stage), keyHead,
+                                 firstKey + tile * Tile::kInner, batch);
     ring.advance();
   };
   copyHead<Tile, Tile::kOuter>(shared.queries, q, shared.queriesFull, queryHead, firstQuery, batch);
@@ -126,13 +127,14 @@ __device__ __forceinline__ void startSums(typename Tile::Sums &sums, const Weigh
 }
 
 /// attentionForward() of a block of Tile::kThreads; q, k and v as copyHead() reads them.
-template <typename Tile, typename Mask, typename Out, typename Lse, typename Index>
+template <typename Tile, typename Mask, typename Chain, typename Out, typename Lse, typename Index>
 __device__ __forceinline__ void
-attentionForwardTiles(const Mask &mask, float scale, float log2Scale, Index first, Index end,
+attentionForwardTiles(const Mask &mask, const Chain &chain, Index first, Index end,
                       const TensorMap &q, const TensorMap &k, const TensorMap &v, int queryHead,
                       int keyHead, int batch, const Out &out, const Lse &lse) {
   const WarpgroupShared<Tile> shared;
   const int thread = static_cast<int>(threadIdx.x);
+  const Index keysBegin = mask.keysFrom(first);
   const Index keysEnd = mask.keysBefore(minimum(first + Tile::kOuter, end));
   if (thread == 0) {
     initialise(shared.queriesFull, 1);
@@ -148,7 +150,8 @@ attentionForwardTiles(const Mask &mask, float scale, float log2Scale, Index firs
     giveRegisters<Tile::kCopyRegisters>();
     if (thread == Tile::kConsumers)
       copyTiles<Tile>(q, k, v, queryHead, keyHead, batch, static_cast<int>(first),
-                      static_cast<int>((keysEnd + Tile::kInner - 1) / Tile::kInner));
+                      static_cast<int>(keysBegin),
+                      static_cast<int>((keysEnd - keysBegin + Tile::kInner - 1) / Tile::kInner));
     return;
   }
   takeRegisters<Tile::kMultiplyRegisters>();
@@ -164,12 +167,11 @@ attentionForwardTiles(const Mask &mask, float scale, float log2Scale, Index firs
   Weights<Tile> weights;
   Ring<Tile::kStages> keys, values;
   const auto weigh = [&](Index row, float(&decays)[2]) {
-    if (scale < 0)
-      negated<Tile>(scores);
+    applyChain<Tile>(scores, chain);
     maskScores<Tile, true>(scores, mask, first, row, 1);
 #pragma unroll
     for (int half = 0; half < 2; ++half)
-      decays[half] = schedule.weighRow(scores, 0, half, log2Scale);
+      decays[half] = schedule.weighRow(scores, 0, half, chain.log2Scale);
   };
 
   float decays[2];
@@ -181,10 +183,10 @@ attentionForwardTiles(const Mask &mask, float scale, float log2Scale, Index firs
   waitProducts<0>();
   keep(scores[0]);
   release(0, keys);
-  weigh(Index(0), decays); // there is nothing yet that could decay
+  weigh(keysBegin, decays); // there is nothing yet that could decay
   packWeights<Tile>(weights, scores);
 #pragma unroll 1
-  for (Index row = Tile::kInner; row < keysEnd; row += Tile::kInner) {
+  for (Index row = keysBegin + Tile::kInner; row < keysEnd; row += Tile::kInner) {
     waitForPhase(shared.full(0, keys.stage), keys.parity);
     fenceProducts();
     startScores<Tile>(scores, queries, shared.tile(0, keys.stage));
@@ -212,7 +214,7 @@ attentionForwardTiles(const Mask &mask, float scale, float log2Scale, Index firs
   waitProducts<0>();
   keep(sums[0]);
   combineLanes<Tile>(schedule);
-  storeForward<Tile>(schedule, sums, scale, first, end, out, lse);
+  storeForward<Tile>(schedule, sums, chain, first, end, out, lse);
 }
 
 } // namespace lmc

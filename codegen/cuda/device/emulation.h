@@ -464,6 +464,7 @@ inline unsigned packed(float low, float high) {
 }
 
 inline float powerOfTwo(float x) { return std::exp2(x); }
+inline float reciprocal(float x) { return 1 / x; }
 
 } // namespace lmc
 

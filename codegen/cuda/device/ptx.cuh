@@ -88,5 +88,12 @@ __device__ __forceinline__ float powerOfTwo(float x) {
   return result;
 }
 
+/// 1 / x, within 1 unit in the last place; 0 for infinity, and where the result would be denormal.
+__device__ __forceinline__ float reciprocal(float x) {
+  float result;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
 } // namespace lmc
 #endif

@@ -146,52 +146,75 @@ for ta in (False, True):
         tag=f"shared.{'t' if ta else 'n'}")
 
 # ---- attention ---------------------------------------------------------------------------------
-def attention(q, k, v, scale, causal, past=0):
+def attention(q, k, v, scale, causal, past=0, window=None, cap=None):
+    """out, lse, P and d score / d (scale q k)."""
     B, T, H, D = q.shape
     S, G = k.shape[1:3]
     kh, vh = np.repeat(k, H // G, axis=2), np.repeat(v, H // G, axis=2)
     scores = scale * np.einsum("bthd,bshd->bhts", q, kh)
+    slope = np.ones_like(scores)
+    if cap:
+        slope = 1 / np.cosh(scores / cap) ** 2
+        scores = cap * np.tanh(scores / cap)
     key, query = np.arange(S)[None, :], np.arange(T)[:, None]
     visible = key <= past + query if causal else np.broadcast_to(key < past + T, (T, S))
+    if window:
+        visible = visible & (key > past + query - window)
     scores = np.where(visible, scores, -np.inf)
     top = scores.max(-1, keepdims=True)
     e = np.exp(scores - top)
     p = e / e.sum(-1, keepdims=True)
     lse = (top + np.log(e.sum(-1, keepdims=True)))[..., 0]
-    return np.einsum("bhts,bshd->bthd", p, vh), lse.transpose(0, 2, 1), p
+    return np.einsum("bhts,bshd->bthd", p, vh), lse.transpose(0, 2, 1), p, slope
 
 
-def attention_grad(q, k, v, p, dout, scale):
+def attention_grad(q, k, v, p, slope, dout, scale):
     B, T, H, D = q.shape
     S, G = k.shape[1:3]
     kh, vh = np.repeat(k, H // G, axis=2), np.repeat(v, H // G, axis=2)
     fold = lambda x: x.reshape(B, S, G, H // G, D).sum(3)
     dv = fold(np.einsum("bhts,bthd->bshd", p, dout))
     dp = np.einsum("bthd,bshd->bhts", dout, vh)
-    ds = p * (dp - (p * dp).sum(-1, keepdims=True))
+    ds = slope * p * (dp - (p * dp).sum(-1, keepdims=True))
     dq = scale * np.einsum("bhts,bshd->bthd", ds, kh)
     dk = fold(scale * np.einsum("bhts,bthd->bshd", ds, q))
     return dq, dk, dv
 
 
-for tag, H, G, causal in [("causal", 4, 2, True), ("full", 3, 3, False), ("multiquery", 3, 1, True)]:
-    q, k, v = real(2, 3, H, 2), real(2, 3, G, 2), real(2, 3, G, 2)
-    out, lse, p = attention(q, k, v, 0.7, causal)
-    attributes = "{scale = 0.7" + (", causal}" if causal else "}")
+def attention_attributes(scale, causal, window=None, cap=None):
+    words = [f"scale = {scale}"] + ["causal"] * causal
+    words += [f"window = {window} : i64"] if window else []
+    words += [f"soft_cap = {cap} : f64"] if cap else []
+    return "{" + ", ".join(words) + "}"
+
+
+for tag, T, H, G, causal, window, cap in [
+    ("causal", 3, 4, 2, True, None, None), ("full", 3, 3, 3, False, None, None),
+    ("multiquery", 3, 3, 1, True, None, None), ("window", 5, 2, 1, True, 2, None),
+    ("window_of_one", 3, 1, 1, True, 1, None), ("wide_window", 3, 2, 2, True, 7, None),
+    ("soft_cap", 4, 4, 2, False, None, 0.4), ("window_and_soft_cap", 5, 2, 1, True, 3, 0.8),
+]:
+    q, k, v = real(2, T, H, 2), real(2, T, G, 2), real(2, T, G, 2)
+    out, lse, p, slope = attention(q, k, v, 0.7, causal, window=window, cap=cap)
+    attributes = attention_attributes(0.7, causal, window, cap)
+    if window == 1:  # dq and dk are 0: what is computed of them is rounding
+        add("attention", [q, k, v], [out, lse], attributes, grad=[2], tag=tag)
+        continue
     add("attention", [q, k, v], [out, lse], attributes, grad=[0, 1, 2], tag=tag)
     dout = real(*out.shape)
-    dq, dk, dv = attention_grad(q, k, v, p, dout, 0.7)
+    dq, dk, dv = attention_grad(q, k, v, p, slope, dout, 0.7)
     why = "second derivatives of attention are not defined"
     add("attention_grad", [q, k, v, out, lse, dout], [dq, dk, dv], attributes, reason=why, tag=tag)
     delta = (out * dout).sum(-1)
     add("attention_dqkv", [q, k, v, lse, delta, dout], [dq, dk, dv], attributes, reason=why, tag=tag)
     add("attention_dq", [q, k, v, lse, delta, dout], [dq], attributes, reason=why, tag=tag)
     add("attention_dkdv", [q, k, v, lse, delta, dout], [dk, dv], attributes, reason=why, tag=tag)
-for causal in (True, False):
+for tag, causal, window, cap in [("past.causal", True, None, None), ("past", False, None, None),
+                                 ("past.window", True, 2, 0.6)]:
     q, k, v = real(2, 3, 4, 2), real(2, 6, 2, 2), real(2, 6, 2, 2)
-    out, lse, p = attention(q, k, v, 0.5, causal, past=2)
-    add("attention", [q, k, v, np.int32(2)], [out, lse], "{scale = 0.5" + (", causal}" if causal else "}"),
-        reason="attention over a cache is for inference", tag="past" + (".causal" if causal else ""))
+    out, lse, _, _ = attention(q, k, v, 0.5, causal, past=2, window=window, cap=cap)
+    add("attention", [q, k, v, np.int32(2)], [out, lse], attention_attributes(0.5, causal, window, cap),
+        reason="attention over a cache is for inference", tag=tag)
 cache, update = real(2, 5, 3, 2), real(2, 2, 3, 2)
 appended = cache.copy()
 appended[:, 2:4] = update

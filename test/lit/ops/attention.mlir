@@ -18,6 +18,15 @@ func.func @attention_1(%q: tensor<2x3x4x6xf32>, %k: tensor<2x7x2x6xf32>, %v: ten
 
 // -----
 
+// CHECK-LABEL: func.func @attention_modified
+// CHECK: lm.attention {{.*}} {causal, scale = 5.000000e-01 : f64, soft_cap = 5.000000e+01 : f64, window = 2 : i64} :
+func.func @attention_modified(%q: tensor<2x3x4x6xf32>, %k: tensor<2x3x2x6xf32>, %v: tensor<2x3x2x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>) {
+  %y:2 = lm.attention %q, %k, %v {causal, scale = 5.000000e-01 : f64, soft_cap = 5.000000e+01 : f64, window = 2 : i64} : (tensor<2x3x4x6xf32>, tensor<2x3x2x6xf32>, tensor<2x3x2x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>)
+  return %y#0, %y#1 : tensor<2x3x4x6xf32>, tensor<2x3x4xf32>
+}
+
+// -----
+
 func.func @refused(%q: tensor<2x3x4x6xf32>, %k: tensor<2x3x2x6xf32>, %v: tensor<2x7x2x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>) {
   // expected-error@+2 {{attention needs q [B, T, H, D] and k, v [B, S, G, D], got [2, 3, 4, 6], [2, 3, 2, 6], [2, 7, 2, 6]}}
   // expected-error@+1 {{failed to infer returned types}}
@@ -67,5 +76,59 @@ func.func @refused(%q: tensor<2x3x4x6xf32>, %k: tensor<2x7x2x6xf32>, %v: tensor<
   // expected-error@+2 {{past must be a scalar, got 'tensor<1xi32>'}}
   // expected-error@+1 {{failed to infer returned types}}
   %y:2 = lm.attention %q, %k, %v, %past {scale = 5.000000e-01 : f64} : (tensor<2x3x4x6xf32>, tensor<2x7x2x6xf32>, tensor<2x7x2x6xf32>, tensor<1xi32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>)
+  return %y#0, %y#1 : tensor<2x3x4x6xf32>, tensor<2x3x4xf32>
+}
+
+// -----
+
+func.func @refused(%q: tensor<2x3x4x6xf32>, %k: tensor<2x3x2x6xf32>, %v: tensor<2x3x2x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>) {
+  // expected-error@+2 {{attention's window must be a positive number of keys, got 0}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y:2 = lm.attention %q, %k, %v {causal, scale = 5.000000e-01 : f64, window = 0 : i64} : (tensor<2x3x4x6xf32>, tensor<2x3x2x6xf32>, tensor<2x3x2x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>)
+  return %y#0, %y#1 : tensor<2x3x4x6xf32>, tensor<2x3x4xf32>
+}
+
+// -----
+
+func.func @refused(%q: tensor<2x3x4x6xf32>, %k: tensor<2x3x2x6xf32>, %v: tensor<2x3x2x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>) {
+  // expected-error@+2 {{attention's window must be a positive number of keys, got -3}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y:2 = lm.attention %q, %k, %v {causal, scale = 5.000000e-01 : f64, window = -3 : i64} : (tensor<2x3x4x6xf32>, tensor<2x3x2x6xf32>, tensor<2x3x2x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>)
+  return %y#0, %y#1 : tensor<2x3x4x6xf32>, tensor<2x3x4xf32>
+}
+
+// -----
+
+func.func @refused(%q: tensor<2x3x4x6xf32>, %k: tensor<2x3x2x6xf32>, %v: tensor<2x3x2x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>) {
+  // expected-error@+2 {{attention's window (2) is counted back from a query's own position and needs 'causal'}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y:2 = lm.attention %q, %k, %v {scale = 5.000000e-01 : f64, window = 2 : i64} : (tensor<2x3x4x6xf32>, tensor<2x3x2x6xf32>, tensor<2x3x2x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>)
+  return %y#0, %y#1 : tensor<2x3x4x6xf32>, tensor<2x3x4xf32>
+}
+
+// -----
+
+func.func @refused(%q: tensor<2x3x4x6xf32>, %k: tensor<2x3x2x6xf32>, %v: tensor<2x3x2x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>) {
+  // expected-error@+2 {{attention's soft_cap must be positive and finite, got 0}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y:2 = lm.attention %q, %k, %v {scale = 5.000000e-01 : f64, soft_cap = 0.0 : f64} : (tensor<2x3x4x6xf32>, tensor<2x3x2x6xf32>, tensor<2x3x2x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>)
+  return %y#0, %y#1 : tensor<2x3x4x6xf32>, tensor<2x3x4xf32>
+}
+
+// -----
+
+func.func @refused(%q: tensor<2x3x4x6xf32>, %k: tensor<2x3x2x6xf32>, %v: tensor<2x3x2x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>) {
+  // expected-error@+2 {{attention's soft_cap must be positive and finite, got -1}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y:2 = lm.attention %q, %k, %v {scale = 5.000000e-01 : f64, soft_cap = -1.0 : f64} : (tensor<2x3x4x6xf32>, tensor<2x3x2x6xf32>, tensor<2x3x2x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>)
+  return %y#0, %y#1 : tensor<2x3x4x6xf32>, tensor<2x3x4xf32>
+}
+
+// -----
+
+func.func @refused(%q: tensor<2x3x4x6xf32>, %k: tensor<2x3x2x6xf32>, %v: tensor<2x3x2x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>) {
+  // expected-error@+2 {{attention's soft_cap must be positive and finite, got INF}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y:2 = lm.attention %q, %k, %v {scale = 5.000000e-01 : f64, soft_cap = 0x7FF0000000000000 : f64} : (tensor<2x3x4x6xf32>, tensor<2x3x2x6xf32>, tensor<2x3x2x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>)
   return %y#0, %y#1 : tensor<2x3x4x6xf32>, tensor<2x3x4xf32>
 }

@@ -57,3 +57,17 @@ func.func @forward(%q: tensor<1x7x4x6xf32>, %k: tensor<1x7x2x6xf32>) -> tensor<1
   %out, %lse = lm.attention %q, %k, %k {causal, scale = 0.5 : f64} : (tensor<1x7x4x6xf32>, tensor<1x7x2x6xf32>, tensor<1x7x2x6xf32>) -> (tensor<1x7x4x6xf32>, tensor<1x7x4xf32>)
   return %out : tensor<1x7x4x6xf32>
 }
+
+// What modifies the scores goes along.
+// CHECK-LABEL: func.func @modified(
+// CHECK:         lm.attention_dq %{{.*}} {causal, scale = 5.000000e-01 : f64, soft_cap = 3.000000e+01 : f64, window = 4 : i64}
+// CHECK:         lm.attention_dkdv %{{.*}} {causal, scale = 5.000000e-01 : f64, soft_cap = 3.000000e+01 : f64, window = 4 : i64}
+// WHOLE-LABEL: func.func @modified(
+// WHOLE:         lm.attention_dqkv %{{.*}} {causal, scale = 5.000000e-01 : f64, soft_cap = 3.000000e+01 : f64, window = 4 : i64}
+func.func @modified(%q: tensor<1x7x4x6xf32>, %k: tensor<1x7x2x6xf32>, %v: tensor<1x7x2x6xf32>, %out: tensor<1x7x4x6xf32>, %lse: tensor<1x7x4xf32>, %dout: tensor<1x7x4x6xf32>)
+    -> (tensor<1x7x4x6xf32>, tensor<1x7x2x6xf32>, tensor<1x7x2x6xf32>) {
+  %dq, %dk, %dv = lm.attention_grad %q, %k, %v, %out, %lse, %dout {causal, scale = 0.5 : f64, window = 4 : i64, soft_cap = 30.0 : f64}
+      : (tensor<1x7x4x6xf32>, tensor<1x7x2x6xf32>, tensor<1x7x2x6xf32>, tensor<1x7x4x6xf32>, tensor<1x7x4xf32>, tensor<1x7x4x6xf32>)
+      -> (tensor<1x7x4x6xf32>, tensor<1x7x2x6xf32>, tensor<1x7x2x6xf32>)
+  return %dq, %dk, %dv : tensor<1x7x4x6xf32>, tensor<1x7x2x6xf32>, tensor<1x7x2x6xf32>
+}

@@ -97,34 +97,46 @@ void addProducts(std::vector<FamilyCase> &cases) {
 }
 
 void addAttention(std::vector<FamilyCase> &cases) {
-  auto attend = [](G &g, Value q, Value k, Value v, Value past, bool causal) {
-    return g.b.create<lm::AttentionOp>(g.loc, q, k, v, past, g.b.getF64FloatAttr(0.3),
-                                       causal ? g.b.getUnitAttr() : UnitAttr());
+  auto attend = [](G &g, Value q, Value k, Value v, Value past, lm::AttentionScores scores) {
+    scores.scale = 0.3;
+    return g.b.create<lm::AttentionOp>(g.loc, ValueRange{q, k, v, past}, scores);
   };
-  auto plain = [&](std::string name, ArgumentSpec q, ArgumentSpec kv, bool causal) {
+  auto plain = [&](std::string name, ArgumentSpec q, ArgumentSpec kv, lm::AttentionScores scores) {
     cases.push_back(
         {"attention." + name,
          {q, kv, kv},
-         [=](G &g, In a) { return Values{attend(g, a[0], a[1], a[2], {}, causal).getOut()}; },
+         [=](G &g, In a) { return Values{attend(g, a[0], a[1], a[2], {}, scores).getOut()}; },
          {},
          {{}},
          true});
   };
-  plain("causal", "f32[2,37,3,16]", "f32[2,37,3,16]", true);
-  plain("full", "f32[2,21,3,8]", "f32[2,21,3,8]", false);
-  plain("odd_head", "f32[1,19,2,11]", "f32[1,19,2,11]", true);
-  plain("grouped", "f32[2,35,6,8]", "f32[2,35,2,8]", true);
-  plain("one_token", "f32[3,1,4,8]", "f32[3,1,2,8]", true);
-  plain("long", "f32[1,133,2,32]", "f32[1,133,1,32]", true);
-  // Items enough for one kernel of the adjoint; in the last two with several tiles of keys.
-  plain("many_full", "f32[3,21,5,11]", "f32[3,21,5,11]", false);
-  plain("many_grouped", "f32[2,261,8,24]", "f32[2,261,4,24]", true);
-  plain("many_full_long", "f32[4,150,2,40]", "f32[4,150,2,40]", false);
+  const lm::AttentionScores full{}, causal{1, true};
+  auto window = [](int64_t keys, double softCap = 0) {
+    return lm::AttentionScores{1, true, keys, softCap};
+  };
+  plain("causal", "f32[2,37,3,16]", "f32[2,37,3,16]", causal);
+  plain("full", "f32[2,21,3,8]", "f32[2,21,3,8]", full);
+  plain("odd_head", "f32[1,19,2,11]", "f32[1,19,2,11]", causal);
+  plain("grouped", "f32[2,35,6,8]", "f32[2,35,2,8]", causal);
+  plain("one_token", "f32[3,1,4,8]", "f32[3,1,2,8]", causal);
+  plain("long", "f32[1,133,2,32]", "f32[1,133,1,32]", causal);
+  plain("window", "f32[2,67,3,16]", "f32[2,67,3,16]", window(7));
+  plain("window_long", "f32[1,333,2,32]", "f32[1,333,1,32]", window(150));
+  plain("window_of_one", "f32[1,45,2,8]", "f32[1,45,1,8]", window(1));
+  plain("window_of_all", "f32[1,37,2,8]", "f32[1,37,2,8]", window(37));
+  plain("soft_cap", "f32[2,37,4,16]", "f32[2,37,2,16]", {1, false, 0, 0.7});
+  plain("window_soft_cap", "f32[1,141,2,24]", "f32[1,141,1,24]", window(40, 0.5));
+  // Items enough for one kernel of the adjoint; in all but the first with several tiles of keys.
+  plain("many_full", "f32[3,21,5,11]", "f32[3,21,5,11]", full);
+  plain("many_grouped", "f32[2,261,8,24]", "f32[2,261,4,24]", causal);
+  plain("many_full_long", "f32[4,150,2,40]", "f32[4,150,2,40]", full);
+  plain("many_window", "f32[2,391,8,24]", "f32[2,391,4,24]", window(35));
+  plain("many_window_soft_cap", "f32[4,271,2,24]", "f32[4,271,2,24]", window(160, 0.5));
   cases.push_back({"attention.transposed_heads", // rows of heads do not lie in one piece
                    {"f32[1,9,2,19]", "f32[1,9,2,19]", "f32[1,19,2,9]"},
                    [=](G &g, In a) {
                      Value q = g.transpose(a[0], {0, 3, 2, 1}), k = g.transpose(a[1], {0, 3, 2, 1});
-                     return Values{attend(g, q, k, a[2], {}, true).getOut()};
+                     return Values{attend(g, q, k, a[2], {}, causal).getOut()};
                    },
                    {},
                    {{}},
@@ -136,7 +148,7 @@ void addAttention(std::vector<FamilyCase> &cases) {
                        return g.reshape(g.slice(a[0], 2, index * 24, 24), {2, 19, 3, 8});
                      };
                      return Values{g.reshape(
-                         attend(g, part(0), part(1), part(2), {}, true).getOut(), {2, 19, 24})};
+                         attend(g, part(0), part(1), part(2), {}, causal).getOut(), {2, 19, 24})};
                    },
                    {},
                    {{}},
@@ -148,30 +160,32 @@ void addAttention(std::vector<FamilyCase> &cases) {
                      auto part = [&](int64_t index) {
                        return g.reshape(g.slice(qkv, 2, index * 24, 24), {2, 13, 3, 8});
                      };
-                     Value out = attend(g, part(0), part(1), part(2), {}, true).getOut();
+                     Value out = attend(g, part(0), part(1), part(2), {}, causal).getOut();
                      return Values{g.add(a[0], g.matmul(g.reshape(out, {2, 13, 24}), a[2]))};
                    },
                    {},
                    {{}},
                    true});
-  cases.push_back({"attention.cache",
-                   {"f32[1,T,6,8]", "f32[1,T,2,8]", "f32[1,T,2,8]", "f32[1,53,2,8]",
-                    "f32[1,53,2,8]", "i32[]<17"},
-                   [=](G &g, In a) {
-                     Value k = g.b.create<lm::CacheAppendOp>(g.loc, a[3], a[1], a[5]);
-                     Value v = g.b.create<lm::CacheAppendOp>(g.loc, a[4], a[2], a[5]);
-                     return Values{attend(g, a[0], k, v, a[5], true).getOut(), k, v};
-                   },
-                   {{"T", {1, 33}}},
-                   {{{"T", 33}}, {{"T", 1}}, {{"T", 7}}, {{"T", 20}}}});
-  cases.push_back({"attention.decode",
-                   {"f32[1,1,6,8]", "f32[1,1,3,8]", "f32[1,1,3,8]", "f32[1,71,3,8]",
-                    "f32[1,71,3,8]", "i32[]<71"},
-                   [=](G &g, In a) {
-                     Value k = g.b.create<lm::CacheAppendOp>(g.loc, a[3], a[1], a[5]);
-                     Value v = g.b.create<lm::CacheAppendOp>(g.loc, a[4], a[2], a[5]);
-                     return Values{attend(g, a[0], k, v, a[5], true).getOut(), k, v};
-                   }});
+  auto cached = [&](std::string name, lm::AttentionScores scores) {
+    auto append = [=](G &g, In a) {
+      Value k = g.b.create<lm::CacheAppendOp>(g.loc, a[3], a[1], a[5]);
+      Value v = g.b.create<lm::CacheAppendOp>(g.loc, a[4], a[2], a[5]);
+      return Values{attend(g, a[0], k, v, a[5], scores).getOut(), k, v};
+    };
+    cases.push_back({"attention.cache" + name,
+                     {"f32[1,T,6,8]", "f32[1,T,2,8]", "f32[1,T,2,8]", "f32[1,53,2,8]",
+                      "f32[1,53,2,8]", "i32[]<17"},
+                     append,
+                     {{"T", {1, 33}}},
+                     {{{"T", 33}}, {{"T", 1}}, {{"T", 7}}, {{"T", 20}}}});
+    cases.push_back({"attention.decode" + name,
+                     {"f32[1,1,6,8]", "f32[1,1,3,8]", "f32[1,1,3,8]", "f32[1,71,3,8]",
+                      "f32[1,71,3,8]", "i32[]<71"},
+                     append});
+  };
+  cached("", causal);
+  cached("_window", window(9));
+  cached("_soft_cap", {1, true, 0, 0.6});
 }
 
 void addTables(std::vector<FamilyCase> &cases) {

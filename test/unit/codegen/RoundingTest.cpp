@@ -73,20 +73,19 @@ std::vector<FamilyCase> roundedCases() {
   std::vector<FamilyCase> cases;
   cases.push_back(
       {"attention", {"f32[2,13,6,20]", "f32[2,13,3,20]", "f32[2,13,3,20]"}, [](G &g, In a) {
-         auto op = g.b.create<lm::AttentionOp>(g.loc, rounded(g, a[0]), rounded(g, a[1]),
-                                               rounded(g, a[2]), Value(), g.b.getF64FloatAttr(0.25),
-                                               g.b.getUnitAttr());
+         auto op = g.b.create<lm::AttentionOp>(
+             g.loc, ValueRange{rounded(g, a[0]), rounded(g, a[1]), rounded(g, a[2])},
+             lm::AttentionScores{0.25, true});
          return Values{wide(g, op.getOut()), op.getLse()};
        }});
   auto adjoint = [&](std::string name, ArgumentSpec like, ArgumentSpec kv) {
     cases.push_back(
         {"attention." + name, {like, kv, kv, like}, [](G &g, In a) {
            Value q = rounded(g, a[0]), k = rounded(g, a[1]), v = rounded(g, a[2]);
-           auto scale = g.b.getF64FloatAttr(0.25);
-           auto causal = g.b.getUnitAttr();
-           auto op = g.b.create<lm::AttentionOp>(g.loc, q, k, v, Value(), scale, causal);
-           auto grad = g.b.create<lm::AttentionGradOp>(g.loc, q, k, v, op.getOut(), op.getLse(),
-                                                       rounded(g, a[3]), scale, causal);
+           lm::AttentionScores scores{0.25, true};
+           auto op = g.b.create<lm::AttentionOp>(g.loc, ValueRange{q, k, v}, scores);
+           auto grad = g.b.create<lm::AttentionGradOp>(
+               g.loc, ValueRange{q, k, v, op.getOut(), op.getLse(), rounded(g, a[3])}, scores);
            return Values{wide(g, grad.getDq()), wide(g, grad.getDk()), wide(g, grad.getDv())};
          }});
   };
@@ -96,9 +95,9 @@ std::vector<FamilyCase> roundedCases() {
                    {"f32[1,9,2,16]", "f32[1,T,4,16]"},
                    [](G &g, In a) {
                      Value past = g.scalar(3, g.b.getI32Type()), keys = rounded(g, a[0]);
-                     auto op =
-                         g.b.create<lm::AttentionOp>(g.loc, rounded(g, a[1]), keys, keys, past,
-                                                     g.b.getF64FloatAttr(0.25), g.b.getUnitAttr());
+                     auto op = g.b.create<lm::AttentionOp>(
+                         g.loc, ValueRange{rounded(g, a[1]), keys, keys, past},
+                         lm::AttentionScores{0.25, true});
                      return Values{wide(g, op.getOut())};
                    },
                    {{"T", {1, 6}}},

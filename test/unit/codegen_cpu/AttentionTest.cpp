@@ -1,5 +1,5 @@
-// The attention generator against the definition in double: odd sizes, grouped heads, past, slices
-// of a fused buffer, the adjoint as one kernel and as two, and splits of the work.
+// The attention generator against the definition in double: odd sizes, grouped heads, past, windows, soft
+// caps, slices of a fused buffer, the adjoint as one kernel and as two, and splits of the work.
 #include "codegen/cpu/Attention.h"
 #include "codegen/cpu/Lowering.h"
 #include "runtime/KernelAbi.h"
@@ -28,6 +28,8 @@ struct Case {
   bool fused = false;      // q, k and v are slices of one [B, T, (H + 2 G) D] buffer
   int64_t symbolicMax = 0; // > 0: T is dims[0]
   double scale = 0.3;
+  int64_t window = 0;
+  double softCap = 0;
 
   int64_t position(int64_t t) const { return std::max<int64_t>(past, 0) + t; }
   int64_t seen(int64_t t) const {
@@ -35,12 +37,20 @@ struct Case {
       return position(t) + 1;
     return past >= 0 ? past + queries : keys;
   }
+  int64_t firstSeen(int64_t t) const {
+    return window ? std::max<int64_t>(position(t) - window + 1, 0) : 0;
+  }
+  static Case windowed(Case c, int64_t window, double softCap = 0) {
+    c.window = window, c.softCap = softCap;
+    return c;
+  }
 };
 
 std::string nameOf(const Case &c, const Target &target) {
-  return fmt::format("{} B{} T{} S{} H{} G{} D{}{} past {}{} max {}", target.cpu, c.batch,
-                     c.queries, c.keys, c.heads, c.keyHeads, c.headDim, c.causal ? " causal" : "",
-                     c.past, c.fused ? " fused" : "", c.symbolicMax);
+  return fmt::format("{} B{} T{} S{} H{} G{} D{}{} past {}{} max {} window {} cap {}", target.cpu,
+                     c.batch, c.queries, c.keys, c.heads, c.keyHeads, c.headDim,
+                     c.causal ? " causal" : "", c.past, c.fused ? " fused" : "", c.symbolicMax,
+                     c.window, c.softCap);
 }
 
 std::vector<Target> targets() {
@@ -115,15 +125,21 @@ struct Data {
     expectedDk.assign(c.batch * c.keys * c.keyHeads * D, 0);
     expectedDv = expectedDk;
     forEachQuery([&](int64_t b, int64_t t, int64_t h, int64_t g, int64_t row) {
-      int64_t n = c.seen(t);
-      std::vector<double> weights(n);
+      int64_t m = c.firstSeen(t), n = c.seen(t);
+      std::vector<double> weights(n), slopes(n, 1);
       double largest = -1e300, sum = 0, rowDelta = 0;
-      for (int64_t s = 0; s < n; ++s)
-        largest = std::max(largest, weights[s] = c.scale * dot(q.at(b, t, h), k.at(b, s, g)));
-      for (double &w : weights)
-        sum += w = std::exp(w - largest);
+      for (int64_t s = m; s < n; ++s) {
+        weights[s] = c.scale * dot(q.at(b, t, h), k.at(b, s, g));
+        if (c.softCap) {
+          slopes[s] = std::pow(std::cosh(weights[s] / c.softCap), -2);
+          weights[s] = c.softCap * std::tanh(weights[s] / c.softCap);
+        }
+        largest = std::max(largest, weights[s]);
+      }
+      for (int64_t s = m; s < n; ++s)
+        sum += weights[s] = std::exp(weights[s] - largest);
       expectedLse[row] = largest + std::log(sum);
-      for (int64_t s = 0; s < n; ++s)
+      for (int64_t s = m; s < n; ++s)
         for (int64_t i = 0; i < D; ++i)
           expectedOut[row * D + i] += weights[s] / sum * v.at(b, s, g)[i];
       for (int64_t i = 0; i < D; ++i)
@@ -131,9 +147,9 @@ struct Data {
       // Rounded inputs of the adjoint kernels.
       lse.at(b, t, h)[0] = expectedLse[row];
       delta.at(b, t, h)[0] = rowDelta;
-      for (int64_t s = 0; s < n; ++s) {
+      for (int64_t s = m; s < n; ++s) {
         double weight = weights[s] / sum;
-        double ds = weight * (dot(dout.at(b, t, h), v.at(b, s, g)) - rowDelta);
+        double ds = weight * slopes[s] * (dot(dout.at(b, t, h), v.at(b, s, g)) - rowDelta);
         int64_t key = (b * c.keys + s) * c.keyHeads + g;
         for (int64_t i = 0; i < D; ++i) {
           expectedDq[row * D + i] += c.scale * ds * k.at(b, s, g)[i];
@@ -165,8 +181,7 @@ struct Kernel {
     d.heads = c.heads;
     d.keyHeads = c.keyHeads;
     d.headDim = c.headDim;
-    d.scale = c.scale;
-    d.causal = c.causal;
+    d.scores = {c.scale, c.causal, c.window, c.softCap};
     plan = planAttention(d, kind, target);
     e.beginKernel("attention", loc);
     unsigned next = 0;
@@ -324,6 +339,31 @@ const Case overCache[] = {
     {1, 150, 150, 2, 2, 32, true, 0, false, 150},
 };
 
+const Case modified[] = {
+    Case::windowed({1, 64, 64, 2, 2, 32}, 5),
+    Case::windowed({2, 37, 37, 2, 1, 16, true, -1, true}, 1),
+    Case::windowed({1, 45, 45, 1, 1, 8}, 45),
+    Case::windowed({1, 45, 45, 1, 1, 8}, 100, 0.5),
+    Case::windowed({1, 300, 300, 2, 1, 10}, 33),
+    Case::windowed({1, 1101, 1101, 2, 1, 9, true, -1, true}, 200, 0.7), // several tiles in a window
+    Case::windowed({2, 700, 700, 2, 2, 24}, 699),
+    Case::windowed({1, 257, 257, 4, 2, 40, true, -1, true}, 64),
+    Case::windowed({1, 33, 33, 2, 2, 7, true, -1, false, 200}, 12, 2),
+    Case::windowed({1, 129, 129, 1, 1, 80, false}, 0, 0.9),
+};
+
+const Case modifiedOverCache[] = {
+    Case::windowed({1, 1, 700, 4, 4, 64, true, 520}, 300),
+    Case::windowed({2, 1, 300, 6, 2, 80, true, 299}, 7, 1.5),
+    Case::windowed({1, 1, 300, 5, 1, 24, true, 4}, 50), // not full yet
+    Case::windowed({1, 1, 300, 1, 1, 7, true, 256}, 1),
+    Case::windowed({1, 1, 300, 2, 1, 16, true, 100, false, 256},
+                   20), // one query, known at run time
+    Case::windowed({2, 45, 200, 4, 2, 64, true, 130, false, 128}, 30, 0.5),
+    Case::windowed({1, 150, 400, 2, 2, 32, true, 240}, 190),
+    Case::windowed({1, 45, 200, 2, 2, 40, false, 77}, 0, 0.4),
+};
+
 /// Every case for this machine, every third one for older ones.
 void forEachCase(std::span<const Case> cases, void (*check)(const Case &, const Target &)) {
   std::vector<Target> all = targets();
@@ -338,6 +378,34 @@ TEST(AttentionTest, Forward) { forEachCase(together, checkForward); }
 TEST(AttentionTest, ForwardOverACache) { forEachCase(overCache, checkForward); }
 
 TEST(AttentionTest, Adjoints) { forEachCase(std::span(together).subspan(3), checkAdjoints); }
+
+TEST(AttentionTest, WindowsAndSoftCaps) { forEachCase(modified, checkForward); }
+
+TEST(AttentionTest, WindowsAndSoftCapsOverACache) { forEachCase(modifiedOverCache, checkForward); }
+
+TEST(AttentionTest, AdjointsOfWindowsAndSoftCaps) { forEachCase(modified, checkAdjoints); }
+
+// Tiles outside of the window are not read at all: not even NaN there counts.
+TEST(AttentionTest, AWindowIsABoundOfLoops) {
+  Case c = Case::windowed({1, 1000, 1000, 1, 1, 16}, 20);
+  auto spoil = [&](const Buffer &buffer, int64_t begin, int64_t end) {
+    std::fill(buffer.at(0, begin, 0), buffer.at(0, end, 0), std::nanf(""));
+  };
+  Data data(c);
+  spoil(data.k, 0, 400);
+  spoil(data.v, 0, 400);
+  Kernel kernel(data, AttentionKind::Forward, Target::host());
+  kernel.run({&data.q, &data.k, &data.v, &data.out, &data.lse}, 0);
+  for (int64_t t = 600; t < 1000; ++t)
+    EXPECT_NEAR(data.lse.at(0, t, 0)[0], data.expectedLse[t], 1e-5);
+  Data back(c);
+  spoil(back.q, 600, 1000);
+  spoil(back.dout, 600, 1000);
+  Kernel dkdv(back, AttentionKind::DkDv, Target::host());
+  dkdv.run({&back.q, &back.k, &back.v, &back.lse, &back.delta, &back.dout, &back.dk, &back.dv}, 0);
+  for (int64_t i = 0; i < 300 * 16; ++i)
+    EXPECT_NEAR(back.dv.at(0, 0, 0)[i], back.expectedDv[i], 1e-4);
+}
 
 // exp of these scores overflows without the running maximum.
 TEST(AttentionTest, LargeScores) {

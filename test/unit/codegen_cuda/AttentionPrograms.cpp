@@ -70,7 +70,14 @@ public:
 
   std::string attributes() const {
     double scale = sizes.scale == 0 ? 1 / std::sqrt(static_cast<double>(sizes.D)) : sizes.scale;
-    return fmt::format("{{scale = {:.17e} : f64{}}}", scale, sizes.causal ? ", causal" : "");
+    std::string text = fmt::format("scale = {:.17e} : f64", scale);
+    if (sizes.causal)
+      text += ", causal";
+    if (sizes.window)
+      text += fmt::format(", window = {} : i64", sizes.window);
+    if (sizes.softCap != 0)
+      text += fmt::format(", soft_cap = {:.17e} : f64", sizes.softCap);
+    return "{" + text + "}";
   }
 
   void attention(const std::string &past, int64_t keys = -1) {
@@ -158,6 +165,17 @@ std::vector<AttentionProgram> attentionPrograms(const std::string &element) {
   AttentionSizes negative = sizes(1, 33, 1, 1, 16, true);
   negative.scale = -0.5;
   list.push_back(attentionAdjoints("negative_scale", negative));
+  // Windows smaller and larger than tiles, of one key, of all keys but one and of all.
+  list.push_back(attentionAdjoints("window", fused(sizes(1, 150, 2, 1, 64, true).modified(40))));
+  list.push_back(attentionAdjoints("window_of_one", sizes(2, 39, 2, 2, 16, true).modified(1)));
+  list.push_back(attentionAdjoints("window_wide", sizes(1, 331, 1, 1, 16, true).modified(150)));
+  list.push_back(attentionAdjoints("window_but_one", sizes(1, 71, 2, 1, 10, true).modified(70)));
+  list.push_back(attentionAdjoints("window_of_all", sizes(1, 71, 1, 1, 10, true).modified(71)));
+  list.push_back(
+      attentionAdjoints("window_symbolic", symbolic(sizes(2, 93, 2, 1, 128, true).modified(33))));
+  list.push_back(attentionAdjoints("soft_cap", sizes(2, 67, 2, 1, 64, false).modified(0, 0.7)));
+  list.push_back(attentionAdjoints("both", sizes(1, 150, 1, 1, 96, true).modified(33, 0.5)));
+  list.push_back(attentionAdjoints("negative_soft_cap", negative.modified(20, 0.4)));
   // Behind a cache: one query, several in one tile of packed heads, more than fit there.
   list.push_back(attentionOverCache("decode", sizes(2, 1, 8, 2, 64, true), 211, 150));
   list.push_back(attentionOverCache("decode_first", sizes(1, 1, 2, 2, 128, true), 70, 0));
@@ -166,6 +184,14 @@ std::vector<AttentionProgram> attentionPrograms(const std::string &element) {
   list.push_back(attentionOverCache("decode_three_full", sizes(1, 3, 2, 1, 10, false), 90, 59));
   list.push_back(attentionOverCache("chunk", symbolic(sizes(1, 41, 4, 2, 64, true)), 155, 77));
   list.push_back(attentionOverCache("chunk_full", sizes(1, 33, 2, 2, 16, false), 100, 31));
+  list.push_back(
+      attentionOverCache("decode_window", sizes(2, 1, 8, 2, 64, true).modified(30), 411, 350));
+  list.push_back(attentionOverCache("decode_not_full",
+                                    sizes(1, 1, 4, 2, 80, true).modified(99, 0.6), 211, 41));
+  list.push_back(
+      attentionOverCache("decode_five_window", sizes(1, 5, 8, 2, 16, true).modified(3), 133, 120));
+  list.push_back(attentionOverCache(
+      "chunk_window", symbolic(sizes(1, 41, 4, 2, 64, true).modified(50, 0.5)), 255, 177));
   return list;
 }
 

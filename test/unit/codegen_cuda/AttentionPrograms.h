@@ -12,6 +12,15 @@ struct AttentionSizes {
   bool fused = false;    ///< q, k and v are slices of one [B, T, H + 2 G, D]
   bool symbolic = false; ///< B and T are symbols
   double scale = 0;      ///< 0: 1 / sqrt(D)
+  int64_t window = 0;    ///< 0: none
+  double softCap = 0;    ///< 0: none
+
+  AttentionSizes modified(int64_t window, double softCap = 0) const {
+    AttentionSizes sizes = *this;
+    sizes.window = window;
+    sizes.softCap = softCap;
+    return sizes;
+  }
 };
 
 struct AttentionProgram {
@@ -27,7 +36,8 @@ AttentionProgram attentionOverCache(const std::string &name, const AttentionSize
 /// out, dq, dk and dv.
 AttentionProgram attentionAdjoints(const std::string &name, const AttentionSizes &sizes);
 
-/// Odd lengths, head dimensions small, large and odd, grouped heads, causal and not, decode.
+/// Odd lengths, head dimensions small, large and odd, grouped heads, causal and not, decode;
+/// windows and soft caps.
 std::vector<AttentionProgram> attentionPrograms(const std::string &element);
 
 } // namespace lmc::test

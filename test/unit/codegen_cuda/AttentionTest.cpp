@@ -69,6 +69,21 @@ constexpr Plant kPlants[] = {
     {"missing barrier before weights are read", "__syncwarp();\n#pragma unroll 1",
      "\n#pragma unroll 1", "f32"},
     {"missing barrier before weights are written", "__syncwarp(); // other", "// other", "f32"},
+    {"a key behind the window", "key + Window > query + past", "key + Window >= query + past",
+     "window"},
+    {"a window without its last key", "key + Window > query + past",
+     "key + Window > query + past + 1", "window"},
+    {"no mask at the window's edge", "isInWindow(queryEnd - 1, key)", "isInWindow(query, key)",
+     "window"},
+    {"a window without its last key over a cache", "query + past + 1 - Window",
+     "query + past + 2 - Window", "decode_window"},
+    {"keys are left by their last query", "minimum(queries, end - 1 - past + Window)",
+     "minimum(queries, end - 2 - past + Window)", "window"},
+    {"the slope of a soft cap is missing", "chain.times(p * (cotangent - delta), score)",
+     "p * (cotangent - delta)", "soft_cap"},
+    {"the slope of what is masked", "larger(fused(-share, share, Real(1)), Real(0))",
+     "fused(-share, share, Real(1))", "soft_cap"},
+    {"a log-sum-exp without the soft cap", "return cap;", "return scale;", "soft_cap"},
 };
 
 TEST(AttentionEmulation, FindsPlantedBugs) {
@@ -83,6 +98,13 @@ TEST(AttentionEmulation, FindsPlantedBugs) {
   add("adjoints", attentionAdjoints("adjoints", {"bf16", 1, 139, 2, 1, 16, true}));
   add("f32", attentionAdjoints("f32", {"f32", 1, 39, 2, 1, 16, true}));
   add("full", attentionForward("full", {"f32", 1, 39, 1, 1, 16, false}));
+  add("window",
+      attentionAdjoints("window", AttentionSizes{"bf16", 1, 171, 2, 1, 16, true}.modified(20)));
+  add("decode_window",
+      attentionOverCache("decode_window", AttentionSizes{"f32", 1, 2, 4, 2, 16, true}.modified(20),
+                         200, 150));
+  add("soft_cap",
+      attentionAdjoints("soft_cap", AttentionSizes{"f32", 1, 39, 2, 1, 16, true}.modified(0, 0.5)));
   add("decode", attentionOverCache("decode", {"f32", 1, 2, 4, 2, 16, true}, 200, 30));
 
   expectFound(programs, kPlants);

@@ -55,6 +55,14 @@ std::vector<AttentionProgram> programs() {
   AttentionSizes negative = sizes(1, 33, 1, 1, 64, true);
   negative.scale = -0.5;
   add("negative_scale", negative);
+  // Windows smaller and larger than a tile, of one key and of all.
+  add("window", sizes(1, 300, 2, 1, 64, true).modified(50), true);
+  add("window_wide", sizes(1, 500, 1, 1, 64, true).modified(300), false, true);
+  add("window_of_one", sizes(1, 150, 1, 1, 80, true).modified(1));
+  add("window_of_all", sizes(1, 150, 1, 1, 64, true).modified(150));
+  add("soft_cap", sizes(1, 270, 2, 1, 128, false).modified(0, 0.7), true);
+  add("both", sizes(1, 260, 1, 1, 256, true).modified(70, 0.5));
+  add("negative_soft_cap", negative.modified(20, 0.4));
   return list;
 }
 
@@ -104,8 +112,21 @@ constexpr Plant kPlants[] = {
     {"a query sees the next key", "key <= query + past", "key <= query + past + 1", "causal"},
     {"keys behind the end", "key < keys &&", "key <= keys &&", "short"},
     {"no mask on a tile's edge", "end <= keys && (!Causal", "(!Causal", "full"},
-    {"a tile of keys is left out", "keysEnd + Tile::kInner - 1) / Tile::kInner));",
-     "keysEnd) / Tile::kInner));", "full"},
+    {"a tile of keys is left out", "keysEnd - keysBegin + Tile::kInner - 1) / Tile::kInner));",
+     "keysEnd - keysBegin) / Tile::kInner));", "full"},
+    {"tiles from the first key on in spite of a window", "firstKey + tile * Tile::kInner",
+     "tile * Tile::kInner", "window"},
+    {"the window begins too late", "query + past + 1 - Window", "query + past + 2 - Window",
+     "window"},
+    {"a key behind the window", "key + Window > query + past", "key + Window >= query + past",
+     "window"},
+    {"no mask at the window's edge", "isInWindow(queryEnd - 1, key)", "isInWindow(query, key)",
+     "wide_window"},
+    {"the soft cap comes behind the mask",
+     "applyChain<Tile>(scores, chain);\n    maskScores<Tile, true>(scores, mask, first, row, 1);",
+     "maskScores<Tile, true>(scores, mask, first, row, 1);\n    applyChain<Tile>(scores, chain);",
+     "soft_cap"},
+    {"a log-sum-exp without the soft cap", "return cap;", "return scale;", "soft_cap"},
     {"the first warpgroup's queries for all", "thread / kWarpgroup * kTileBytes<64>", "0",
      "causal"},
     {"the first box of the head dimension twice", "Coordinates<4>{box * kTileLine,",
@@ -121,6 +142,16 @@ TEST(HopperAttention, FindsPlantedBugs) {
                    planned(context, attentionForward("full", sizes(1, 145, 1, 1, 80, false))));
   programs.emplace("short",
                    planned(context, attentionForward("short", sizes(1, 5, 1, 1, 64, false))));
+  // Uneven weights, so that one key more or less is seen.
+  AttentionSizes steep = sizes(1, 391, 1, 1, 64, true);
+  steep.scale = 1;
+  programs.emplace("window", planned(context, attentionForward("window", steep.modified(20))));
+  programs.emplace("wide_window",
+                   planned(context, attentionForward("wide_window", steep.modified(135))));
+  programs.emplace(
+      "soft_cap",
+      planned(context,
+              attentionForward("soft_cap", sizes(1, 145, 1, 1, 64, true).modified(0, 0.5))));
   expectFound(programs, kPlants);
 }
 
@@ -134,6 +165,8 @@ constexpr Budget kBudgets[] = {
     {"d64_causal", 168, 81992, 24, 4},   {"d64_full", 168, 81992, 24, 4},
     {"d128_causal", 168, 163912, 32, 8}, {"d128_full", 168, 163912, 32, 8},
     {"d80", 168, 163912, 26, 8},         {"d256", 168, 196680, 40, 16},
+    {"window", 168, 81992, 24, 4},       {"soft_cap", 168, 163912, 32, 8},
+    {"both", 168, 196680, 40, 16},
 };
 
 TEST(HopperAttention, KeepsItsBudget) {

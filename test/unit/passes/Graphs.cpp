@@ -59,10 +59,8 @@ struct Graph {
     return builder.create<lm::RmsNormOp>(at(path).loc, x, weight, eps());
   }
   Value attention(Value q, Value k, Value v, int64_t D) {
-    auto scale = builder.getF64FloatAttr(1 / std::sqrt(double(D)));
-    return builder
-        .create<lm::AttentionOp>(at("attn").loc, q, k, v, Value(), scale, builder.getUnitAttr())
-        .getOut();
+    lm::AttentionScores scores{1 / std::sqrt(double(D)), true};
+    return builder.create<lm::AttentionOp>(at("attn").loc, ValueRange{q, k, v}, scores).getOut();
   }
 
   OwningOpRef<ModuleOp> finish(Value logits, Value targets) {

@@ -1,11 +1,14 @@
 // Figures for rooflines, against sums done by hand. A function's body stands for a kernel's.
 #include "../ir/OpCases.h"
 
+#include "ir/AttentionScores.h"
 #include "passes/KernelWork.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
 #include <gtest/gtest.h>
+
+#include <algorithm>
 
 using namespace mlir;
 using namespace lmc;
@@ -85,6 +88,47 @@ func.func @f(%q: !q, %k: !k, %past: tensor<i32>) -> (!q, !l) {
   EXPECT_EQ(work.matrixFlops, 2 * 2 * 8 * 2 * 4 * pairs);
   EXPECT_EQ(work.bytesRead, 2 * (2 * 10 * 4 * 8) + 2 * (2 * 12 * 2 * 8) + 4) << "keys only once";
   EXPECT_EQ(work.bytesWritten, 2 * (2 * 10 * 4 * 8) + 4 * (2 * 10 * 4));
+}
+
+/// The same with a window of 5, of keys 0 .. 11 at most: the first query, at 2, does not fill it. Queries are
+/// few below: of 12 keys the last 2 + 4 are read.
+TEST_F(KernelWorkTest, AWindowHidesWhatLiesBehindIt) {
+  KernelWork many = workOf(R"(
+!q = tensor<2x?x4x8xbf16, #lm.dims<"T">>
+!k = tensor<2x12x2x8xbf16>
+!l = tensor<2x?x4xf32, #lm.dims<"T">>
+func.func @f(%q: !q, %k: !k, %past: tensor<i32>) -> (!q, !l) {
+  %out, %lse = lm.attention %q, %k, %k, %past {causal, window = 5 : i64, soft_cap = 3.0 : f64, scale = 1.0 : f64} : (!q, !k, !k, tensor<i32>) -> (!q, !l)
+  return %out, %lse : !q, !l
+})");
+  double pairs = 0;
+  for (int t = 0; t < 10; ++t)
+    pairs += std::min(3 + t, 5);
+  EXPECT_EQ(many.exponentials, 2 * (2 * 4 * pairs)) << "exp and tanh";
+  EXPECT_EQ(many.matrixFlops, 2 * 2 * 8 * 2 * 4 * pairs);
+  KernelWork few = workOf(R"(
+!q = tensor<1x2x4x8xbf16>
+!k = tensor<1x12x2x8xbf16>
+func.func @f(%q: !q, %k: !k, %v: !k, %past: tensor<i32>) -> (!q, tensor<1x2x4xf32>) {
+  %out, %lse = lm.attention %q, %k, %v, %past {causal, window = 5 : i64, scale = 1.0 : f64} : (!q, !k, !k, tensor<i32>) -> (!q, tensor<1x2x4xf32>)
+  return %out, %lse : !q, tensor<1x2x4xf32>
+})");
+  EXPECT_DOUBLE_EQ(few.bytesRead, 2 * (2 * 4 * 8) + 2 * (2 * 6 * 2 * 8) + 4);
+}
+
+/// The closed form against the ranges that the evaluator walks.
+TEST(VisibleKeysTest, PairsAreTheSumOfRanges) {
+  for (int64_t queries : {1, 2, 7, 10})
+    for (int64_t past : {0, 1, 5, 30})
+      for (int64_t window : {0, 1, 2, 6, 10, 12, 50})
+        for (bool causal : {false, true}) {
+          lm::AttentionScores scores{1, causal, causal ? window : 0};
+          lm::VisibleKeys visible(queries, past + queries, past, scores);
+          double sum = 0;
+          for (int64_t t = 0; t < queries; ++t)
+            sum += double(visible.end(t) - visible.begin(t));
+          EXPECT_EQ(visible.pairs(), sum) << queries << " " << past << " " << window;
+        }
 }
 
 TEST_F(KernelWorkTest, PartsOfBuffers) {
