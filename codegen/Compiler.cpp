@@ -26,6 +26,8 @@ namespace proto = lmc::executable;
 proto::DType dtypeOf(Type element) {
   if (element.isInteger(1))
     return proto::BOOL;
+  if (element.isInteger(8))
+    return proto::U8;
   if (auto integer = dyn_cast<IntegerType>(element))
     return integer.getWidth() == 64 ? proto::I64 : proto::I32;
   if (element.isF64())
@@ -167,6 +169,7 @@ private:
       for (int64_t extent : cast<RankedTensorType>(*plain).getShape())
         tensor->mutable_packing()->add_shape(extent);
       tensor->mutable_packing()->set_transposed(op.getTransposed());
+      tensor->mutable_packing()->set_blocks(op.getBlocks().value_or("").str());
     }
   }
 

@@ -13,8 +13,8 @@ using namespace mlir;
 namespace lmc {
 
 StringRef nameOf(KernelGroup::Family family) {
-  static constexpr StringRef names[] = {"map",       "row",    "column",  "matmul",
-                                        "attention", "gather", "scatter", "cache"};
+  static constexpr StringRef names[] = {"map",    "row",          "column",  "matmul", "attention",
+                                        "gather", "block_gather", "scatter", "cache",  "quantize"};
   return names[family];
 }
 
@@ -196,12 +196,15 @@ void Fusion::group() {
       group->space = lm::shapeOf(op.getOperand(0));
       break;
     case Kind::Heavy:
-      group->family = llvm::TypeSwitch<Operation *, KernelGroup::Family>(&op)
-                          .Case<lm::MatmulOp>([](auto) { return KernelGroup::Matmul; })
-                          .Case<lm::GatherOp>([](auto) { return KernelGroup::Gather; })
-                          .Case<lm::ScatterAddOp>([](auto) { return KernelGroup::Scatter; })
-                          .Case<lm::CacheAppendOp>([](auto) { return KernelGroup::CacheAppend; })
-                          .Default([](auto) { return KernelGroup::Attention; });
+      group->family =
+          llvm::TypeSwitch<Operation *, KernelGroup::Family>(&op)
+              .Case<lm::MatmulOp, lm::BlockMatmulOp>([](auto) { return KernelGroup::Matmul; })
+              .Case<lm::BlockGatherOp>([](auto) { return KernelGroup::BlockGather; })
+              .Case<lm::QuantizeRowsOp>([](auto) { return KernelGroup::Quantize; })
+              .Case<lm::GatherOp>([](auto) { return KernelGroup::Gather; })
+              .Case<lm::ScatterAddOp>([](auto) { return KernelGroup::Scatter; })
+              .Case<lm::CacheAppendOp>([](auto) { return KernelGroup::CacheAppend; })
+              .Default([](auto) { return KernelGroup::Attention; });
       group->space = lm::shapeOf(op.getResult(0));
       break;
     default:

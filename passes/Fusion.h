@@ -28,7 +28,18 @@ namespace lmc {
 
 /// A group of ops whose results one launch stores. Views are no kernels.
 struct KernelGroup {
-  enum Family { Map, Row, Column, Matmul, Attention, Gather, Scatter, CacheAppend };
+  enum Family {
+    Map,
+    Row,
+    Column,
+    Matmul,
+    Attention,
+    Gather,
+    BlockGather,
+    Scatter,
+    CacheAppend,
+    Quantize
+  };
   Family family;
   lm::Shape space;                            ///< iteration space of map, row and column
   llvm::SetVector<mlir::Operation *> anchors; ///< ops whose results are stored, in program order

@@ -12,8 +12,7 @@
 
 #include "ir/Dialect.h"
 #include "ir/Panels.h"
-
-#include "llvm/ADT/MapVector.h"
+#include "passes/StoredWeights.h"
 
 using namespace mlir;
 
@@ -23,42 +22,23 @@ namespace lmc {
 
 namespace {
 
-/// A parameter as every program has it.
-struct Weight {
-  SmallVector<BlockArgument> arguments;
-  SmallVector<lm::MatmulOp> products; ///< that read it as their right side
-  std::string otherUse;               ///< what else is done with it; empty: nothing
-};
-
-void addUses(Weight &weight, BlockArgument argument) {
-  weight.arguments.push_back(argument);
-  for (OpOperand &use : argument.getUses()) {
-    auto product = dyn_cast<lm::MatmulOp>(use.getOwner());
-    if (product && use.getOperandNumber() == 1)
-      weight.products.push_back(product);
-    else
-      weight.otherUse = use.getOwner()->getName().getStringRef();
-  }
-}
-
-std::optional<lm::Panels> panelsOf(Weight &weight, int64_t width, std::string &reason) {
-  auto type = cast<RankedTensorType>(weight.arguments.front().getType());
+std::optional<lm::Panels> panelsOf(const StoredWeight &weight, int64_t width, std::string &reason) {
+  RankedTensorType type = weight.type();
   if (weight.products.empty() || type.getRank() != 2 || !type.hasStaticShape()) {
     reason = "it is no matrix that products read";
     return std::nullopt;
   }
   // A tied table is gathered row by row, which panels would scatter; one copy of it is enough.
-  if (!weight.otherUse.empty()) {
-    reason = weight.otherUse + " reads it too";
+  if (!weight.otherUse.empty() || !weight.gathers.empty()) {
+    reason = (weight.otherUse.empty() ? "lm.gather" : weight.otherUse) + " reads it too";
     return std::nullopt;
   }
-  bool transposed = weight.products.front().getTransposeB();
-  for (lm::MatmulOp product : weight.products)
-    if (product.getTransposeB() != transposed) {
-      reason = "products read it both ways round";
-      return std::nullopt;
-    }
-  lm::Panels panels{type.getDimSize(transposed ? 1 : 0), type.getDimSize(transposed ? 0 : 1),
+  std::optional<bool> transposed = weight.transposed();
+  if (!transposed) {
+    reason = "products read it both ways round";
+    return std::nullopt;
+  }
+  lm::Panels panels{type.getDimSize(*transposed ? 1 : 0), type.getDimSize(*transposed ? 0 : 1),
                     width};
   // Padding is memory that every run reads.
   if (panels.size() * 4 > panels.depth * panels.columns * 5) {
@@ -68,22 +48,11 @@ std::optional<lm::Panels> panelsOf(Weight &weight, int64_t width, std::string &r
   return panels;
 }
 
-void pack(Weight &weight, const lm::Panels &panels) {
-  auto plain = cast<RankedTensorType>(weight.arguments.front().getType());
-  auto type = RankedTensorType::get({panels.count(), panels.paddedDepth(), panels.width},
-                                    plain.getElementType());
-  Builder b(plain.getContext());
-  bool transposed = weight.products.front().getTransposeB();
-  for (BlockArgument argument : weight.arguments) {
-    auto function = cast<func::FuncOp>(argument.getOwner()->getParentOp());
-    unsigned i = argument.getArgNumber();
-    argument.setType(type);
-    function.setArgAttr(i, kPlain, TypeAttr::get(plain));
-    if (transposed)
-      function.setArgAttr(i, kPlainTransposed, b.getUnitAttr());
-    function.setType(
-        b.getFunctionType(function.getBody().getArgumentTypes(), function.getResultTypes()));
-  }
+void pack(StoredWeight &weight, const lm::Panels &panels) {
+  Type element = weight.type().getElementType();
+  weight.storeAs(
+      RankedTensorType::get({panels.count(), panels.paddedDepth(), panels.width}, element),
+      *weight.transposed());
   for (lm::MatmulOp product : weight.products) {
     product.setTransposeB(false);
     product.setPanelColumns(panels.columns);
@@ -96,13 +65,7 @@ struct PackWeights : impl::PackWeightsBase<PackWeights> {
   void runOnOperation() override {
     if (width == 0)
       return;
-    llvm::MapVector<StringAttr, Weight> weights;
-    for (auto function : getOperation().getOps<func::FuncOp>())
-      for (BlockArgument argument : function.getArguments())
-        if (hasRole(function, argument.getArgNumber(), "parameter"))
-          addUses(weights[function.getArgAttrOfType<StringAttr>(argument.getArgNumber(), kName)],
-                  argument);
-    for (auto &[name, weight] : weights) {
+    for (auto &[name, weight] : storedWeights(getOperation())) {
       std::string reason;
       if (std::optional<lm::Panels> panels = panelsOf(weight, width, reason))
         pack(weight, *panels);

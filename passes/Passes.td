@@ -64,6 +64,13 @@ def ChunkLoss : Pass<"lm-chunk-loss", "::mlir::func::FuncOp"> {
   ];
 }
 
+def QuantizeWeights : Pass<"lm-quantize-weights", "::mlir::ModuleOp"> {
+  let summary = "block-quantised parameters become panels that integer products read";
+  let options = [
+    Option<"width", "width", "int64_t", "0", "columns of a panel; 0: the target has no such kernels">,
+  ];
+}
+
 def PackWeights : Pass<"lm-pack-weights", "::mlir::ModuleOp"> {
   let summary = "parameters that are only right sides of products become panels";
   let options = [

@@ -84,6 +84,9 @@ std::vector<Phase> phases() {
        }},
       {"fuse", "kernels",
        [](OpPassManager &module, ModuleOp, const PipelineOptions &options) {
+         QuantizeWeightsOptions quantize;
+         quantize.width = options.blockWidth;
+         module.addPass(createQuantizeWeights(quantize));
          PackWeightsOptions pack;
          pack.width = options.panelWidth;
          pack.explain = options.explainFusion;
@@ -132,9 +135,10 @@ std::vector<std::string> phaseNames() {
 }
 
 std::string canonicalOptions(const PipelineOptions &options) {
-  std::string text = fmt::format("bind {}\n{}\nloss rows {}\npanels {}\n{}\n",
+  std::string text = fmt::format("bind {}\n{}\nloss rows {}\npanels {} {}\n{}\n",
                                  llvm::join(options.bindings, " "), options.bf16 ? "bf16" : "f32",
-                                 options.lossRows, options.panelWidth, options.gpu ? "gpu" : "cpu");
+                                 options.lossRows, options.panelWidth, options.blockWidth,
+                                 options.gpu ? "gpu" : "cpu");
   if (options.memory)
     text += fmt::format("memory {} workers {}\n", options.memory->bytes, options.memory->workers);
   if (!options.train)

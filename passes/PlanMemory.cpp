@@ -52,6 +52,7 @@ private:
     Location loc;
     TypeAttr plain = {}; ///< of a packed parameter
     bool transposed = false;
+    StringAttr blocks = {}; ///< of a block-quantised one
   };
 
   LogicalResult addTensor(func::FuncOp function, StringAttr name, StringAttr role, Type type,
@@ -129,6 +130,7 @@ private:
         Tensor &tensor = tensors[tensorIndex.lookup(name)];
         tensor.plain = plain;
         tensor.transposed = bool(function.getArgAttr(i, kPlainTransposed));
+        tensor.blocks = function.getArgAttrOfType<StringAttr>(i, kBlocks);
       }
     }
     for (unsigned i = 0; i < function.getNumResults(); ++i) {
@@ -150,7 +152,7 @@ private:
           continue;
         int64_t &offset = role == "cache" ? slot : state;
         builder.create<plan::TensorOp>(tensor.loc, tensor.name, tensor.role, tensor.type, offset,
-                                       tensor.plain, tensor.transposed);
+                                       tensor.plain, tensor.transposed, tensor.blocks);
         offset += alignedBytes(tensor.bytes);
       }
   }

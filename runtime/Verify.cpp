@@ -159,9 +159,13 @@ private:
   /// Panels hold the whole matrix that the name stands for.
   void checkPacking(const Path &path, const executable::Tensor &tensor) {
     const executable::Packing &packing = tensor.packing();
-    if (tensor.role() != executable::PARAMETER || tensor.shape_size() != 3 ||
-        tensor.dims_size() != 0 || packing.shape_size() != 2)
+    bool blocks = !packing.blocks().empty();
+    if (tensor.role() != executable::PARAMETER || tensor.shape_size() != (blocks ? 2 : 3) ||
+        tensor.dims_size() != 0 || packing.shape_size() != 2 ||
+        (blocks && tensor.dtype() != executable::U8))
       fail("{}.packing: only a parameter of static shape holds a matrix as panels", path);
+    if (blocks)
+      return; // their size is the code's to know, as its instructions are
     int64_t depth = packing.shape(packing.transposed() ? 1 : 0);
     int64_t columns = packing.shape(packing.transposed() ? 0 : 1), width = tensor.shape(2);
     if (depth < 1 || columns < 1 || width < 1 || tensor.shape(1) < depth ||

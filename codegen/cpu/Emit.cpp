@@ -309,11 +309,35 @@ Value Emit::widen(Type storage, Value raw) {
     return b.create<arith::BitcastOp>(where, vectorOf(f32Type(), width), bits);
   }
   if (storage.isF16())
-    return b.create<arith::ExtFOp>(where, vectorOf(f32Type(), width), raw);
+    return machine.halfConversion
+               ? Value(b.create<arith::ExtFOp>(where, vectorOf(f32Type(), width), raw))
+               : widenHalf(raw);
   if (storage.isInteger(1))
     return b.create<arith::CmpIOp>(where, arith::CmpIPredicate::ne, raw,
                                    constant(b.getI8Type(), 0, width));
   return raw;
+}
+
+// f16 by arithmetic: the number as if its exponent were an f32's, times the difference of the biases,
+// which subnormal numbers survive.
+Value Emit::widenHalf(Value raw) {
+  unsigned width = widthOf(raw);
+  Type i32 = b.getI32Type(), f32 = vectorOf(f32Type(), width);
+  auto integer = [&](uint32_t value) { return constant(i32, value, width); };
+  Value bits = b.create<arith::ExtUIOp>(
+      where, vectorOf(i32, width),
+      b.create<arith::BitcastOp>(where, vectorOf(b.getI16Type(), width), raw));
+  Value sign = b.create<arith::ShLIOp>(where, b.create<arith::AndIOp>(where, bits, integer(0x8000)),
+                                       integer(16));
+  Value magnitude = b.create<arith::AndIOp>(where, bits, integer(0x7fff));
+  Value moved = b.create<arith::ShLIOp>(where, magnitude, integer(13));
+  Value finite = mulf(b.create<arith::BitcastOp>(where, f32, moved), this->f32(0x1p112, width));
+  Value isFinite =
+      b.create<arith::CmpIOp>(where, arith::CmpIPredicate::ult, magnitude, integer(0x7c00));
+  Value other = b.create<arith::OrIOp>(where, moved, integer(0x7f800000));
+  Value value =
+      select(isFinite, b.create<arith::BitcastOp>(where, vectorOf(i32, width), finite), other);
+  return b.create<arith::BitcastOp>(where, f32, b.create<arith::OrIOp>(where, value, sign));
 }
 
 Value Emit::narrow(Type storage, Value value) {

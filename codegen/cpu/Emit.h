@@ -158,6 +158,7 @@ public:
                 llvm::function_ref<Values()> elseBody);
 
 private:
+  Value widenHalf(Value raw);
   Value widen(mlir::Type storage, Value raw);    // from registers of the storage type
   Value narrow(mlir::Type storage, Value value); // the other way, round to nearest even
   mlir::Type rawType(mlir::Type storage, unsigned width);

@@ -73,6 +73,8 @@ Schedule emitKernel(Emit &emit, plan::KernelOp kernel, const Symbols &symbols, S
                      .Case("row", emitRow)
                      .Case("column", emitColumn)
                      .Case("gather", emitGather)
+                     .Case("block_gather", emitBlockGather)
+                     .Case("quantize", emitQuantizeRows)
                      .Case("scatter", emitScatter)
                      .Case("cache", emitCacheAppend)
                      .Case("matmul", emitProduct)

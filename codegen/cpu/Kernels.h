@@ -23,10 +23,15 @@ Schedule emitMap(Expression &x);         ///< Loops.cpp: pointwise over any inde
 Schedule emitRow(Expression &x);         ///< Rows.cpp: pointwise and reductions along rows
 Schedule emitColumn(Expression &x);      ///< Columns.cpp: reductions over leading dimensions
 Schedule emitGather(Expression &x);      ///< Loops.cpp
+Schedule emitBlockGather(Expression &x); ///< QuantizeRows.cpp: rows of a block-quantised table
+Schedule emitQuantizeRows(Expression &x);
 Schedule emitScatter(Expression &x);     ///< Scatter.cpp
 Schedule emitCacheAppend(Expression &x); ///< Scatter.cpp
 Schedule emitProduct(Expression &x);     ///< Product.cpp: a matrix product with its epilogue
 Schedule emitAttention(Expression &x);   ///< AttentionKernel.cpp
+
+/// A product with block-quantised weights and its epilogue (BlockProduct.cpp).
+Schedule emitBlockProduct(Expression &x, lm::BlockMatmulOp op);
 
 /// A map with operands that are turned on the way (Transposes.cpp).
 Schedule emitTransposingMap(Expression &x, const CrossReads &reads);

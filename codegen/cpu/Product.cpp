@@ -10,9 +10,12 @@ namespace lmc::cpu {
 Schedule emitProduct(Expression &x) {
   Emit &e = x.emit;
   lm::MatmulOp op;
-  for (Operation &inner : x.body)
+  for (Operation &inner : x.body) {
     if (auto found = dyn_cast<lm::MatmulOp>(inner))
       op = found;
+    if (auto block = dyn_cast<lm::BlockMatmulOp>(inner))
+      return emitBlockProduct(x, block);
+  }
   lm::Shape y = lm::shapeOf(op.getY());
   size_t rank = y.size();
   OperandView a = operandView(x, op.getA()), b = operandView(x, op.getB());

@@ -40,8 +40,10 @@ void readVectorUnit(Target &target) {
   if (llvm::Triple(target.triple).isAArch64()) {
     target.vectorBits = 128;
     target.vectorRegisters = 32;
-    target.fma = true;
+    target.fma = target.halfConversion = true;
     target.maskedMemory = false;
+    if (info.checkFeatures("+dotprod"))
+      target.byteUnit = Target::ByteUnit::Neon;
     return;
   }
   bool avx512 = info.checkFeatures("+avx512f") && info.checkFeatures("+avx512vl") &&
@@ -50,6 +52,13 @@ void readVectorUnit(Target &target) {
   target.vectorBits = avx512 ? 512 : avx ? 256 : 128;
   target.vectorRegisters = avx512 ? 32 : 16;
   target.fma = info.checkFeatures("+fma");
+  target.halfConversion = info.checkFeatures("+f16c");
+  bool vnni = (info.checkFeatures("+avx512vnni") && avx512) ||
+              (info.checkFeatures("+avxvnni") && avx && !avx512);
+  if (vnni)
+    target.byteUnit = Target::ByteUnit::Vnni;
+  else if (info.checkFeatures("+ssse3"))
+    target.byteUnit = Target::ByteUnit::MultiplyAdd;
   target.maskedMemory = avx;
 }
 

@@ -18,9 +18,13 @@ struct Target {
   std::string features; ///< LLVM's feature string, sorted: "+avx,+avx2,..."
   unsigned vectorBits = 128;
   unsigned vectorRegisters = 16;
-  bool fma = false;           ///< fused multiply-add is one instruction
-  bool maskedMemory = false;  ///< masked loads and stores of 32-bit lanes are one instruction
-  int64_t l1Bytes = 32 << 10; ///< data cache of one core
+  /// What multiplies bytes: VNNI, multiply-add of pairs (SSSE3 and later), NEON's dot product, nothing.
+  enum class ByteUnit { None, MultiplyAdd, Vnni, Neon };
+  ByteUnit byteUnit = ByteUnit::None;
+  bool fma = false;            ///< fused multiply-add is one instruction
+  bool halfConversion = false; ///< f16 to f32 is one instruction
+  bool maskedMemory = false;   ///< masked loads and stores of 32-bit lanes are one instruction
+  int64_t l1Bytes = 32 << 10;  ///< data cache of one core
   int64_t l2Bytes = 512 << 10;
   int64_t l3Bytes = 8 << 20; ///< shared by all cores
 

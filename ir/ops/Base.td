@@ -38,7 +38,7 @@ class LM_Composite<string mnemonic, list<Trait> traits = []>
 class LM_Pointwise<string mnemonic, list<Trait> traits = []>
     : LM_InferredOp<mnemonic, !listconcat([DeclareOpInterfaceMethods<LM_PointwiseOp>], traits)>;
 
-def LM_Tensor : RankedTensorOf<[F16, BF16, F32, F64, I1, I32, I64]>;
+def LM_Tensor : RankedTensorOf<[F16, BF16, F32, F64, I1, I8, I32, I64]>;
 def LM_Number : RankedTensorOf<[F16, BF16, F32, F64, I32, I64]>;
 def LM_Float : RankedTensorOf<[F16, BF16, F32, F64]>;
 def LM_Ids : RankedTensorOf<[I32]>;

@@ -30,11 +30,12 @@ def Plan_TensorOp : Plan_Op<"tensor", [Symbol]> {
   let description = [{
     `role` is parameter, gradient, moment, cache, input, output or state; `offset` counts bytes in
     the state region, for caches in one slot. `plain`: the type is panels (`ir/Panels.h`) of this
-    matrix, [depth, columns], or [columns, depth] where `transposed`.
+    matrix, [depth, columns], or [columns, depth] where `transposed`; with `blocks` they are bytes of
+    that block format (`ir/BlockPanels.h`).
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$role, TypeAttrOf<AnyRankedTensor>:$type,
                        I64Attr:$offset, OptionalAttr<TypeAttrOf<AnyRankedTensor>>:$plain,
-                       UnitAttr:$transposed);
+                       UnitAttr:$transposed, OptionalAttr<StrAttr>:$blocks);
   let assemblyFormat = "$sym_name $role $type `at` $offset attr-dict";
 }
 

@@ -90,6 +90,9 @@ void store(Session &session, const std::string &name, const lm::Tensor &tensor) 
     std::ranges::copy(tensor.data, session.f32(name).begin());
   } else if (type == executable::I32) {
     std::ranges::copy(tensor.data, session.i32(name).begin());
+  } else if (type == executable::U8) {
+    for (size_t i = 0; i < tensor.data.size(); ++i)
+      session.bytes(name)[i] = std::byte(static_cast<int>(tensor.data[i]));
   } else {
     ASSERT_EQ(type, executable::BOOL);
     for (size_t i = 0; i < tensor.data.size(); ++i)
@@ -105,6 +108,7 @@ std::vector<double> loadOutput(Session &session, const std::string &name, size_t
   for (size_t i = 0; i < count; ++i)
     data[i] = type == executable::F32   ? session.f32(name)[i]
               : type == executable::I32 ? session.i32(name)[i]
+              : type == executable::U8  ? static_cast<int8_t>(session.bytes(name)[i])
                                         : static_cast<double>(session.bytes(name)[i]);
   return data;
 }
@@ -155,7 +159,7 @@ OwningOpRef<ModuleOp> buildModule(Context &context, const FamilyCase &family, bo
   SmallVector<Type> resultTypes;
   for (Value result : results)
     resultTypes.push_back(result.getType());
-  function.setType(builder.getFunctionType(types, resultTypes));
+  function.setType(builder.getFunctionType(body->getArgumentTypes(), resultTypes));
   EXPECT_TRUE(succeeded(verify(*module))) << context.errors;
   if (gradients) {
     SmallVector<unsigned> parameters;

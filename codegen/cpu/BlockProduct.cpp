@@ -1,0 +1,235 @@
+// Products of quantised rows and block-quantised weights (ir/BlockPanels.h).
+//
+// Mapping: a work item is a panel of weights, one column a lane, and all rows. Some rows at a time keep
+// their f32 sums in registers while k runs once through the panel: for each 32 steps the integers of all
+// columns are unpacked once and meet four bytes of each row. The integer sums of a sub-block are exact;
+// each is scaled and added to the f32 sum in rising k. So an element's bits depend on the target alone,
+// not on threads or on how many rows there are. Limit: reading the panels once, for few rows; byte dot
+// products for many.
+#include "codegen/cpu/ByteDot.h"
+#include "codegen/cpu/Kernels.h"
+#include "codegen/cpu/Operand.h"
+#include "ir/BlockPanels.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+using namespace mlir;
+
+namespace lmc::cpu {
+namespace {
+
+class BlockProduct {
+public:
+  using Values = Emit::Values;
+  using Finish = llvm::function_ref<void(Value row, Value column, Value sums, Lanes lanes)>;
+
+  BlockProduct(Expression &x, lm::BlockMatmulOp op)
+      : e(x.emit), dot(x.emit),
+        panels{lm::findBlockFormat(op.getFormat().str()), lm::shapeOf(op.getCodes()).back().size,
+               static_cast<int64_t>(op.getColumns()), static_cast<int64_t>(op.getWidth())},
+        format(*panels.format), f32(e.f32Type()), i8(e.builder().getI8Type()),
+        i32(e.builder().getI32Type()) {
+    auto pointer = [&](Value operand) {
+      OperandView view = operandView(x, operand);
+      assert(view.whole && "quantised rows are stored as they are");
+      return e.at(view.storage, e.buffer(view.buffer), view.offset.emit(e));
+    };
+    codes = pointer(op.getCodes());
+    scales = pointer(op.getScales());
+    sums = pointer(op.getSums());
+    halfSums = pointer(op.getHalfSums());
+    weights = pointer(op.getWeights());
+  }
+
+  /// The columns of panel `index` for rows [0, m).
+  void panel(Value index, Value m, Finish finish) {
+    Value start = e.offset(weights, e.mul(index, panels.panelBytes()));
+    Value column = e.mul(index, panels.width);
+    unsigned width = dot.lanes();
+    Lanes lanes(width);
+    if (panels.columns % panels.width)
+      lanes.mask = e.firstLanes(e.sub(e.i64(panels.columns), column), width);
+    auto rows = [&](Value row, unsigned count) {
+      Values result = tile(start, row, count);
+      for (unsigned r = 0; r < count; ++r)
+        finish(e.add(row, r), column, result[r], lanes);
+    };
+    unsigned most = e.target().vectorRegisters >= 32 ? 8 : 4;
+    Value done = e.mul(e.div(m, e.i64(most)), most);
+    e.loop(e.i64(0), done, most, [&](Value row) { rows(row, most); });
+    for (unsigned count = most / 2; count > 0; count /= 2) {
+      Value left = e.sub(m, done);
+      e.ifThen(e.less(e.i64(count - 1), left), [&] { rows(done, count); });
+      done = e.select(e.less(e.i64(count - 1), left), e.add(done, count), done);
+    }
+  }
+
+private:
+  Value scaleAt(Value head, int64_t byte) {
+    unsigned width = dot.lanes();
+    Value at = e.offset(head, e.i64(byte));
+    if (format.scale == lm::BlockFormat::Scale::Half)
+      return e.load(e.builder().getF16Type(), at, e.i64(0), width);
+    // 2^(x - 128): the exponent field one less than x, and 2^-127 and 2^-128 are subnormal.
+    OpBuilder &b = e.builder();
+    Value bits = b.create<arith::ExtUIOp>(e.loc(), Emit::vectorOf(i32, width),
+                                          e.load(i8, at, e.i64(0), width));
+    Value field = b.create<arith::SubIOp>(e.loc(), bits, e.constant(i32, 1, width));
+    Value normal = b.create<arith::ShLIOp>(e.loc(), field, e.constant(i32, 23, width));
+    Value small = b.create<arith::ShLIOp>(e.loc(), e.constant(i32, 0x200000, width), bits);
+    Value isSmall = b.create<arith::CmpIOp>(e.loc(), arith::CmpIPredicate::ult, bits,
+                                            e.constant(i32, 2, width));
+    return b.create<arith::BitcastOp>(e.loc(), Emit::vectorOf(f32, width),
+                                      e.select(isSmall, small, normal));
+  }
+
+  /// Bytes of one sub-block for all columns as f32.
+  Value smallIntegers(Value at, bool isSigned) {
+    OpBuilder &b = e.builder();
+    unsigned width = dot.lanes();
+    Value bytes = e.load(i8, at, e.i64(0), width);
+    Type wide = Emit::vectorOf(i32, width);
+    Value integers = isSigned ? Value(b.create<arith::ExtSIOp>(e.loc(), wide, bytes))
+                              : Value(b.create<arith::ExtUIOp>(e.loc(), wide, bytes));
+    return toFloat(integers);
+  }
+
+  Value toFloat(Value integers) {
+    return e.builder().create<arith::SIToFPOp>(e.loc(), Emit::vectorOf(f32, dot.lanes()), integers);
+  }
+
+  /// f32 sums of `count` rows from `row`, one vector each.
+  Values tile(Value start, Value row, unsigned count) {
+    Values zero(count, e.f32(0, dot.lanes()));
+    int64_t blocks = format.super / 32;
+    return e.loopCarried(
+        e.i64(0), e.i64(panels.depth / format.super), e.i64(1), zero,
+        [&](Value super, ValueRange before) {
+          Value head = e.offset(start, e.mul(super, panels.headBytes()));
+          Value d = scaleAt(head, 0);
+          Value dmin = format.minimums ? scaleAt(head, panels.minimumAt()) : Value();
+          return e.loopCarried(e.i64(0), e.i64(blocks), e.i64(1), before,
+                               [&](Value inner, ValueRange carried) {
+                                 Value block = e.add(e.mul(super, blocks), inner);
+                                 return addBlock(start, head, d, dmin, block, inner, row, carried);
+                               });
+        });
+  }
+
+  /// Adds 32 steps of k; `block` counts them from k = 0, `inner` in the super-block.
+  Values addBlock(Value start, Value head, Value d, Value dmin, Value block, Value inner, Value row,
+                  ValueRange before) {
+    Values result(before.begin(), before.end());
+    unsigned rows = result.size(), width = dot.lanes();
+    Value place = e.offset(start, e.add(e.mul(block, panels.blockBytes()), panels.codesAt()));
+    Values planes;
+    for (int plane = 0; plane < format.bits(); ++plane)
+      planes.push_back(e.load(i32, place, e.i64(plane * width), width));
+    const int64_t subs = 32 / format.sub, blocksOfRow = panels.depth / 32;
+    bool isSigned = format.isSigned() || format.values;
+    for (int64_t sub = 0; sub < subs; ++sub) {
+      Value step = d, minimum = dmin;
+      if (format.hasSuperBlocks()) {
+        Value at = e.mul(e.add(e.mul(inner, subs), sub), panels.width);
+        step = e.mulf(
+            d, smallIntegers(e.offset(head, e.add(at, panels.subScalesAt())), !format.minimums));
+        if (format.minimums) {
+          Value m = smallIntegers(e.offset(head, e.add(at, panels.subMinimumsAt())), false);
+          minimum = e.subf(e.f32(0, width), e.mulf(dmin, m));
+        }
+      }
+      Values integers(rows, e.constant(i32, 0, width));
+      for (int64_t quad = sub * format.sub / 4; quad < (sub + 1) * format.sub / 4; ++quad) {
+        ByteDot::Left left = dot.left(integersOf(planes, quad), isSigned);
+        for (unsigned r = 0; r < rows; ++r) {
+          Value at = e.add(e.mul(e.add(e.mul(e.add(row, r), blocksOfRow), block), 8), quad);
+          integers[r] = dot.add(integers[r], left, e.loadSplat(i32, codes, at, width));
+        }
+      }
+      int offset = format.offset - dot.bias(isSigned);
+      Value shift = format.minimums ? minimum
+                    : offset        ? e.mulf(step, e.f32(offset, width))
+                                    : Value();
+      for (unsigned r = 0; r < rows; ++r) {
+        Value at = e.add(e.mul(e.add(row, r), blocksOfRow), block);
+        Value scale = e.mulf(step, e.loadSplat(f32, scales, at, width));
+        result[r] = e.fma(toFloat(integers[r]), scale, result[r]);
+        if (!shift)
+          continue;
+        Value sum = subs == 1 ? e.loadSplat(f32, sums, at, width)
+                              : e.loadSplat(f32, halfSums, e.add(e.mul(at, 2), sub), width);
+        result[r] = e.fma(shift, sum, result[r]);
+      }
+    }
+    return result;
+  }
+
+  /// Steps 4 * quad .. 4 * quad + 3 of a block, four bytes a lane.
+  Value integersOf(ArrayRef<Value> planes, int64_t quad) {
+    OpBuilder &b = e.builder();
+    unsigned width = dot.lanes();
+    auto field = [&](int64_t bits, int64_t first) -> Value {
+      Value value = planes[first + quad % bits];
+      if (bits == 8)
+        return value;
+      if (int64_t shift = bits * (quad / bits))
+        value = b.create<arith::ShRUIOp>(e.loc(), value, e.constant(i32, shift, width));
+      uint32_t mask = ((1u << bits) - 1) * 0x01010101u;
+      return b.create<arith::AndIOp>(e.loc(), value, e.constant(i32, mask, width));
+    };
+    Value value = field(format.lowBits, 0);
+    if (format.highBits) {
+      Value high = field(format.highBits, format.lowBits);
+      high = b.create<arith::ShLIOp>(e.loc(), high, e.constant(i32, format.lowBits, width));
+      value = b.create<arith::OrIOp>(e.loc(), value, high);
+    }
+    if (!format.values)
+      return value;
+    int8_t table[16];
+    std::copy_n(format.values, 16, table);
+    return dot.lookUp(value, table);
+  }
+
+  Emit &e;
+  ByteDot dot;
+  const lm::BlockPanels panels;
+  const lm::BlockFormat &format;
+  Type f32, i8, i32;
+  Value codes, scales, sums, halfSums, weights;
+};
+
+} // namespace
+
+Schedule emitBlockProduct(Expression &x, lm::BlockMatmulOp op) {
+  Emit &e = x.emit;
+  assert(op.getWidth() == e.target().lanes(32) && "panels are made for this target");
+  lm::Shape y = lm::shapeOf(op.getY());
+  ArrayRef<lm::Dim> rows = ArrayRef<lm::Dim>(y).drop_back();
+  Extent m = x.product(rows);
+  int64_t columns = op.getColumns(), count = llvm::divideCeil(columns, op.getWidth());
+  auto outputs = x.body.getTerminator()->getOperands();
+  BlockProduct product(x, op);
+  auto finish = [&](Value row, Value column, Value sums, Lanes lanes) {
+    Expression::Scope scope(x);
+    Index index;
+    index.at = unflatten(x, row, rows);
+    index.at.push_back(column);
+    index.lane = static_cast<int>(rows.size());
+    index.lanes = lanes;
+    x.define(op.getY(), sums);
+    SmallVector<Value> elements;
+    for (Value output : outputs)
+      elements.push_back(x.evaluateLanes(output, index));
+    for (auto [output, element] : llvm::enumerate(elements))
+      x.store(output, element, index);
+  };
+  Value total = m.emit(e);
+  e.loop(e.begin(), e.end(), 1, [&](Value panel) { product.panel(panel, total, finish); });
+
+  Schedule schedule;
+  schedule.items.push_back({-1, count, 1});
+  schedule.flops = 2ull * m.max * columns * lm::shapeOf(op.getCodes()).back().size;
+  return schedule;
+}
+
+} // namespace lmc::cpu

@@ -1,0 +1,98 @@
+// Matrices of block-quantised weights in the layout that integer products read. No MLIR.
+//
+// A weight is w = step * (q + offset) or step * q - minimum, q an integer of few bits; step and minimum
+// belong to a sub-block of 16 or 32 neighbouring weights of a column. Formats with super-blocks have
+// step = d * scale and minimum = dmin * m, d and dmin of 256 weights.
+//
+// A panel holds `width` columns, one for each 32-bit lane of a vector register. First come the scales
+// of all super-blocks, in rising k; for each, each part once for all columns: d, dmin, scales (one row of
+// bytes a sub-block), m (the same). Then, at a multiple of 64 bytes, the integers: for each 32 steps of k
+// the low bits of q, then its high bits. A field of L bits takes L planes of 4 * width bytes: byte
+// 4 * column + b of plane p holds, at bit L * j, the field of step 4 * (L * j + p) + b. So a plane shifted
+// right by L * j and masked is what a dot product of four bytes a lane takes.
+//   Source: GGUF's formats (runtime/BlockLayouts.h), whose values are kept to the bit.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+namespace lmc::lm {
+
+struct BlockFormat {
+  enum class Scale {
+    Half,     ///< d is f16
+    Exponent, ///< d is 2^(e - 128), e one byte
+  };
+
+  std::string_view name; ///< "q4_k"
+  int64_t super;         ///< weights that share d: 32 or 256
+  int64_t sub;           ///< weights that share a step: 16 or 32
+  int lowBits, highBits; ///< of q
+  int offset;            ///< added to q
+  bool minimums;         ///< the form with a minimum
+  Scale scale = Scale::Half;
+  /// q counts entries of these 16 values, which then take its place.
+  const int8_t *values = nullptr;
+
+  bool isSigned() const { return lowBits == 8; } ///< q is an int8
+  bool hasSuperBlocks() const { return super != sub; }
+  int bits() const { return lowBits + highBits; }
+};
+
+std::span<const BlockFormat> blockFormats();
+/// Null for an unknown name.
+const BlockFormat *findBlockFormat(std::string_view name);
+
+/// A matrix [depth, columns]; depth is a multiple of the format's super-block.
+struct BlockPanels {
+  const BlockFormat *format;
+  int64_t depth, columns;
+  int64_t width; ///< columns of a panel
+
+  int64_t count() const { return (columns + width - 1) / width; }
+
+  // All in bytes; offsets in a panel.
+  int64_t scaleBytes() const { return format->scale == BlockFormat::Scale::Half ? 2 : 1; }
+  /// Of the scales of one super-block.
+  int64_t headBytes() const {
+    int64_t parts = format->minimums ? 2 : 1;
+    int64_t subs = format->hasSuperBlocks() ? format->super / format->sub : 0;
+    return width * parts * (scaleBytes() + subs);
+  }
+  int64_t minimumAt() const { return width * scaleBytes(); } ///< dmin, in a head
+  int64_t subScalesAt() const { return minimumAt() * (format->minimums ? 2 : 1); }
+  int64_t subMinimumsAt() const { return subScalesAt() + width * (format->super / format->sub); }
+  /// Of the integers of 32 steps.
+  int64_t blockBytes() const { return 4 * width * format->bits(); }
+  int64_t codesAt() const { return (depth / format->super * headBytes() + 63) / 64 * 64; }
+  int64_t panelBytes() const { return (codesAt() + depth / 32 * blockBytes() + 63) / 64 * 64; }
+  int64_t size() const { return count() * panelBytes(); }
+};
+
+/// One super-block of a column, as integers.
+struct UnpackedBlock {
+  float d = 0, dmin = 0;
+  uint8_t scales[16] = {}, minimums[16] = {}; ///< scales are int8 where there are no minimums
+  uint8_t q[256] = {};
+};
+
+/// Writes super-block `index` of a column. The panels must be zero before; d must be one that the
+/// format can hold.
+void writeBlock(const BlockPanels &panels, std::span<std::byte> data, int64_t column, int64_t index,
+                const UnpackedBlock &block);
+UnpackedBlock readBlock(const BlockPanels &panels, std::span<const std::byte> data, int64_t column,
+                        int64_t index);
+
+/// Step and minimum (the subtrahend; offset forms have none) of a sub-block, formed as readers of the
+/// format form them.
+struct StepAndMinimum {
+  float step, minimum;
+};
+StepAndMinimum stepOf(const BlockFormat &format, const UnpackedBlock &block, int64_t sub);
+/// The integer that the step multiplies: q + offset, or its entry of the values, or q.
+int integerOf(const BlockFormat &format, const UnpackedBlock &block, int64_t i);
+
+} // namespace lmc::lm

@@ -1,0 +1,136 @@
+// Block-quantised weights on each kind of byte arithmetic, at odd sizes: rows, products and gathered rows
+// against the reference evaluator, whose panels are read one element at a time.
+#include "test/unit/codegen/KernelCheck.h"
+
+#include "codegen/cpu/Target.h"
+#include "ir/BlockPanels.h"
+#include "ir/Dialect.h"
+#include "runtime/Philox.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+using namespace mlir;
+
+namespace lmc::test {
+namespace {
+
+/// Random blocks in panels.
+std::vector<std::byte> drawPanels(const lm::BlockPanels &panels, uint64_t seed) {
+  std::vector<std::byte> bytes(static_cast<size_t>(panels.size()));
+  const lm::BlockFormat &format = *panels.format;
+  Philox random(seed, 1);
+  uint64_t next = 0;
+  for (int64_t column = 0; column < panels.columns; ++column)
+    for (int64_t index = 0; index < panels.depth / format.super; ++index) {
+      lm::UnpackedBlock block;
+      // Eighths are exact in f16; the exponent form has powers of two only.
+      bool half = format.scale == lm::BlockFormat::Scale::Half;
+      block.d = half ? (1.0f + static_cast<float>(random.below(next++, 64))) / 8
+                     : std::ldexp(1.0f, static_cast<int>(random.below(next++, 9)) - 4);
+      block.dmin = static_cast<float>(random.below(next++, 64)) / 8 - 3;
+      for (int i = 0; i < 16; ++i) {
+        block.scales[i] = static_cast<uint8_t>(random.below(next++, format.minimums ? 64 : 256));
+        block.minimums[i] = static_cast<uint8_t>(random.below(next++, 64));
+      }
+      for (uint8_t &q : block.q)
+        q = static_cast<uint8_t>(random.below(next++, 1u << format.bits()));
+      lm::writeBlock(panels, bytes, column, index, block);
+    }
+  return bytes;
+}
+
+struct BlockCase {
+  const char *cpu;
+  const lm::BlockFormat *format;
+};
+
+std::vector<BlockCase> blockCases() {
+  std::vector<BlockCase> cases;
+  for (const char *cpu : {"host", "x86-64-v4", "x86-64-v3", "x86-64-v2"})
+    for (const lm::BlockFormat &format : lm::blockFormats())
+      cases.push_back({cpu, &format});
+  return cases;
+}
+
+class Blocks : public testing::TestWithParam<BlockCase>, public Context {
+protected:
+  void SetUp() override {
+    if (!cpu::Target::named(GetParam().cpu).runsOnHost())
+      GTEST_SKIP() << "this machine does not run " << GetParam().cpu;
+  }
+
+  lm::BlockPanels panels(int64_t depth, int64_t columns) const {
+    return {GetParam().format, depth, columns, cpu::Target::named(GetParam().cpu).lanes(32)};
+  }
+
+  /// i8 as numbers, from the panels that `bytes` are.
+  static lm::Tensor tensorOf(const lm::BlockPanels &panels, const std::vector<std::byte> &bytes) {
+    lm::Tensor tensor({panels.count(), panels.panelBytes()});
+    std::ranges::transform(bytes, tensor.data.begin(),
+                           [](std::byte byte) { return static_cast<double>(byte); });
+    return tensor;
+  }
+};
+
+TEST_P(Blocks, WhatIsWrittenIsReadBack) {
+  lm::BlockPanels p = panels(512, 5);
+  std::vector<std::byte> bytes(static_cast<size_t>(p.size()));
+  lm::UnpackedBlock block;
+  block.d = p.format->scale == lm::BlockFormat::Scale::Half ? 0.375f : 0.25f;
+  block.dmin = p.format->minimums ? -0.1875f : 0;
+  for (int i = 0; i < 256; ++i)
+    block.q[i] = static_cast<uint8_t>(i * 37 & ((1 << p.format->bits()) - 1));
+  if (p.format->hasSuperBlocks())
+    for (int i = 0; i < 256 / p.format->sub; ++i)
+      block.scales[i] = static_cast<uint8_t>(3 * i),
+      block.minimums[i] = static_cast<uint8_t>(2 * i);
+  lm::writeBlock(p, bytes, 4, 1, block);
+  lm::UnpackedBlock again = lm::readBlock(p, bytes, 4, 1);
+  EXPECT_EQ(again.d, block.d);
+  EXPECT_EQ(again.dmin, block.dmin);
+  for (int64_t i = 0; i < p.format->super; ++i)
+    ASSERT_EQ(again.q[i], block.q[i]) << i;
+  lm::UnpackedBlock other = lm::readBlock(p, bytes, 3, 1);
+  EXPECT_EQ(other.d == 0 || p.format->scale == lm::BlockFormat::Scale::Exponent, true);
+  EXPECT_EQ(other.q[0], 0);
+}
+
+TEST_P(Blocks, ProductMatchesTheEvaluator) {
+  lm::BlockPanels p = panels(512, 37);
+  FamilyCase family;
+  family.name = "blocks";
+  family.arguments = {"f32[1,T,512]", "f32[37]"};
+  family.ranges = {{"T", {1, 21}}};
+  family.runs = {{{"T", 21}}, {{"T", 1}}, {{"T", 2}}, {{"T", 7}}};
+  family.build = [&](lm::GraphBuilder &g, ArrayRef<Value> a) {
+    // The weights are an argument too: FamilyCase knows no bytes.
+    Block *body = cast<BlockArgument>(a.front()).getOwner();
+    auto function = cast<func::FuncOp>(body->getParentOp());
+    Type bytes = lm::tensorType({p.count(), p.panelBytes()}, g.b.getI8Type());
+    Value weights = body->addArgument(bytes, g.loc);
+    function.setType(g.b.getFunctionType(body->getArgumentTypes(), {}));
+    auto rows = g.b.create<lm::QuantizeRowsOp>(g.loc, a[0]);
+    Value y = g.b.create<lm::BlockMatmulOp>(
+        g.loc, rows.getCodes(), rows.getScales(), rows.getSums(), rows.getHalfSums(), weights,
+        g.b.getStringAttr(StringRef(p.format->name)), g.b.getI64IntegerAttr(p.columns),
+        g.b.getI64IntegerAttr(p.width));
+    return std::vector<Value>{g.add(y, a[1])};
+  };
+  auto module = buildModule(*this, family, false);
+  ASSERT_TRUE(module);
+  std::vector<std::vector<lm::Tensor>> arguments;
+  for (const Extents &extents : family.runs) {
+    arguments.push_back(drawArguments(family, extents));
+    arguments.back().push_back(tensorOf(p, drawPanels(p, 3)));
+  }
+  checkKernels(*this, *module, family.runs, arguments, {.cpu = GetParam().cpu, .tolerance = 2e-6});
+}
+
+INSTANTIATE_TEST_SUITE_P(, Blocks, testing::ValuesIn(blockCases()), [](const auto &info) {
+  return testName(std::string(info.param.cpu) + "_" + std::string(info.param.format->name));
+});
+
+} // namespace
+} // namespace lmc::test
