@@ -1,6 +1,6 @@
 #include "frontend/tokenizer/BpeModel.h"
 
-#include "frontend/tokenizer/Utf8.h"
+#include "frontend/tokenizer/Unicode.h"
 #include "runtime/Error.h"
 
 #include <algorithm>
@@ -8,36 +8,67 @@
 
 namespace lmc {
 
-static uint64_t pairKey(int32_t left, int32_t right) {
-  return uint64_t(uint32_t(left)) << 32 | uint32_t(right);
-}
-
-BpeModel::BpeModel(StringMap<int32_t> vocabulary, std::vector<int32_t> fallback, Options options)
-    : tokens(std::move(vocabulary)), fallbackIds(std::move(fallback)), options(options) {
+BpeModel::BpeModel(StringMap<int32_t> vocabulary, const std::vector<Merge> &list,
+                   std::vector<int32_t> fallback, Options given)
+    : tokens(std::move(vocabulary)), fallbackIds(std::move(fallback)), options(std::move(given)),
+      merges(list.size()) {
   if (options.symbols == BpeSymbols::Bytes) {
     byteIds.assign(256, -1);
     for (unsigned byte = 0; byte < 256; ++byte)
       if (auto found = tokens.find(std::string(1, char(byte))); found != tokens.end())
         byteIds[byte] = found->second;
   }
+  for (const Merge &merge : list) {
+    auto idOf = [&](std::string_view token) {
+      auto found = tokens.find(token);
+      if (found == tokens.end())
+        fail("merge '{}' '{}' needs '{}', which is not in the vocabulary", toValidUtf8(merge.left),
+             toValidUtf8(merge.right), toValidUtf8(token));
+      return found->second;
+    };
+    std::string_view continued = merge.right;
+    if (continued.starts_with(options.continuationPrefix))
+      continued.remove_prefix(options.continuationPrefix.size());
+    int32_t left = idOf(merge.left), right = idOf(merge.right);
+    merges.insert(left, right, {merge.rank, idOf(merge.left + std::string(continued))});
+  }
+  findNeighbours();
 }
 
-void BpeModel::addMerge(std::string_view left, std::string_view right) {
-  auto idOf = [&](std::string_view token) {
-    auto found = tokens.find(token);
-    if (found == tokens.end())
-      fail("merge {} ('{}' '{}') needs '{}', which is not in the vocabulary", nextRank,
-           toValidUtf8(left), toValidUtf8(right), toValidUtf8(token));
-    return found->second;
-  };
-  int32_t leftId = idOf(left), rightId = idOf(right);
-  int32_t merged = idOf(std::string(left) + std::string(right));
-  merges[pairKey(leftId, rightId)] = {nextRank++, merged};
+/// No merge reaches across two characters that no token holds side by side, so a piece can be cut
+/// there. A text without a pre-tokenizer becomes words this way.
+void BpeModel::findNeighbours() {
+  bool everyByte =
+      options.byteFallback && std::ranges::all_of(fallbackIds, [](int32_t id) { return id >= 0; });
+  bool oneByOne = options.symbols == BpeSymbols::Characters && !options.ignoreMerges &&
+                  (!options.fuseUnknown || everyByte) && options.wordSuffix.empty() &&
+                  options.continuationPrefix.empty();
+  if (!oneByOne)
+    return;
+  neighbours.reserve();
+  for (const auto &[token, id] : tokens) {
+    char32_t left = 0;
+    bool first = true;
+    unicode::forEach(token, [&](unicode::Character c, std::string_view) {
+      if (!std::exchange(first, false))
+        neighbours.add(left, c.point);
+      left = c.point;
+    });
+  }
 }
 
-const BpeModel::Merge *BpeModel::findMerge(int32_t left, int32_t right) const {
-  auto found = merges.find(pairKey(left, right));
-  return found == merges.end() ? nullptr : &found->second;
+size_t BpeModel::firstPart(std::string_view piece) const {
+  if (neighbours.empty())
+    return piece.size();
+  char32_t left = 0;
+  for (size_t at = 0; at < piece.size();) {
+    unicode::Character c = unicode::characterAt(piece.substr(at));
+    if (at > 0 && !neighbours.mayHold(left, c.point))
+      return at;
+    left = c.point;
+    at += c.length;
+  }
+  return piece.size();
 }
 
 void BpeModel::appendUnknown(std::vector<int32_t> &symbols, bool &afterUnknown,
@@ -50,23 +81,33 @@ void BpeModel::appendUnknown(std::vector<int32_t> &symbols, bool &afterUnknown,
   afterUnknown = true;
 }
 
+std::optional<int32_t> BpeModel::symbolId(std::string_view symbol, bool first, bool last) const {
+  bool suffix = last && !options.wordSuffix.empty();
+  bool prefix = !first && !options.continuationPrefix.empty();
+  if (!suffix && !prefix && options.symbols == BpeSymbols::Bytes) {
+    int32_t id = byteIds[uint8_t(symbol[0])];
+    return id >= 0 ? std::optional(id) : std::nullopt;
+  }
+  std::string whole;
+  if (suffix || prefix)
+    symbol = whole = (prefix ? options.continuationPrefix : "") + std::string(symbol) +
+                     (suffix ? options.wordSuffix : "");
+  auto found = tokens.find(symbol);
+  return found == tokens.end() ? std::nullopt : std::optional(found->second);
+}
+
 void BpeModel::toSymbols(std::string_view piece, std::vector<int32_t> &symbols) const {
   symbols.reserve(piece.size());
   bool afterUnknown = false;
   for (size_t position = 0; position < piece.size();) {
     size_t length = 1;
-    int32_t id = -1;
-    if (options.symbols == BpeSymbols::Bytes) {
-      id = byteIds[uint8_t(piece[position])];
-    } else {
+    if (options.symbols == BpeSymbols::Characters)
       length = std::max<size_t>(1, utf8Length(piece.substr(position)));
-      if (auto found = tokens.find(piece.substr(position, length)); found != tokens.end())
-        id = found->second;
-    }
     std::string_view what = piece.substr(position, length);
+    auto id = symbolId(what, position == 0, position + length == piece.size());
     position += length;
-    if (id >= 0) {
-      symbols.push_back(id);
+    if (id) {
+      symbols.push_back(*id);
       afterUnknown = false;
       continue;
     }
@@ -98,17 +139,18 @@ void BpeModel::encode(std::string_view piece, std::vector<int32_t> &ids) const {
 
 /// Quadratic, but without an allocation per pair: best for words.
 void BpeModel::mergeShort(std::vector<int32_t> &symbols) const {
-  constexpr Merge none{UINT32_MAX, -1};
+  constexpr Result none{UINT32_MAX, -1};
   auto mergeAt = [&](size_t i) {
-    const Merge *merge = i + 1 < symbols.size() ? findMerge(symbols[i], symbols[i + 1]) : nullptr;
+    const Result *merge =
+        i + 1 < symbols.size() ? merges.find(symbols[i], symbols[i + 1]) : nullptr;
     return merge ? *merge : none;
   };
-  std::vector<Merge> candidates(symbols.size());
+  std::vector<Result> candidates(symbols.size());
   for (size_t i = 0; i < symbols.size(); ++i)
     candidates[i] = mergeAt(i);
   while (symbols.size() > 1) {
     auto best = std::min_element(candidates.begin(), candidates.end(),
-                                 [](Merge a, Merge b) { return a.rank < b.rank; });
+                                 [](Result a, Result b) { return a.rank < b.rank; });
     if (best->rank == UINT32_MAX)
       return;
     size_t at = best - candidates.begin();
@@ -144,7 +186,7 @@ void BpeModel::mergeLong(std::vector<int32_t> &symbols) const {
     if (at < 0 || links[at].next < 0)
       return;
     int32_t left = symbols[at], right = symbols[links[at].next];
-    if (const Merge *merge = findMerge(left, right))
+    if (const Result *merge = merges.find(left, right))
       queue.push({merge->rank, at, left, right, merge->id});
   };
   for (int64_t i = 0; i < count; ++i)
@@ -164,22 +206,6 @@ void BpeModel::mergeLong(std::vector<int32_t> &symbols) const {
     offer(top.at);
   }
   std::erase(symbols, -1);
-}
-
-void PieceCache::Use::encode(const BpeModel &model, std::string_view piece,
-                             std::vector<int32_t> &ids) {
-  constexpr size_t longestPiece = 48, mostPieces = 1 << 16;
-  if (!lock.owns_lock() || piece.size() > longestPiece)
-    return model.encode(piece, ids);
-  auto found = cache.idsOfPiece.find(piece);
-  if (found == cache.idsOfPiece.end()) {
-    if (cache.idsOfPiece.size() >= mostPieces)
-      cache.idsOfPiece.clear();
-    std::vector<int32_t> own;
-    model.encode(piece, own);
-    found = cache.idsOfPiece.emplace(std::string(piece), std::move(own)).first;
-  }
-  ids.insert(ids.end(), found->second.begin(), found->second.end());
 }
 
 } // namespace lmc

@@ -1,54 +1,83 @@
 #include "frontend/tokenizer/JsonFields.h"
 
-#include "runtime/Error.h"
+#include <set>
 
 namespace lmc::tokenizer_json {
 
 Json parseJson(std::string_view text) {
-  return Json::parse(text, [](int depth, Json::parse_event_t, Json &) {
-    if (depth > 32)
-      fail("JSON is nested deeper than 32 levels");
+  constexpr int deepest = 32;
+  std::vector<std::set<std::string, std::less<>>> members; // of the objects that are open
+  return Json::parse(text, [&](int depth, Json::parse_event_t event, Json &value) {
+    if (depth > deepest)
+      fail("JSON is nested deeper than {} levels", deepest);
+    if (event == Json::parse_event_t::object_start)
+      members.emplace_back();
+    else if (event == Json::parse_event_t::object_end)
+      members.pop_back();
+    else if (event == Json::parse_event_t::key &&
+             !members.back().insert(value.get_ref<const std::string &>()).second)
+      fail("the member '{}' comes twice in one object", value.get_ref<const std::string &>());
     return true;
   });
 }
 
-const Json &member(const Json &node, const char *name) {
+Field Field::operator[](const char *name) const {
   static const Json null;
-  if (!node.is_object())
-    return null;
-  auto found = node.find(name);
-  return found == node.end() ? null : *found;
+  std::string inner = path.empty() ? name : path + "." + name;
+  if (!json->is_object())
+    return Field(null, std::move(inner));
+  auto found = json->find(name);
+  return Field(found == json->end() ? null : *found, std::move(inner));
 }
 
-std::string text(const Json &node, const char *name) {
-  const Json &value = member(node, name);
-  if (!value.is_string())
-    fail("'{}' must be a string, got {}", name, value.dump().substr(0, 80));
-  return value.get<std::string>();
+Field Field::operator[](size_t index) const {
+  return Field((*json)[index], fmt::format("{}[{}]", path, index));
 }
 
-bool flag(const Json &node, const char *name, bool byDefault) {
-  const Json &value = member(node, name);
-  if (value.is_null())
-    return byDefault;
-  if (!value.is_boolean())
-    fail("'{}' must be true or false, got {}", name, value.dump().substr(0, 80));
-  return value.get<bool>();
+void Field::failKind(std::string_view expected) const {
+  if (isNull())
+    fail("is missing (must be {})", expected);
+  fail("must be {}, got {}", expected,
+       json->dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 80));
 }
 
-const Json &array(const Json &node, const char *name) {
-  const Json &value = member(node, name);
-  if (!value.is_array())
-    fail("'{}' must be an array, got {}", name, value.dump().substr(0, 80));
-  return value;
+std::string Field::text() const {
+  if (!json->is_string())
+    failKind("a string");
+  return json->get<std::string>();
 }
 
-int32_t tokenId(const Json &value, std::string_view what) {
-  // An id far above the number of tokens would make the tables huge.
-  if (!value.is_number_integer() || value.get<int64_t>() < 0 || value.get<int64_t>() >= 1 << 22)
-    fail("id of {} must be an integer in [0, {}), got {}", what, 1 << 22,
-         value.dump().substr(0, 80));
-  return value.get<int32_t>();
+std::string Field::nonEmptyText() const {
+  std::string result = text();
+  if (result.empty())
+    failKind("a string that is not empty");
+  return result;
+}
+
+bool Field::flag() const {
+  if (!json->is_boolean())
+    failKind("true or false");
+  return json->get<bool>();
+}
+
+size_t Field::count() const {
+  if (!json->is_number_unsigned() || json->get<uint64_t>() >= 1 << 22)
+    failKind("an integer from 0 to 2^22 - 1");
+  return json->get<size_t>();
+}
+
+int32_t Field::id() const { return int32_t(count()); }
+
+double Field::number() const {
+  if (!json->is_number())
+    failKind("a number");
+  return json->get<double>();
+}
+
+size_t Field::arraySize() const {
+  if (!json->is_array())
+    failKind("an array");
+  return json->size();
 }
 
 } // namespace lmc::tokenizer_json

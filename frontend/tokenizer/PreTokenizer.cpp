@@ -1,32 +1,9 @@
 #include "frontend/tokenizer/PreTokenizer.h"
 
-#include <cassert>
+#include "frontend/tokenizer/Normalizer.h"
+#include "frontend/tokenizer/Unicode.h"
 
 namespace lmc {
-
-static std::string replaceAll(std::string_view text, std::string_view from, std::string_view to) {
-  assert(!from.empty());
-  std::string result;
-  for (size_t position = 0;;) {
-    size_t found = text.find(from, position);
-    result += text.substr(position, found - position);
-    if (found == std::string_view::npos)
-      return result;
-    result += to;
-    position = found + from.size();
-  }
-}
-
-std::string normalize(const std::vector<NormalizeStep> &steps, std::string_view text, bool fresh) {
-  std::string result(text);
-  for (const NormalizeStep &step : steps) {
-    if (auto *replace = std::get_if<ReplaceStep>(&step))
-      result = replaceAll(result, replace->from, replace->to);
-    else if (fresh && !result.empty())
-      result.insert(0, std::get<PrependStep>(step).prefix);
-  }
-  return result;
-}
 
 /// Appends the parts of piece, cut at matches, which lie in order and do not overlap.
 static void cut(std::string_view piece, const std::vector<SplitPattern::Range> &matches,
@@ -37,6 +14,7 @@ static void cut(std::string_view piece, const std::vector<SplitPattern::Range> &
       parts.push_back(piece.substr(begin, end - begin));
   };
   size_t previousEnd = 0;
+  bool previousIsCut = false;
   auto visit = [&](size_t begin, size_t end, bool isCut) {
     if (begin == end)
       return;
@@ -60,6 +38,13 @@ static void cut(std::string_view piece, const std::vector<SplitPattern::Range> &
         pending = begin;
       }
       break;
+    case SplitBehavior::Contiguous:
+      if (isCut != previousIsCut) {
+        give(pending, begin);
+        pending = begin;
+      }
+      previousIsCut = isCut;
+      break;
     }
   };
   for (auto [begin, end] : matches) {
@@ -68,28 +53,66 @@ static void cut(std::string_view piece, const std::vector<SplitPattern::Range> &
     previousEnd = end;
   }
   visit(previousEnd, piece.size(), invert);
-  if (behavior == SplitBehavior::MergedWithPrevious || behavior == SplitBehavior::MergedWithNext)
+  if (behavior != SplitBehavior::Removed && behavior != SplitBehavior::Isolated)
     give(pending, piece.size());
 }
 
-static void apply(const SplitStep &step, Pieces &pieces) {
-  std::vector<std::string_view> parts;
-  std::vector<SplitPattern::Range> matches;
-  for (std::string_view piece : pieces.list) {
-    matches.clear();
-    step.pattern->findAll(piece, matches);
-    cut(piece, matches, step.behavior, step.invert, parts);
+namespace {
+struct Apply {
+  Pieces &pieces;
+  bool atStart;
+
+  /// Cuts every piece at the matches that `find` appends.
+  template <typename Find> void cutAt(SplitBehavior behavior, bool invert, Find find) const {
+    std::vector<std::string_view> parts;
+    std::vector<SplitPattern::Range> matches;
+    for (std::string_view piece : pieces.list) {
+      matches.clear();
+      find(piece, matches);
+      cut(piece, matches, behavior, invert, parts);
+    }
+    pieces.list = std::move(parts);
   }
-  pieces.list = std::move(parts);
-}
 
-static void apply(const PrefixSpaceStep &, Pieces &pieces) {
-  for (std::string_view &piece : pieces.list)
-    if (!piece.starts_with(' '))
-      piece = pieces.owned.emplace_back(" " + std::string(piece));
-}
+  void operator()(const SplitStep &step) const {
+    cutAt(step.behavior, step.invert,
+          [&](std::string_view piece, auto &matches) { step.pattern->findAll(piece, matches); });
+  }
+  void operator()(const SplitClassStep &step) const {
+    cutAt(step.behavior, false, [&](std::string_view piece, auto &matches) {
+      size_t at = 0;
+      unicode::forEach(piece, [&](unicode::Character c, std::string_view) {
+        if (c.classes & step.classes)
+          matches.emplace_back(at, at + c.length);
+        at += c.length;
+      });
+    });
+  }
+  void operator()(const WordsStep &) const {
+    cutAt(SplitBehavior::Removed, true, [&](std::string_view piece, auto &matches) {
+      size_t at = 0;
+      int previous = 0; // 0: white space, 1: word, 2: symbols
+      unicode::forEach(piece, [&](unicode::Character c, std::string_view) {
+        int kind = c.classes & unicode::Word ? 1 : c.classes & unicode::Space ? 0 : 2;
+        if (kind != 0 && kind == previous)
+          matches.back().second = at + c.length;
+        else if (kind != 0)
+          matches.emplace_back(at, at + c.length);
+        previous = kind;
+        at += c.length;
+      });
+    });
+  }
+  void operator()(const PrefixSpaceStep &) const {
+    for (std::string_view &piece : pieces.list)
+      if (!piece.starts_with(' '))
+        piece = pieces.owned.emplace_back(" " + std::string(piece));
+  }
+  void operator()(const MetaspaceStep &step) const;
+};
+} // namespace
 
-static void apply(const MetaspaceStep &step, bool atStart, Pieces &pieces) {
+void Apply::operator()(const MetaspaceStep &step) const {
   std::vector<std::string_view> parts;
   std::vector<SplitPattern::Range> matches;
   for (size_t i = 0; i < pieces.list.size(); ++i) {
@@ -114,14 +137,8 @@ void preTokenize(const std::vector<PieceStep> &steps, std::string_view text, boo
   pieces.list.clear();
   if (!text.empty())
     pieces.list.push_back(text);
-  for (const PieceStep &step : steps) {
-    if (auto *split = std::get_if<SplitStep>(&step))
-      apply(*split, pieces);
-    else if (std::holds_alternative<PrefixSpaceStep>(step))
-      apply(PrefixSpaceStep(), pieces);
-    else
-      apply(std::get<MetaspaceStep>(step), atStart, pieces);
-  }
+  for (const PieceStep &step : steps)
+    std::visit(Apply{pieces, atStart}, step);
 }
 
 } // namespace lmc

@@ -1,5 +1,5 @@
-// The steps between a text and the pieces that byte pair encoding sees: normalizer and
-// pre_tokenizer of a tokenizer.json, as data.
+// The pre_tokenizer of a tokenizer.json, as data: from a normalised text to the pieces that a model
+// sees. Private to this folder.
 #pragma once
 
 #include "frontend/tokenizer/SplitPattern.h"
@@ -13,18 +13,7 @@
 
 namespace lmc {
 
-struct PrependStep { // not to an empty text
-  std::string prefix;
-};
-struct ReplaceStep {
-  std::string from, to;
-};
-using NormalizeStep = std::variant<PrependStep, ReplaceStep>;
-
-/// fresh: text begins a document or follows a special token; otherwise nothing is prepended.
-std::string normalize(const std::vector<NormalizeStep> &steps, std::string_view text, bool fresh);
-
-enum class SplitBehavior { Removed, Isolated, MergedWithPrevious, MergedWithNext };
+enum class SplitBehavior { Removed, Isolated, MergedWithPrevious, MergedWithNext, Contiguous };
 
 /// Cuts pieces at the matches of a pattern, or (invert) at what lies between them.
 struct SplitStep {
@@ -32,6 +21,13 @@ struct SplitStep {
   SplitBehavior behavior = SplitBehavior::Isolated;
   bool invert = false;
 };
+/// Cuts pieces at each character that has one of the classes (unicode::Class).
+struct SplitClassStep {
+  uint16_t classes = 0;
+  SplitBehavior behavior = SplitBehavior::Isolated;
+};
+/// \w+|[^\w\s]+
+struct WordsStep {};
 /// Puts a space before a piece that does not start with one.
 struct PrefixSpaceStep {};
 struct MetaspaceStep {
@@ -40,7 +36,8 @@ struct MetaspaceStep {
   Prepend prepend = Prepend::Always;
   bool split = true;
 };
-using PieceStep = std::variant<SplitStep, PrefixSpaceStep, MetaspaceStep>;
+using PieceStep =
+    std::variant<SplitStep, SplitClassStep, WordsStep, PrefixSpaceStep, MetaspaceStep>;
 
 /// Pieces in order; they point into the text given or into owned.
 struct Pieces {

@@ -1,69 +1,34 @@
-#include "frontend/tokenizer/PreTokenizerJson.h"
+#include "frontend/tokenizer/StepsJson.h"
+#include "frontend/tokenizer/Unicode.h"
 
-#include "runtime/Error.h"
-
-#include <cctype>
+#include <algorithm>
 
 namespace lmc::tokenizer_json {
 
-static void readNormalizer(const Json &node, PieceSteps &steps) {
-  if (node.is_null())
-    return;
-  std::string type = text(node, "type");
-  if (type == "Sequence") {
-    for (const Json &step : array(node, "normalizers"))
-      readNormalizer(step, steps);
-  } else if (type == "Prepend") {
-    steps.normalizer.push_back(PrependStep{text(node, "prepend")});
-  } else if (type == "Replace") {
-    const Json &pattern = member(node, "pattern");
-    if (!pattern.contains("String") || text(pattern, "String").empty())
-      fail("normalizer 'Replace' needs a pattern that is a non-empty string, got {}",
-           pattern.dump());
-    steps.normalizer.push_back(ReplaceStep{text(pattern, "String"), text(node, "content")});
-  } else {
-    fail("unknown normalizer '{}' (known: Sequence, Prepend, Replace)", type);
-  }
+static SplitBehavior readBehavior(const Field &node) {
+  std::string name = node.text();
+  if (name == "Removed")
+    return SplitBehavior::Removed;
+  if (name == "Isolated")
+    return SplitBehavior::Isolated;
+  if (name == "MergedWithPrevious")
+    return SplitBehavior::MergedWithPrevious;
+  if (name == "MergedWithNext")
+    return SplitBehavior::MergedWithNext;
+  if (name == "Contiguous")
+    return SplitBehavior::Contiguous;
+  node.fail("unknown behavior '{}' (known: Removed, Isolated, MergedWithPrevious, MergedWithNext, "
+            "Contiguous)",
+            name);
 }
 
-static void readSplit(const Json &node, PieceSteps &steps) {
-  const Json &pattern = member(node, "pattern");
-  std::string regex;
-  if (pattern.contains("Regex")) {
-    regex = text(pattern, "Regex");
-  } else {
-    for (char c : text(pattern, "String")) {
-      if (!std::isalnum(uint8_t(c)) && uint8_t(c) < 0x80)
-        regex += '\\';
-      regex += c;
-    }
-  }
-  SplitStep step;
-  step.pattern = std::make_shared<SplitPattern>(regex);
-  step.invert = flag(node, "invert", false);
-  std::string behavior = text(node, "behavior");
-  if (behavior == "Removed")
-    step.behavior = SplitBehavior::Removed;
-  else if (behavior == "Isolated")
-    step.behavior = SplitBehavior::Isolated;
-  else if (behavior == "MergedWithPrevious")
-    step.behavior = SplitBehavior::MergedWithPrevious;
-  else if (behavior == "MergedWithNext")
-    step.behavior = SplitBehavior::MergedWithNext;
-  else
-    fail("unknown behavior '{}' of pre_tokenizer 'Split'", behavior);
-  steps.preTokenizer.push_back(std::move(step));
-  steps.patterns.push_back(regex);
-}
-
-static void readMetaspace(const Json &node, PieceSteps &steps) {
+static MetaspaceStep readMetaspace(const Field &node) {
   MetaspaceStep step;
-  step.replacement = text(node, "replacement");
-  if (step.replacement.empty())
-    fail("pre_tokenizer 'Metaspace' needs a replacement");
-  std::string scheme = member(node, "prepend_scheme").is_null()
-                           ? (flag(node, "add_prefix_space", true) ? "always" : "never")
-                           : text(node, "prepend_scheme");
+  step.replacement = node["replacement"].nonEmptyText();
+  Field field = node["prepend_scheme"];
+  std::string scheme = !field.isNull()                       ? field.text()
+                       : node["add_prefix_space"].flag(true) ? "always"
+                                                             : "never";
   if (scheme == "always")
     step.prepend = MetaspaceStep::Prepend::Always;
   else if (scheme == "first")
@@ -71,45 +36,69 @@ static void readMetaspace(const Json &node, PieceSteps &steps) {
   else if (scheme == "never")
     step.prepend = MetaspaceStep::Prepend::Never;
   else
-    fail("unknown prepend_scheme '{}' of pre_tokenizer 'Metaspace'", scheme);
-  step.split = flag(node, "split", true);
-  steps.preTokenizer.push_back(std::move(step));
+    field.fail("unknown prepend_scheme '{}' (known: always, first, never)", scheme);
+  step.split = node["split"].flag(true);
+  return step;
 }
 
-static void readPreTokenizer(const Json &node, PieceSteps &steps) {
-  if (node.is_null())
-    return;
+static void readStep(const Field &node, PieceSteps &steps) {
   if (steps.byteLevel)
-    fail("a pre_tokenizer after 'ByteLevel' is not supported");
-  std::string type = text(node, "type");
+    node.fail("a pre_tokenizer after 'ByteLevel' is not supported");
+  auto add = [&](PieceStep step, bool separatesWords) {
+    steps.list.push_back(std::move(step));
+    steps.cutsBeforeSpaces |= separatesWords;
+  };
+  std::string type = node["type"].text();
   if (type == "Sequence") {
-    for (const Json &step : array(node, "pretokenizers"))
-      readPreTokenizer(step, steps);
+    Field list = node["pretokenizers"];
+    for (size_t i = 0; i < list.arraySize(); ++i)
+      readStep(list[i], steps);
   } else if (type == "ByteLevel") {
     steps.byteLevel = true;
-    if (flag(node, "add_prefix_space", true))
-      steps.preTokenizer.push_back(PrefixSpaceStep());
-    if (flag(node, "use_regex", true)) {
-      steps.preTokenizer.push_back(SplitStep{std::make_shared<SplitPattern>(gpt2Pattern)});
-      steps.patterns.emplace_back(gpt2Pattern);
-    }
+    if (node["add_prefix_space"].flag(true))
+      add(PrefixSpaceStep(), false);
+    if (node["use_regex"].flag(true))
+      add(SplitStep{std::make_shared<SplitPattern>(gpt2Pattern)}, true);
   } else if (type == "Split") {
-    readSplit(node, steps);
-  } else if (type == "Metaspace") {
-    readMetaspace(node, steps);
+    Pattern pattern = readPattern(node["pattern"]);
+    SplitStep step{pattern.compile(), readBehavior(node["behavior"]), node["invert"].flag(false)};
+    bool separates = pattern.isRegex && patternBreaksBeforeSpaces(pattern.text) &&
+                     step.behavior == SplitBehavior::Isolated && !step.invert;
+    add(std::move(step), separates);
+  } else if (type == "Whitespace") {
+    add(WordsStep(), true);
+  } else if (type == "WhitespaceSplit") {
+    add(SplitClassStep{unicode::Space, SplitBehavior::Removed}, true);
+  } else if (type == "BertPreTokenizer") {
+    add(SplitClassStep{unicode::Space, SplitBehavior::Removed}, true);
+    add(SplitClassStep{unicode::Punctuation, SplitBehavior::Isolated}, false);
+  } else if (type == "Punctuation") {
+    Field behavior = node["behavior"];
+    add(SplitClassStep{unicode::Punctuation,
+                       behavior.isNull() ? SplitBehavior::Isolated : readBehavior(behavior)},
+        false);
   } else if (type == "Digits") {
-    const char *pattern = flag(node, "individual_digits", false) ? R"(\p{N})" : R"(\p{N}+)";
-    steps.preTokenizer.push_back(SplitStep{std::make_shared<SplitPattern>(pattern)});
-    steps.patterns.emplace_back(pattern);
+    bool each = node["individual_digits"].flag(false);
+    add(SplitClassStep{unicode::Number, each ? SplitBehavior::Isolated : SplitBehavior::Contiguous},
+        false);
+  } else if (type == "Metaspace") {
+    add(readMetaspace(node), false);
   } else {
-    fail("unknown pre_tokenizer '{}' (known: Sequence, ByteLevel, Split, Metaspace, Digits)", type);
+    node.fail("unknown pre_tokenizer '{}' (known: Sequence, ByteLevel, Split, Whitespace, "
+              "WhitespaceSplit, BertPreTokenizer, Punctuation, Digits, Metaspace)",
+              type);
   }
 }
 
-PieceSteps readPieceSteps(const Json &normalizer, const Json &preTokenizer) {
+PieceSteps readPreTokenizer(const Field &node) {
   PieceSteps steps;
-  readNormalizer(normalizer, steps);
-  readPreTokenizer(preTokenizer, steps);
+  if (!node.isNull())
+    readStep(node, steps);
+  // Spaces that become something else are no border for what comes after.
+  if (std::ranges::any_of(steps.list, [](const PieceStep &step) {
+        return std::holds_alternative<MetaspaceStep>(step);
+      }))
+    steps.cutsBeforeSpaces = false;
   return steps;
 }
 

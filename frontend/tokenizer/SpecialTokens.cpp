@@ -1,5 +1,7 @@
 #include "frontend/tokenizer/SpecialTokens.h"
 
+#include "frontend/tokenizer/Unicode.h"
+
 #include <algorithm>
 
 namespace lmc {
@@ -20,22 +22,49 @@ const AddedToken *SpecialTokens::matchAt(std::string_view text) const {
   return nullptr;
 }
 
-static bool isSpace(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+/// The character that ends at `end`, or none.
+static unicode::Character characterBefore(std::string_view text, size_t end) {
+  for (size_t length = std::min<size_t>(4, end); length > 0; --length)
+    if (utf8Length(text.substr(end - length)) == length)
+      return unicode::characterAt(text.substr(end - length));
+  return {0xFFFD, std::min<size_t>(1, end), 0, true};
+}
+
+static bool touchesWord(std::string_view text, size_t begin, size_t end) {
+  return (begin > 0 && characterBefore(text, begin).classes & unicode::Word) ||
+         (end < text.size() && unicode::characterAt(text.substr(end)).classes & unicode::Word);
+}
 
 std::vector<SpecialTokens::Segment> SpecialTokens::split(std::string_view text) const {
   std::vector<Segment> segments;
   size_t begin = 0; // of the ordinary text not yet given out
   for (size_t position = 0; !tokens.empty() && position < text.size();) {
+    if (byFirstByte[uint8_t(text[position])].empty()) {
+      ++position;
+      continue;
+    }
     const AddedToken *token = matchAt(text.substr(position));
     if (!token) {
       ++position;
       continue;
     }
     size_t end = position + token->content.size(), left = position;
-    while (token->stripLeft && left > begin && isSpace(text[left - 1]))
-      --left;
-    while (token->stripRight && end < text.size() && isSpace(text[end]))
-      ++end;
+    if (token->singleWord && touchesWord(text, position, end)) {
+      position = end;
+      continue;
+    }
+    while (token->stripLeft && left > begin) {
+      unicode::Character before = characterBefore(text, left);
+      if (!(before.classes & unicode::Space))
+        break;
+      left -= before.length;
+    }
+    while (token->stripRight && end < text.size()) {
+      unicode::Character after = unicode::characterAt(text.substr(end));
+      if (!(after.classes & unicode::Space))
+        break;
+      end += after.length;
+    }
     if (left > begin)
       segments.push_back({text.substr(begin, left - begin), -1});
     segments.push_back({text.substr(left, end - left), token->id});
@@ -53,7 +82,8 @@ bool SpecialTokens::mayEndWith(char last) const {
 
 bool SpecialTokens::anyContainsSpace() const {
   return std::any_of(tokens.begin(), tokens.end(), [](const AddedToken &token) {
-    return token.stripLeft || token.stripRight || token.content.find(' ') != std::string::npos;
+    return token.stripLeft || token.stripRight || token.singleWord ||
+           token.content.find(' ') != std::string::npos;
   });
 }
 

@@ -1,4 +1,5 @@
-// Tokens that are found in a text before anything else is done with it ("<|endoftext|>").
+// Tokens that are found in a text before anything else is done with it ("<|endoftext|>"). Private
+// to this folder.
 #pragma once
 
 #include <array>
@@ -16,6 +17,7 @@ struct AddedToken {
   bool normalized = false; // matched in the normalised text, not in the given one
   bool stripLeft = false;  // takes the white space before it along
   bool stripRight = false; // and after it
+  bool singleWord = false; // only where no word goes on at either side
 };
 
 class SpecialTokens {

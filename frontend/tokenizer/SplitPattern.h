@@ -1,6 +1,8 @@
-// A pre-tokenizer's regular expression, run by PCRE2 with the meaning it has in Hugging Face's
-// library.
+// A regular expression of a tokenizer.json with the meaning it has in Hugging Face's library: run by
+// PCRE2, the published pre-tokenizer patterns by scanners of their own.
 #pragma once
+
+#include "frontend/tokenizer/PublishedPatterns.h"
 
 #include <memory>
 #include <string>
@@ -9,10 +11,6 @@
 #include <vector>
 
 namespace lmc {
-
-/// GPT-2's pattern: contractions, words, numbers, punctuation, each with one space before it, and
-/// runs of white space.
-extern const std::string_view gpt2Pattern;
 
 /// True if this pattern never matches across the border between a character that is not white space
 /// and a following space, nor looks behind it: a text may then be cut there.
@@ -23,8 +21,10 @@ size_t lastCutBeforeSpace(std::string_view text);
 
 class SplitPattern {
 public:
+  enum class Engine { Fastest, Pcre2 };
+
   /// Error naming the pattern and PCRE2's reason if it does not compile.
-  explicit SplitPattern(std::string_view pattern);
+  explicit SplitPattern(std::string_view pattern, Engine engine = Engine::Fastest);
 
   using Range = std::pair<size_t, size_t>; // begin, end
 
@@ -37,8 +37,11 @@ private:
   struct Free {
     void operator()(void *code) const;
   };
+  size_t search(std::string_view subject, size_t start, std::vector<Range> &matches) const;
+
   std::string pattern;
-  std::unique_ptr<void, Free> code;
+  MatchScanner scanner = nullptr;
+  std::unique_ptr<void, Free> code; // without a scanner
 };
 
 } // namespace lmc

@@ -1,9 +1,9 @@
 #include "frontend/tokenizer/Tokenizer.h"
 
+#include "frontend/tokenizer/SentencePieceFile.h"
 #include "frontend/tokenizer/Utf8.h"
 #include "runtime/Error.h"
 
-#include <algorithm>
 #include <fstream>
 #include <sstream>
 
@@ -14,48 +14,50 @@ void Tokenizer::encodePart(std::string_view text, bool atStart, std::vector<int3
   ids.insert(ids.end(), part.begin(), part.end());
 }
 
+void Tokenizer::decodeNext(int32_t id, DecodeState &, std::string &bytes) const {
+  bytes += tokenBytes(id);
+}
+
 std::string Tokenizer::decode(std::span<const int32_t> ids, bool skipSpecial) const {
+  DecodeState state;
   std::string text;
   for (int32_t id : ids)
     if (!skipSpecial || !isSpecial(id))
-      text += tokenBytes(id);
-  size_t spaces = 0;
-  while (spaces < leadingSpacesDropped() && spaces < text.size() && text[spaces] == ' ')
-    ++spaces;
-  return text.substr(spaces);
+      decodeNext(id, state, text);
+  decodeEnd(state, text);
+  return text;
 }
 
 StreamDecoder::StreamDecoder(const Tokenizer &tokenizer, bool continuesText, bool skipSpecial)
-    : tokenizer(tokenizer), spacesToDrop(continuesText ? 0 : tokenizer.leadingSpacesDropped()),
-      skipSpecial(skipSpecial) {}
+    : tokenizer(tokenizer), skipSpecial(skipSpecial) {
+  state.continuesText = continuesText;
+}
 
-std::string StreamDecoder::push(int32_t id) {
-  std::string bytes = tokenizer.tokenBytes(id);
-  if (skipSpecial && tokenizer.isSpecial(id))
-    return {};
-  size_t begin = 0;
-  while (spacesToDrop > 0 && begin < bytes.size()) {
-    if (bytes[begin] != ' ') {
-      spacesToDrop = 0;
-      break;
-    }
-    --spacesToDrop;
-    ++begin;
-  }
-  pending.append(bytes, begin);
+std::string StreamDecoder::takeComplete() {
   size_t complete = pending.size() - unfinishedUtf8Suffix(pending);
   std::string text = toValidUtf8(std::string_view(pending).substr(0, complete));
   pending.erase(0, complete);
   return text;
 }
 
+std::string StreamDecoder::push(int32_t id) {
+  if (!skipSpecial || !tokenizer.isSpecial(id))
+    tokenizer.decodeNext(id, state, pending);
+  return takeComplete();
+}
+
 std::string StreamDecoder::finish() {
+  tokenizer.decodeEnd(state, pending);
   std::string text = toValidUtf8(pending);
   pending.clear();
   return text;
 }
 
 static std::string readText(const std::filesystem::path &path) {
+  constexpr uintmax_t mostBytes = 256 << 20; // the largest published ones are 35 MB
+  if (std::filesystem::file_size(path) > mostBytes)
+    fail("'{}': {} bytes are too many for a tokenizer (at most {})", path.string(),
+         std::filesystem::file_size(path), mostBytes);
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
   text << file.rdbuf();
@@ -68,15 +70,20 @@ std::unique_ptr<Tokenizer> loadTokenizer(const std::string &nameOrPath) {
   if (nameOrPath == "byte")
     return makeByteTokenizer();
   std::filesystem::path path(nameOrPath);
-  if (std::filesystem::is_directory(path))
-    path /= "tokenizer.json";
+  if (std::filesystem::is_directory(path)) {
+    bool sentencePiece = !std::filesystem::exists(path / "tokenizer.json") &&
+                         std::filesystem::exists(path / "tokenizer.model");
+    path /= sentencePiece ? "tokenizer.model" : "tokenizer.json";
+  }
   if (!std::filesystem::is_regular_file(path))
-    fail("'{}': no such tokenizer (use `byte`, a tokenizer.json, or a folder that holds one)",
+    fail("'{}': no such tokenizer (use `byte`, a tokenizer.json, a tokenizer.model, or a folder "
+         "that holds one)",
          path.string());
-  std::filesystem::path config = path.parent_path() / "tokenizer_config.json";
-  return parseTokenizer(readText(path),
-                        std::filesystem::is_regular_file(config) ? readText(config) : std::string(),
-                        path.string());
+  std::filesystem::path configPath = path.parent_path() / "tokenizer_config.json";
+  std::string config = std::filesystem::is_regular_file(configPath) ? readText(configPath) : "";
+  if (path.extension() == ".json")
+    return parseTokenizer(readText(path), config, path.string());
+  return parseSentencePiece(readText(path), config, path.string());
 }
 
 } // namespace lmc

@@ -1,6 +1,11 @@
 // Text to token ids and back: the narrow interface that training and serving see, and the ways to
-// get one. Kinds: `byte`, byte-level BPE and SentencePiece-style BPE, the last two as
-// `tokenizer.json`.
+// get one: `byte`, a `tokenizer.json` (byte-level BPE, SentencePiece-style BPE, Unigram, WordPiece,
+// WordLevel), a SentencePiece `tokenizer.model`.
+//
+// Bytes that are not UTF-8 are part of no word and match no pattern. Byte-level BPE gives their exact
+// ids and gets them back; kinds with byte tokens ("<0xE2>") give each its byte token; in the others
+// they are the unknown token, as every character outside the vocabulary, or an Error where there is
+// none.
 #pragma once
 
 #include <cstdint>
@@ -15,13 +20,21 @@
 
 namespace lmc {
 
+/// How far the decoding of one text has come.
+struct DecodeState {
+  bool continuesText = false; // the tokens follow a text: nothing is dropped at their start
+  bool begun = false;
+  size_t stripped = 0;            // characters dropped so far
+  std::string held;               // bytes that the text's end may lose
+  std::optional<int32_t> waiting; // a token whose bytes depend on whether another follows
+};
+
 /// Immutable; every member may be called from several threads at once.
 class Tokenizer {
 public:
   virtual ~Tokenizer() = default;
 
-  /// Ids of a whole text; any bytes are accepted, in kinds without byte tokens only valid UTF-8.
-  /// Special tokens written in the text are recognised. addSpecial: put what the tokenizer's
+  /// Ids of a whole text of any bytes. Special tokens written in the text are recognised. addSpecial: put what the tokenizer's
   /// template adds (BOS, EOS) around it. Error where the vocabulary cannot express the text.
   virtual std::vector<int32_t> encode(std::string_view text, bool addSpecial) const = 0;
 
@@ -37,8 +50,10 @@ public:
   virtual std::string serialize() const = 0;
   virtual std::string serializeConfig() const { return "{}"; }
 
-  /// How many leading spaces of a decoded text are not part of it (SentencePiece puts one there).
-  virtual size_t leadingSpacesDropped() const { return 0; }
+  /// Appends to bytes what a token adds to a text, and what is left when no more follow. A token's
+  /// bytes may come one call later. Error if id is not in [0, vocabSize).
+  virtual void decodeNext(int32_t id, DecodeState &state, std::string &bytes) const;
+  virtual void decodeEnd(DecodeState &state, std::string &bytes) const {}
 
   /// For texts that do not fit into memory. safeCut: the largest known n > 0 such that encoding
   /// text[0, n) and text[n, end) one after the other with encodePart gives the ids of the whole,
@@ -66,15 +81,18 @@ public:
   std::string finish();
 
 private:
+  std::string takeComplete();
+
   const Tokenizer &tokenizer;
-  size_t spacesToDrop;
+  DecodeState state;
   bool skipSpecial;
-  std::string pending; // the start of an unfinished character
+  std::string pending; // ends in an unfinished character
 };
 
-/// `byte`, a tokenizer.json, or a folder that holds one. A tokenizer_config.json beside it decides
-/// about BOS and EOS. Everything in the files that would change ids and is not understood is an
-/// Error.
+/// `byte`, a tokenizer.json, a SentencePiece model (any other file name), or a folder that holds
+/// tokenizer.json or else tokenizer.model. A tokenizer_config.json beside it decides about BOS and
+/// EOS. Everything in the files that would change ids and is not understood is an Error that names
+/// the file and the place in it.
 std::unique_ptr<Tokenizer> loadTokenizer(const std::string &nameOrPath);
 
 /// configJson: the text of tokenizer_config.json or empty. name: for errors.

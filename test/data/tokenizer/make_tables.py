@@ -126,4 +126,5 @@ def main():
         dump("stories260k_ids.json", table(Tokenizer.from_file(sys.argv[1]), BASE + texts(40, 3)))
 
 
-main()
+if __name__ == "__main__":
+    main()

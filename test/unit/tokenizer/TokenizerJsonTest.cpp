@@ -27,45 +27,66 @@ struct Refusal {
 
 TEST(TokenizerJson, refusals) {
   const Refusal cases[] = {
-      {R"({"model": {"type": "Unigram"}})", "unknown tokenizer model 'Unigram'"},
-      {R"({"model": {"type": 3}})", "'type' must be a string"},
-      {R"({"model": null})", "'type' must be a string"},
-      {R"({"model": {"dropout": 0.1}})", "'dropout' is not supported"},
-      {R"({"model": {"end_of_word_suffix": "</w>"}})", "'end_of_word_suffix' is not supported"},
-      {R"({"model": {"vocab": {}, "merges": 1}})", "'model.merges' must be an array"},
-      {R"({"model": {"vocab": null}})", "'model.vocab' must be a non-empty object"},
-      {R"({"model": {"vocab": {"zz": -1}}})", "id of token 'zz' must be an integer"},
-      {R"({"model": {"vocab": {"zz": 4000000000}}})", "id of token 'zz' must be an integer"},
-      {R"({"model": {"vocab": {"zz": 7.5}}})", "id of token 'zz' must be an integer"},
-      {R"({"model": {"vocab": {"zz": 7}}})", "the same id 7"},
-      {R"({"model": {"merges": ["a b c"]}})", "merge 'a b c' must be two tokens"},
+      {R"({"model": {"type": "Martian"}})", "model.type: unknown tokenizer model 'Martian'"},
+      {R"({"model": {"type": 3}})", "model.type: must be a string, got 3"},
+      {R"({"model": null})", "model.type: is missing"},
+      {R"({"model": {"dropout": 0.1}})", "model.dropout: is not supported"},
+      {R"({"model": {"vocab": {}, "merges": 1}})", "model.merges: must be an array"},
+      {R"({"model": {"vocab": null}})", "model.vocab: must be an object"},
+      {R"({"model": {"vocab": {"zz": -1}}})", "model.vocab.zz: must be an integer from 0"},
+      {R"({"model": {"vocab": {"zz": 4000000000}}})", "model.vocab.zz: must be an integer from 0"},
+      {R"({"model": {"vocab": {"zz": 7.5}}})", "model.vocab.zz: must be an integer from 0"},
+      {R"({"model": {"vocab": {"zz": 7}}})", "have the same id 7"},
+      {R"({"model": {"merges": ["a b c"]}})", "model.merges[0]: merge 'a b c' must be two tokens"},
       {R"({"model": {"merges": [["a", "@@"]]}})", "which is not in the vocabulary"},
-      {R"({"model": {"merges": [["a", 1]]}})", "a merge must be a pair of tokens"},
-      {R"({"model": {"unk_token": "<unk>"}})", "unk_token '<unk>' is not in the vocabulary"},
-      {R"({"model": {"fuse_unk": "yes"}})", "'fuse_unk' must be true or false"},
-      {R"({"truncation": {"max_length": 3}})", "'truncation' is not supported"},
-      {R"({"padding": {"strategy": {"Fixed": 8}}})", "'padding' to a fixed length"},
-      {R"({"normalizer": {"type": "NFKC"}})", "unknown normalizer 'NFKC'"},
-      {R"({"normalizer": {"type": "Sequence"}})", "'normalizers' must be an array"},
-      {R"({"normalizer": {"type": "Replace", "pattern": {"Regex": "a"}, "content": "b"}})",
-       "needs a pattern that is a non-empty string"},
-      {R"({"pre_tokenizer": {"type": "Whitespace"}})", "unknown pre_tokenizer 'Whitespace'"},
+      {R"({"model": {"merges": [["a", 1]]}})", "model.merges[0]: a merge must be a pair of tokens"},
+      {R"({"model": {"merge_ranks": [1]}})", "model.merge_ranks: has 1 ranks for"},
+      {R"({"model": {"unk_token": "<unk>"}})", "model.unk_token: '<unk>' is not in the vocabulary"},
+      {R"({"model": {"fuse_unk": "yes"}})", "model.fuse_unk: must be true or false, got \"yes\""},
+      {R"({"model": {"type": "Unigram"}})", "'ByteLevel' is only supported with BPE"},
+      {R"({"pre_tokenizer": null, "model": {"type": "Unigram"}})", "model.vocab: must be an array"},
+      {R"({"pre_tokenizer": null, "model": {"type": "Unigram", "vocab": [["a", "b"]]}})",
+       "model.vocab[0]: must be [token, score]"},
+      {R"({"pre_tokenizer": null, "model": {"type": "Unigram", "vocab": []}})",
+       "model.vocab: must not be empty"},
+      {R"({"pre_tokenizer": null, "model": {"type": "Unigram", "vocab": [["a", 1]], "unk_id": 1}})",
+       "model.unk_id: 1 is not in the vocabulary of 1 tokens"},
+      {R"({"pre_tokenizer": null, "model": {"type": "WordPiece"}})", "model.unk_token: is missing"},
+      {R"({"truncation": {"max_length": 3}})", "truncation: is not supported"},
+      {R"({"padding": {"strategy": {"Fixed": 8}}})", "padding to a fixed length"},
+      {R"({"normalizer": {"type": "NFX"}})", "normalizer: unknown normalizer 'NFX'"},
+      {R"({"normalizer": {"type": "Sequence"}})", "normalizer.normalizers: is missing"},
+      {R"({"normalizer": {"type": "Sequence", "normalizers": [{"type": "Nmt"}]}})",
+       "normalizer.normalizers[0]: unknown normalizer 'Nmt'"},
+      {R"({"normalizer": {"type": "Replace", "pattern": {"String": ""}, "content": "b"}})",
+       "normalizer.pattern.String: must be a string that is not empty"},
+      {R"({"normalizer": {"type": "Replace", "pattern": 1, "content": "b"}})",
+       "normalizer.pattern: must be"},
+      {R"({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "?"}})",
+       "normalizer.precompiled_charsmap: is not base64"},
+      {R"({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}})",
+       "a charsmap of 3 bytes is cut short"},
+      {R"({"pre_tokenizer": {"type": "CharDelimiterSplit"}})",
+       "pre_tokenizer: unknown pre_tokenizer 'CharDelimiterSplit'"},
       {R"({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "("}, "behavior": "Isolated"}})",
-       "tokenizer pattern \"(\""},
+       "pattern \"(\""},
       {R"({"pre_tokenizer": {"type": "Split", "pattern": {"String": "a"}, "behavior": "Odd"}})",
-       "unknown behavior 'Odd'"},
-      {R"({"post_processor": {"type": "Odd"}})", "unknown post_processor 'Odd'"},
+       "pre_tokenizer.behavior: unknown behavior 'Odd'"},
+      {R"({"pre_tokenizer": {"type": "Metaspace", "replacement": "_", "prepend_scheme": "odd"}})",
+       "pre_tokenizer.prepend_scheme: unknown prepend_scheme 'odd'"},
+      {R"({"post_processor": {"type": "Odd"}})", "post_processor: unknown post_processor 'Odd'"},
       {R"({"post_processor": {"type": "BertProcessing", "sep": ["a", 99999], "cls": ["b", 1]}})",
-       "adds id 99999"},
-      {R"({"decoder": {"type": "WordPiece"}})", "unknown decoder 'WordPiece'"},
-      {R"({"decoder": {"type": "Strip", "content": " ", "start": 1, "stop": 0}})",
-       "unknown decoder 'Strip' at its place"},
-      {R"({"decoder": null, "pre_tokenizer": null})", "'decoder' is missing"},
-      {R"({"added_tokens": {}})", "'added_tokens' must be an array"},
+       "post_processor.sep[1]: adds id 99999"},
+      {R"({"post_processor": {"type": "TemplateProcessing", "single": []}})",
+       "post_processor.single: has no place for the text"},
+      {R"({"decoder": {"type": "CTC"}})", "decoder: unknown decoder 'CTC'"},
+      {R"({"decoder": {"type": "Sequence", "decoders": [{"type": "Fuse"}, {"type": "WordPiece"}]}})",
+       "decoder.decoders[1]: decoder 'WordPiece' is not supported after 'Fuse'"},
+      {R"({"decoder": null, "pre_tokenizer": null})", "decoder: is missing"},
+      {R"({"added_tokens": {}})", "added_tokens: must be an array"},
       {R"({"added_tokens": [{"id": 5, "content": "<x>"}]})", "has the id 5 of token"},
       {R"({"added_tokens": [{"id": 900, "content": "a"}]})", "has the id 900, but"},
-      {R"({"added_tokens": [{"id": 900, "content": "<x>", "single_word": true}]})",
-       "'single_word'"},
+      {R"({"added_tokens": [{"content": "a"}]})", "added_tokens[0].id: is missing"},
   };
   Json base = readTable("bpe.json");
   for (const Refusal &refusal : cases) {
@@ -85,6 +106,8 @@ TEST(TokenizerJson, brokenJson) {
   for (size_t size = 1; size < text.size(); size += 97)
     EXPECT_NE(errorOf(text.substr(0, size)), "no error");
   EXPECT_THAT(errorOf(std::string(100000, '[')), testing::HasSubstr("nested deeper"));
+  EXPECT_THAT(errorOf(R"({"model": {"vocab": {"a": 1, "a": 2}}})"),
+              testing::HasSubstr("the member 'a' comes twice"));
 }
 
 TEST(TokenizerJson, configDecidesAboutBosAndEos) {
@@ -98,9 +121,10 @@ TEST(TokenizerJson, configDecidesAboutBosAndEos) {
   EXPECT_EQ(ids(R"({"eos_token": {"content": "<|endoftext|>"}, "add_eos_token": true})"),
             (Ids{plain[0], 0}));
   EXPECT_EQ(ids(R"({"bos_token": "<|endoftext|>", "add_bos_token": false})"), plain);
-  EXPECT_THAT(errorOf(text, R"({"bos_token": "<nope>"})"),
-              testing::HasSubstr("bos_token '<nope>' is not in the vocabulary"));
-  EXPECT_THAT(errorOf(text, "[]"), testing::HasSubstr("tokenizer_config.json must be an object"));
+  EXPECT_THAT(
+      errorOf(text, R"({"bos_token": "<nope>"})"),
+      testing::HasSubstr("tokenizer_config.json.bos_token: '<nope>' is not in the vocabulary"));
+  EXPECT_THAT(errorOf(text, "[]"), testing::HasSubstr("tokenizer_config.json: must be an object"));
 
   std::string config = R"({"bos_token": "<|endoftext|>", "add_bos_token": true})";
   std::unique_ptr<Tokenizer> first = parseTokenizer(text, config);

@@ -1,10 +1,10 @@
-#include "frontend/tokenizer/BpeTokenizer.h"
+#include "frontend/tokenizer/PipelineTokenizer.h"
 
 #include "runtime/Error.h"
 
 namespace lmc {
 
-std::vector<int32_t> BpeTokenizer::encode(std::string_view text, bool addSpecial) const {
+std::vector<int32_t> PipelineTokenizer::encode(std::string_view text, bool addSpecial) const {
   std::vector<int32_t> ids;
   if (addSpecial)
     ids = plan.prefix;
@@ -14,9 +14,23 @@ std::vector<int32_t> BpeTokenizer::encode(std::string_view text, bool addSpecial
   return ids;
 }
 
-void BpeTokenizer::encodePart(std::string_view text, bool atStart,
-                              std::vector<int32_t> &ids) const {
+void PipelineTokenizer::encodePart(std::string_view text, bool atStart,
+                                   std::vector<int32_t> &ids) const {
+  constexpr size_t window = 1 << 14; // what is between text and ids stays in the nearest caches
   PieceCache::Use pieceIds(cache);
+  while (text.size() > window) {
+    size_t cut = safeCut(text.substr(0, window));
+    if (cut == 0)
+      break;
+    encodeWindow(text.substr(0, cut), atStart, pieceIds, ids);
+    text.remove_prefix(cut);
+    atStart = false;
+  }
+  encodeWindow(text, atStart, pieceIds, ids);
+}
+
+void PipelineTokenizer::encodeWindow(std::string_view text, bool atStart, PieceCache::Use &pieceIds,
+                                     std::vector<int32_t> &ids) const {
   Pieces pieces;
   for (const SpecialTokens::Segment &raw : plan.rawTokens.split(text)) {
     if (raw.id >= 0) {
@@ -36,23 +50,36 @@ void BpeTokenizer::encodePart(std::string_view text, bool atStart,
       bool begins = atStart && first && part.text.data() == segment.data();
       preTokenize(plan.preTokenizer, part.text, begins, pieces);
       for (std::string_view piece : pieces.list)
-        pieceIds.encode(model, piece, ids);
+        pieceIds.encode(*plan.model, piece, ids);
       pieces.owned.clear();
     }
   }
 }
 
-std::string BpeTokenizer::tokenBytes(int32_t id) const {
+void PipelineTokenizer::checkId(int32_t id) const {
   if (id < 0 || id >= vocabSize())
     fail("token id {} is not in the vocabulary of {} tokens", id, vocabSize());
-  return plan.tokenBytes[id];
 }
 
-bool BpeTokenizer::isSpecial(int32_t id) const {
+std::string PipelineTokenizer::tokenBytes(int32_t id) const {
+  checkId(id);
+  return plan.decoder.bytesOf(id);
+}
+
+void PipelineTokenizer::decodeNext(int32_t id, DecodeState &state, std::string &bytes) const {
+  checkId(id);
+  plan.decoder.next(id, state, bytes);
+}
+
+void PipelineTokenizer::decodeEnd(DecodeState &state, std::string &bytes) const {
+  plan.decoder.finish(state, bytes);
+}
+
+bool PipelineTokenizer::isSpecial(int32_t id) const {
   return id >= 0 && id < vocabSize() && plan.special[id];
 }
 
-size_t BpeTokenizer::safeCut(std::string_view text) const {
+size_t PipelineTokenizer::safeCut(std::string_view text) const {
   if (!plan.cutsBeforeSpaces)
     return 0;
   // Text after an added token is normalised afresh, which a part that begins there would not be.

@@ -1,0 +1,126 @@
+#include "frontend/tokenizer/Normalizer.h"
+
+#include <cassert>
+
+namespace lmc {
+
+using unicode::Character;
+
+std::string replaceAll(std::string_view text, std::string_view from, std::string_view to) {
+  assert(!from.empty());
+  std::string result;
+  result.reserve(text.size());
+  for (size_t position = 0;;) {
+    size_t found = text.find(from, position);
+    result += text.substr(position, found - position);
+    if (found == std::string_view::npos)
+      return result;
+    result += to;
+    position = found + from.size();
+  }
+}
+
+std::string replaceMatches(std::string_view text, const SplitPattern &pattern,
+                           std::string_view to) {
+  std::vector<SplitPattern::Range> matches;
+  pattern.findAll(text, matches);
+  std::string result;
+  size_t position = 0;
+  for (auto [begin, end] : matches) {
+    result += text.substr(position, begin - position);
+    result += to;
+    position = end;
+  }
+  return result += text.substr(position);
+}
+
+/// A text of what `edit` appends for each character.
+template <typename Edit> static std::string mapped(std::string_view text, Edit edit) {
+  std::string result;
+  result.reserve(text.size());
+  unicode::forEach(text, [&](Character c, std::string_view bytes) { edit(c, bytes, result); });
+  return result;
+}
+
+/// The blocks that BERT spaces out, with the gap that Hugging Face's list has at U+2B820.
+static bool isIdeograph(char32_t c) {
+  return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) ||
+         (c >= 0x20000 && c <= 0x2A6DF) || (c >= 0x2A700 && c <= 0x2B73F) ||
+         (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0x2B920 && c <= 0x2CEAF) ||
+         (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
+}
+
+namespace {
+struct Apply {
+  std::string_view text;
+  bool fresh;
+
+  std::string operator()(const PrependStep &step) const {
+    return fresh && !text.empty() ? step.prefix + std::string(text) : std::string(text);
+  }
+  std::string operator()(const ReplaceStep &step) const {
+    return replaceAll(text, step.from, step.to);
+  }
+  std::string operator()(const ReplaceMatchesStep &step) const {
+    return replaceMatches(text, *step.pattern, step.to);
+  }
+  std::string operator()(const FormStep &step) const { return unicode::toForm(text, step.form); }
+  std::string operator()(const LowercaseStep &) const { return unicode::toLower(text); }
+  std::string operator()(const StripStep &step) const {
+    size_t begin = text.size(), end = 0, at = 0;
+    unicode::forEach(text, [&](Character c, std::string_view) {
+      if (!(c.classes & unicode::Space)) {
+        begin = std::min(begin, at);
+        end = at + c.length;
+      }
+      at += c.length;
+    });
+    if (!step.left)
+      begin = 0;
+    if (!step.right)
+      end = text.size();
+    return std::string(begin < end ? text.substr(begin, end - begin) : "");
+  }
+  std::string operator()(const DropMarksStep &step) const {
+    return mapped(text, [&](Character c, std::string_view bytes, std::string &result) {
+      if (!(c.classes & step.classes))
+        result += bytes;
+    });
+  }
+  std::string operator()(const CleanStep &) const {
+    return mapped(text, [&](Character c, std::string_view bytes, std::string &result) {
+      bool kept = c.point == '\t' || c.point == '\n' || c.point == '\r';
+      if (!c.isByte && !kept && (c.point == 0xFFFD || c.classes & unicode::Other))
+        return;
+      result += c.classes & unicode::Space ? " " : bytes;
+    });
+  }
+  std::string operator()(const SpaceIdeographsStep &) const {
+    return mapped(text, [&](Character c, std::string_view bytes, std::string &result) {
+      bool ideograph = isIdeograph(c.point);
+      if (ideograph)
+        result += ' ';
+      result += bytes;
+      if (ideograph)
+        result += ' ';
+    });
+  }
+  std::string operator()(const CharsmapStep &step) const { return step.map->normalize(text); }
+};
+} // namespace
+
+std::string normalize(const std::vector<NormalizeStep> &steps, std::string_view text, bool fresh) {
+  if (steps.empty())
+    return std::string(text);
+  std::string result = std::visit(Apply{text, fresh}, steps[0]);
+  for (size_t i = 1; i < steps.size(); ++i)
+    result = std::visit(Apply{result, fresh}, steps[i]);
+  return result;
+}
+
+bool normalizesInParts(const NormalizeStep &step) {
+  return std::holds_alternative<FormStep>(step) || std::holds_alternative<LowercaseStep>(step) ||
+         std::holds_alternative<DropMarksStep>(step);
+}
+
+} // namespace lmc

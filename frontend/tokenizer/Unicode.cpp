@@ -1,0 +1,196 @@
+#include "frontend/tokenizer/Unicode.h"
+
+#include "runtime/Error.h"
+
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <vector>
+
+namespace lmc::unicode {
+
+static bool isWhiteSpace(char32_t c) {
+  return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
+         c == 0x3000;
+}
+
+static bool isAsciiPunctuation(char32_t c) {
+  return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') ||
+         (c >= '{' && c <= '~');
+}
+
+/// Alphabetic without being a letter, a mark or a letter number: circled and squared letters.
+static bool isOtherAlphabetic(char32_t c) {
+  return (c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) ||
+         (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189);
+}
+
+static uint16_t computeClasses(char32_t point) {
+  uint16_t result = 0;
+  switch (utf8proc_category(utf8proc_int32_t(point))) {
+  case UTF8PROC_CATEGORY_LU:
+  case UTF8PROC_CATEGORY_LT:
+    result = Letter | Word | Upper;
+    break;
+  case UTF8PROC_CATEGORY_LL:
+    result = Letter | Word | Lower;
+    break;
+  case UTF8PROC_CATEGORY_LM:
+  case UTF8PROC_CATEGORY_LO:
+    result = Letter | Word | Upper | Lower;
+    break;
+  case UTF8PROC_CATEGORY_MN:
+    result = Nonspacing | Mark | Word | Upper | Lower;
+    break;
+  case UTF8PROC_CATEGORY_MC:
+  case UTF8PROC_CATEGORY_ME:
+    result = Mark | Word | Upper | Lower;
+    break;
+  case UTF8PROC_CATEGORY_ND:
+  case UTF8PROC_CATEGORY_NL:
+    result = Number | Word;
+    break;
+  case UTF8PROC_CATEGORY_NO:
+    result = Number;
+    break;
+  case UTF8PROC_CATEGORY_PC:
+    result = Punctuation | Word;
+    break;
+  case UTF8PROC_CATEGORY_PD:
+  case UTF8PROC_CATEGORY_PS:
+  case UTF8PROC_CATEGORY_PE:
+  case UTF8PROC_CATEGORY_PI:
+  case UTF8PROC_CATEGORY_PF:
+  case UTF8PROC_CATEGORY_PO:
+    result = Punctuation;
+    break;
+  case UTF8PROC_CATEGORY_CC:
+  case UTF8PROC_CATEGORY_CF:
+  case UTF8PROC_CATEGORY_CS:
+  case UTF8PROC_CATEGORY_CO:
+    result = Other;
+    break;
+  default: // symbols, separators, and what is not assigned
+    break;
+  }
+  if (isWhiteSpace(point))
+    result |= Space;
+  if (isAsciiPunctuation(point))
+    result |= Punctuation;
+  if (isOtherAlphabetic(point) || point == 0x200C || point == 0x200D)
+    result |= Word;
+  return result;
+}
+
+namespace {
+/// Equal blocks of 256 characters are stored once: 4352 blocks become some 200.
+struct ClassTable {
+  std::array<uint16_t, 0x1100> block{};
+  std::vector<std::array<uint16_t, 256>> blocks;
+};
+} // namespace
+
+static const ClassTable &classTable() {
+  static const ClassTable result = [] {
+    ClassTable table;
+    std::map<std::array<uint16_t, 256>, uint16_t> seen;
+    for (char32_t high = 0; high < table.block.size(); ++high) {
+      std::array<uint16_t, 256> block;
+      for (char32_t low = 0; low < 256; ++low)
+        block[low] = computeClasses(high << 8 | low);
+      auto [entry, isNew] = seen.emplace(block, uint16_t(table.blocks.size()));
+      if (isNew)
+        table.blocks.push_back(block);
+      table.block[high] = entry->second;
+    }
+    return table;
+  }();
+  return result;
+}
+
+uint16_t classesOf(char32_t point) {
+  static const ClassTable &table = classTable();
+  return table.blocks[table.block[point >> 8]][point & 255];
+}
+
+const std::array<uint16_t, 128> asciiClasses = [] {
+  std::array<uint16_t, 128> result{};
+  for (char32_t c = 0; c < result.size(); ++c)
+    result[c] = computeClasses(c);
+  return result;
+}();
+
+/// Not ASCII.
+Character otherCharacterAt(std::string_view text) {
+  size_t length = utf8Length(text);
+  if (length == 0)
+    return {0xFFFD, 1, 0, true};
+  char32_t point = utf8CodePoint(text, length);
+  return {point, length, classesOf(point), false};
+}
+
+static void appendForm(std::string_view text, Form form, std::string &result) {
+  int options = UTF8PROC_STABLE;
+  options |= form == Form::NFC || form == Form::NFKC ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
+  if (form == Form::NFKC || form == Form::NFKD)
+    options |= UTF8PROC_COMPAT;
+  utf8proc_uint8_t *mapped = nullptr;
+  utf8proc_ssize_t length =
+      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t *>(text.data()),
+                   utf8proc_ssize_t(text.size()), &mapped, utf8proc_option_t(options));
+  std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owned(mapped, std::free);
+  if (length < 0)
+    fail("a text cannot be normalised: {}", utf8proc_errmsg(length));
+  result.append(reinterpret_cast<const char *>(mapped), size_t(length));
+}
+
+std::string toForm(std::string_view text, Form form) {
+  // ASCII is in every form. A run of other characters may compose with the one before it only.
+  auto isAscii = [](char c) { return uint8_t(c) < 0x80; };
+  std::string result;
+  result.reserve(text.size());
+  for (size_t at = 0; at < text.size();) {
+    size_t other = std::find_if_not(text.begin() + at, text.end(), isAscii) - text.begin();
+    size_t begin = other == text.size() ? other : other - (other > at);
+    result.append(text, at, begin - at);
+    size_t end = std::find_if(text.begin() + other, text.end(), isAscii) - text.begin();
+    std::string_view run = text.substr(begin, end - begin);
+    while (!run.empty()) {
+      size_t valid = validUtf8Prefix(run);
+      if (valid > 0)
+        appendForm(run.substr(0, valid), form, result);
+      if (valid < run.size())
+        result += run[valid++];
+      run.remove_prefix(valid);
+    }
+    at = end;
+  }
+  return result;
+}
+
+std::string toLower(std::string_view text) {
+  std::string result;
+  result.reserve(text.size());
+  forEach(text, [&](Character c, std::string_view bytes) {
+    if (c.point < 0x80)
+      result += c.point >= 'A' && c.point <= 'Z' ? char(c.point | 0x20) : char(c.point);
+    else if (c.isByte)
+      result += bytes;
+    else if (c.point == 0x130) // the only one whose lower case is two characters
+      result += "i\u0307";
+    else
+      appendUtf8(result, char32_t(utf8proc_tolower(utf8proc_int32_t(c.point))));
+  });
+  return result;
+}
+
+bool endsGrapheme(char32_t left, char32_t right, int32_t &state) {
+  return utf8proc_grapheme_break_stateful(utf8proc_int32_t(left), utf8proc_int32_t(right), &state);
+}
+
+} // namespace lmc::unicode

@@ -1,0 +1,126 @@
+#include "frontend/tokenizer/UnigramModel.h"
+
+#include "frontend/tokenizer/Utf8.h"
+#include "runtime/Error.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace lmc {
+
+constexpr std::string_view space = "\u2581"; // "▁"
+
+/// Where the first space after another character is.
+static size_t nextSpace(std::string_view text) {
+  size_t at = text.find(space, 1);
+  while (at != std::string_view::npos && text.substr(0, at).ends_with(space))
+    at = text.find(space, at + 1);
+  return at;
+}
+
+UnigramModel::UnigramModel(const std::vector<Piece> &pieces, std::optional<int32_t> unknown,
+                           std::vector<int32_t> fallback)
+    : roots(256, -1), unknownId(unknown), fallbackIds(std::move(fallback)) {
+  constexpr double penalty = 10.0;
+  double least = std::numeric_limits<double>::infinity();
+  for (const Piece &piece : pieces) {
+    if (!piece.text.empty()) {
+      insert(piece.text, int32_t(scores.size()));
+      least = std::min(least, piece.score);
+    }
+    scores.push_back(piece.score);
+  }
+  unknownScore = least - penalty;
+  cutsBeforeSpaces = std::ranges::any_of(pieces, [](const Piece &p) { return p.text == space; }) &&
+                     std::ranges::all_of(pieces, [](const Piece &p) {
+                       return nextSpace(p.text) == std::string::npos;
+                     });
+}
+
+size_t UnigramModel::firstPart(std::string_view piece) const {
+  return cutsBeforeSpaces ? std::min(nextSpace(piece), piece.size()) : piece.size();
+}
+
+int32_t UnigramModel::childOf(int32_t node, uint8_t byte) const {
+  int32_t child = nodes[node].firstChild;
+  while (child >= 0 && nodes[child].byte != byte)
+    child = nodes[child].nextSibling;
+  return child;
+}
+
+void UnigramModel::insert(std::string_view text, int32_t id) {
+  int32_t node = -1;
+  for (char c : text) {
+    uint8_t byte = uint8_t(c);
+    int32_t child = node < 0 ? roots[byte] : childOf(node, byte);
+    if (child < 0) {
+      child = int32_t(nodes.size());
+      nodes.push_back({-1, -1, node < 0 ? -1 : nodes[node].firstChild, byte});
+      (node < 0 ? roots[byte] : nodes[node].firstChild) = child;
+    }
+    node = child;
+  }
+  nodes[node].id = id;
+}
+
+void UnigramModel::appendUnknown(std::string_view text, std::vector<int32_t> &ids) const {
+  auto fallbackOf = [&](char byte) { return fallbackIds[uint8_t(byte)]; };
+  if (!fallbackIds.empty() &&
+      std::ranges::all_of(text, [&](char byte) { return fallbackOf(byte) >= 0; })) {
+    std::ranges::transform(text, std::back_inserter(ids), fallbackOf);
+    return;
+  }
+  if (!unknownId)
+    fail("the tokenizer has no token for '{}' (byte 0x{:02x}) and no unknown token",
+         toValidUtf8(text), uint8_t(text[0]));
+  ids.push_back(*unknownId);
+}
+
+void UnigramModel::encode(std::string_view piece, std::vector<int32_t> &ids) const {
+  constexpr int32_t unknown = -2;
+  struct Best { // of the paths that end at a byte
+    double score = 0;
+    size_t begin = 0; // of the last piece
+    int32_t id = -1;  // -1: no path
+  };
+  std::vector<Best> best(piece.size() + 1);
+  for (size_t at = 0, length = 0; at < piece.size(); at += length) {
+    length = std::max<size_t>(1, utf8Length(piece.substr(at)));
+    double before = best[at].score;
+    auto offer = [&](size_t end, double score, int32_t id) {
+      if (best[end].id == -1 || before + score > best[end].score)
+        best[end] = {before + score, at, id};
+    };
+    bool known = false;
+    int32_t node = roots[uint8_t(piece[at])];
+    for (size_t end = at + 1; node >= 0; ++end) {
+      if (nodes[node].id >= 0) {
+        offer(end, scores[nodes[node].id], nodes[node].id);
+        known |= end == at + length;
+      }
+      node = end < piece.size() ? childOf(node, uint8_t(piece[end])) : -1;
+    }
+    if (!known)
+      offer(at + length, unknownScore, unknown);
+  }
+
+  // Backwards along the best path; unknowns that touch are one.
+  std::vector<Best> path;
+  for (size_t end = piece.size(); end > 0; end = path.back().begin) {
+    path.push_back(best[end]);
+    if (unknownId && path.back().id == *unknownId)
+      path.back().id = unknown;
+  }
+  for (size_t i = path.size(); i-- > 0;) {
+    if (path[i].id != unknown) {
+      ids.push_back(path[i].id);
+      continue;
+    }
+    size_t begin = path[i].begin;
+    while (i > 0 && path[i - 1].id == unknown)
+      --i;
+    appendUnknown(piece.substr(begin, (i > 0 ? path[i - 1].begin : piece.size()) - begin), ids);
+  }
+}
+
+} // namespace lmc
