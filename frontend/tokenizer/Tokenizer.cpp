@@ -66,6 +66,11 @@ static std::string readText(const std::filesystem::path &path) {
   return std::move(text).str();
 }
 
+bool holdsTokenizer(const std::filesystem::path &folder) {
+  return std::filesystem::exists(folder / "tokenizer.json") ||
+         std::filesystem::exists(folder / "tokenizer.model");
+}
+
 std::unique_ptr<Tokenizer> loadTokenizer(const std::string &nameOrPath) {
   if (nameOrPath == "byte")
     return makeByteTokenizer();

@@ -95,6 +95,9 @@ private:
 /// the file and the place in it.
 std::unique_ptr<Tokenizer> loadTokenizer(const std::string &nameOrPath);
 
+/// Whether a folder holds a tokenizer.json or a tokenizer.model.
+bool holdsTokenizer(const std::filesystem::path &folder);
+
 /// configJson: the text of tokenizer_config.json or empty. name: for errors.
 std::unique_ptr<Tokenizer> parseTokenizer(std::string_view json, std::string_view configJson = {},
                                           std::string_view name = "tokenizer.json");

@@ -30,6 +30,36 @@ static bool isOtherAlphabetic(char32_t c) {
          (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189);
 }
 
+static void appendForm(std::string_view text, Form form, std::string &result) {
+  int options = UTF8PROC_STABLE;
+  options |= form == Form::NFC || form == Form::NFKC ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
+  if (form == Form::NFKC || form == Form::NFKD)
+    options |= UTF8PROC_COMPAT;
+  utf8proc_uint8_t *mapped = nullptr;
+  utf8proc_ssize_t length =
+      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t *>(text.data()),
+                   utf8proc_ssize_t(text.size()), &mapped, utf8proc_option_t(options));
+  std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owned(mapped, std::free);
+  if (length < 0)
+    fail("a text cannot be normalised: {}", utf8proc_errmsg(length));
+  result.append(reinterpret_cast<const char *>(mapped), size_t(length));
+}
+
+/// Of a character that is no mark: it composes with none before it, unless it is a vowel or final
+/// consonant of Hangul.
+static uint16_t stability(char32_t point) {
+  if (point >= 0x1160 && point <= 0x11FF)
+    return 0;
+  if (point >= 0xAC00 && point <= 0xD7A3) // syllables of Hangul
+    return StableNfc;
+  if (utf8proc_get_property(utf8proc_int32_t(point))->decomp_seqindex == UINT16_MAX)
+    return Stable | StableNfc;
+  std::string text, composed;
+  appendUtf8(text, point);
+  appendForm(text, Form::NFC, composed);
+  return composed == text ? StableNfc : 0;
+}
+
 static uint16_t computeClasses(char32_t point) {
   uint16_t result = 0;
   switch (utf8proc_category(utf8proc_int32_t(point))) {
@@ -78,6 +108,8 @@ static uint16_t computeClasses(char32_t point) {
   default: // symbols, separators, and what is not assigned
     break;
   }
+  if (!(result & Mark))
+    result |= stability(point);
   if (isWhiteSpace(point))
     result |= Space;
   if (isAsciiPunctuation(point))
@@ -125,52 +157,60 @@ const std::array<uint16_t, 128> asciiClasses = [] {
   return result;
 }();
 
-/// Not ASCII.
+/// Not ASCII. What utf8Length and utf8CodePoint say, in one step: most of the time of a text that is
+/// not Latin would go there.
 Character otherCharacterAt(std::string_view text) {
-  size_t length = utf8Length(text);
-  if (length == 0)
-    return {0xFFFD, 1, 0, true};
-  char32_t point = utf8CodePoint(text, length);
-  return {point, length, classesOf(point), false};
-}
-
-static void appendForm(std::string_view text, Form form, std::string &result) {
-  int options = UTF8PROC_STABLE;
-  options |= form == Form::NFC || form == Form::NFKC ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
-  if (form == Form::NFKC || form == Form::NFKD)
-    options |= UTF8PROC_COMPAT;
-  utf8proc_uint8_t *mapped = nullptr;
-  utf8proc_ssize_t length =
-      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t *>(text.data()),
-                   utf8proc_ssize_t(text.size()), &mapped, utf8proc_option_t(options));
-  std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owned(mapped, std::free);
-  if (length < 0)
-    fail("a text cannot be normalised: {}", utf8proc_errmsg(length));
-  result.append(reinterpret_cast<const char *>(mapped), size_t(length));
+  auto continuation = [&](size_t i) {
+    uint8_t byte = i < text.size() ? uint8_t(text[i]) : 0;
+    return (byte & 0xC0) == 0x80 ? char32_t(byte & 0x3F) : char32_t(1 << 22); // spoils the sum
+  };
+  auto character = [](char32_t point, size_t length) {
+    return Character{point, length, classesOf(point), false};
+  };
+  char32_t lead = uint8_t(text[0]);
+  if (lead >= 0xC2 && lead <= 0xDF) {
+    char32_t point = (lead & 0x1F) << 6 | continuation(1);
+    if (point < 0x800)
+      return character(point, 2);
+  } else if (lead >= 0xE0 && lead <= 0xEF) {
+    char32_t second = continuation(1), third = continuation(2);
+    char32_t point = (lead & 0x0F) << 12 | second << 6 | third;
+    if (point >= 0x800 && (point < 0xD800 || point > 0xDFFF) && (second | third) < 0x40)
+      return character(point, 3);
+  } else if (lead >= 0xF0 && lead <= 0xF4) {
+    char32_t second = continuation(1), third = continuation(2), fourth = continuation(3);
+    char32_t point = (lead & 0x07) << 18 | second << 12 | third << 6 | fourth;
+    if (point >= 0x10000 && point < 0x110000 && (second | third | fourth) < 0x40)
+      return character(point, 4);
+  }
+  return {0xFFFD, 1, 0, true};
 }
 
 std::string toForm(std::string_view text, Form form) {
-  // ASCII is in every form. A run of other characters may compose with the one before it only.
-  auto isAscii = [](char c) { return uint8_t(c) < 0x80; };
+  const uint16_t stable = form == Form::NFC ? StableNfc : Stable;
   std::string result;
   result.reserve(text.size());
-  for (size_t at = 0; at < text.size();) {
-    size_t other = std::find_if_not(text.begin() + at, text.end(), isAscii) - text.begin();
-    size_t begin = other == text.size() ? other : other - (other > at);
-    result.append(text, at, begin - at);
-    size_t end = std::find_if(text.begin() + other, text.end(), isAscii) - text.begin();
-    std::string_view run = text.substr(begin, end - begin);
-    while (!run.empty()) {
-      size_t valid = validUtf8Prefix(run);
-      if (valid > 0)
-        appendForm(run.substr(0, valid), form, result);
-      if (valid < run.size())
-        result += run[valid++];
-      run.remove_prefix(valid);
+  size_t copied = 0, previous = 0, at = 0;
+  while (at < text.size()) {
+    Character c = characterAt(text.substr(at));
+    if (c.isByte || c.classes & stable) {
+      previous = c.isByte ? at + 1 : at;
+      at += c.length;
+      continue;
     }
-    at = end;
+    // A run of others, with the character before them, which the first may compose with.
+    size_t end = at;
+    while (end < text.size()) {
+      Character next = characterAt(text.substr(end));
+      if (next.isByte || next.classes & stable)
+        break;
+      end += next.length;
+    }
+    result.append(text, copied, previous - copied);
+    appendForm(text.substr(previous, end - previous), form, result);
+    copied = previous = at = end;
   }
-  return result;
+  return result.append(text, copied);
 }
 
 std::string toLower(std::string_view text) {

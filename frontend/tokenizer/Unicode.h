@@ -22,6 +22,8 @@ enum Class : uint16_t {
   Other = 1 << 7,       // C
   Upper = 1 << 8,       // Lu Lt Lm Lo M: what may begin a word of GPT-4o's pattern
   Lower = 1 << 9,       // Ll Lm Lo M: what may end one
+  Stable = 1 << 10,     // the same in every normal form, whatever stands beside it on the right
+  StableNfc = 1 << 11,  // the same in NFC, as é is
 };
 
 /// Those of ASCII, by code.

@@ -43,8 +43,12 @@ DEEPSEEK = (r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\
 
 
 def assigned(low, high):
-    """Characters that Unicode 15 and every later version know."""
-    return [chr(c) for c in range(low, high) if unicodedata.category(chr(c)) not in ("Cn", "Cs", "Co")]
+    """Characters that both sides know: Hugging Face's table of punctuation and controls is of Unicode 8."""
+    def known(c):
+        category = unicodedata.category(c)
+        old = category[0] in "PC" and unicodedata.ucd_3_2_0.category(c) == "Cn"
+        return category not in ("Cn", "Cs", "Co") and not old
+    return [chr(c) for c in range(low, high) if known(chr(c))]
 
 
 POOLS = {
@@ -152,7 +156,10 @@ def unigram(text):
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
     tokenizer.train_from_iterator(text.splitlines(), trainers.UnigramTrainer(
         vocab_size=6000, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False))
-    return tokenizer
+    # Its JSON reader is off by the last bit for long decimals, which decides between equal sums of scores.
+    file = json.loads(tokenizer.to_str())
+    file["model"]["vocab"] = [[token, round(score, 6)] for token, score in file["model"]["vocab"]]
+    return Tokenizer.from_str(json.dumps(file))
 
 
 def sentencepiece_model(text, path, **options):
@@ -193,7 +200,7 @@ def charsmap_of(model):
 def t5(work):
     def make(text):
         path = work / "charsmap.model"
-        sentencepiece_model(text[:100000], path, vocab_size=1500, model_type="unigram")
+        sentencepiece_model("".join(c for c in text[:200000] if c.isascii()), path, vocab_size=500, model_type="unigram")
         file = json.loads(unigram(text).to_str())
         file["normalizer"] = {"type": "Precompiled",
                               "precompiled_charsmap": base64.b64encode(charsmap_of(path.read_bytes())).decode()}
