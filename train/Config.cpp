@@ -131,7 +131,8 @@ void readTokenizer(TrainConfig &config, const ConfigValue &value) {
   using Kind = TokenizerConfig::Kind;
   TokenizerConfig &tokenizer = config.tokenizer;
   constexpr std::string_view expected =
-      "`byte`, `model`, a path to a tokenizer.json, or {train: {kind: bpe, vocab: N}}";
+      "`byte`, `model`, a path to a tokenizer.json or tokenizer.model, or {train: {kind: bpe, "
+      "vocab: N}}";
   if (!value.node.IsMap()) {
     const std::string &word = value.scalar(expected);
     tokenizer.kind = word == "byte" ? Kind::Bytes : word == "model" ? Kind::Model : Kind::File;
@@ -372,7 +373,8 @@ void deriveDefaults(TrainConfig &config, const ConfigSource &source) {
   bool gguf = model.extension() == ".gguf";
   if (!source.find("init").IsDefined() && (gguf || folderHolds(model, ".safetensors")))
     config.initPath = model;
-  if (!source.find("tokenizer").IsDefined() && (gguf || folderHolds(model, "tokenizer.json")))
+  if (!source.find("tokenizer").IsDefined() &&
+      (gguf || folderHolds(model, "tokenizer.json") || folderHolds(model, "tokenizer.model")))
     config.tokenizer.kind = TokenizerConfig::Kind::Model;
   if (!source.find("eval").IsDefined() && config.data.val.empty())
     config.eval.every = 0;

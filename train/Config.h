@@ -23,7 +23,7 @@ struct TokenizerConfig {
   enum class Kind {
     Model, ///< the model's own (its folder or .gguf has one)
     Bytes, ///< one token a byte
-    File,  ///< a tokenizer.json, or a folder that holds one
+    File,  ///< a tokenizer.json or tokenizer.model, or a folder that holds one
     Train, ///< byte-level BPE trained on data.train
   };
   Kind kind = Kind::Bytes;

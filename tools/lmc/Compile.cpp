@@ -186,7 +186,7 @@ int run(Options &o, const CommonOptions &common) {
   std::shared_ptr<const Tokenizer> tokenizer;
   if (!source.weights.empty()) {
     weights = std::make_unique<Weights>(config, source.weights);
-    if (std::filesystem::exists(source.weights / "tokenizer.json"))
+    if (holdsTokenizer(source.weights))
       tokenizer = loadTokenizer(source.weights.string());
   }
   auto executable = compileModel(config, o.settings, modelMetadata(config, source, tokenizer.get()),

@@ -91,9 +91,7 @@ std::string nameOf(const fs::path &path) {
 }
 
 std::shared_ptr<const Tokenizer> folderTokenizer(const fs::path &folder) {
-  if (!fs::exists(folder / "tokenizer.json"))
-    return nullptr;
-  return loadTokenizer(folder.string());
+  return holdsTokenizer(folder) ? loadTokenizer(folder.string()) : nullptr;
 }
 
 LoadedModel loadExecutable(const fs::path &path) {
@@ -284,7 +282,9 @@ std::shared_ptr<const GpuMonitor> monitorOf(const Executable &executable) {
 
 const Tokenizer &requireTokenizer(const LoadedModel &model) {
   if (!model.tokenizer)
-    fail("'{}' has no tokenizer (tokenizer.json); give token ids instead of text", model.info.name);
+    fail(
+        "'{}' has no tokenizer (tokenizer.json or tokenizer.model); give token ids instead of text",
+        model.info.name);
   return *model.tokenizer;
 }
 

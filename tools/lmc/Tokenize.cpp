@@ -20,7 +20,8 @@ std::shared_ptr<const Tokenizer> tokenizerOf(const std::string &model) {
   if (model == "byte")
     return loadTokenizer(model);
   std::filesystem::path path = model;
-  if (path.filename() == "tokenizer.json")
+  bool file = path.filename() == "tokenizer.json" || path.extension() == ".model";
+  if (file || holdsTokenizer(path))
     return loadTokenizer(model);
   ModelSource source = findModel(path);
   if (source.isExecutable) {
@@ -69,7 +70,8 @@ int run(Options &o, const CommonOptions &common) {
 
 Command addTokenize(CLI::App &app, CommonOptions &common) {
   auto o = std::make_shared<Options>();
-  app.add_option("MODEL", o->model, "Model folder, .lmx, tokenizer.json or 'byte'")->required();
+  app.add_option("MODEL", o->model, "Model folder, .lmx, tokenizer.json, tokenizer.model or 'byte'")
+      ->required();
   app.add_flag("--decode", o->decode, "Read ids, write the exact bytes");
   app.add_flag("--special", o->special, "Add BOS and EOS as the tokenizer's template says");
   addCommon(app, common, true);

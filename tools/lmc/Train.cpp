@@ -39,8 +39,7 @@ std::shared_ptr<const Tokenizer> savedTokenizer(const TrainConfig &config) {
   if (!std::getline(stream, name))
     return nullptr;
   std::filesystem::path folder = config.checkpoint.directory / name;
-  return std::filesystem::exists(folder / "tokenizer.json") ? loadTokenizer(folder.string())
-                                                            : nullptr;
+  return holdsTokenizer(folder) ? loadTokenizer(folder.string()) : nullptr;
 }
 
 std::shared_ptr<const Tokenizer> tokenizerOf(const TrainConfig &config, bool resume) {
@@ -51,7 +50,7 @@ std::shared_ptr<const Tokenizer> tokenizerOf(const TrainConfig &config, bool res
     return loadTokenizer(config.tokenizer.file.string());
   case TokenizerConfig::Kind::Model: {
     std::filesystem::path folder = config.modelPath;
-    if (!std::filesystem::exists(folder / "tokenizer.json"))
+    if (!holdsTokenizer(folder))
       return nullptr; // fine for token files; text needs one and says so
     return loadTokenizer(folder.string());
   }

@@ -237,7 +237,7 @@ TEST_F(ConfigTest, ErrorsSayWhereWhatAndWhatToDo) {
        "train.yaml:3: unknown key 'vocabb' in 'tokenizer.train', did you mean 'vocab'?"},
       {m + "tokenizer: {train: 300}\n",
        "train.yaml:3: tokenizer.train: expected a mapping, `byte`, `model`, a path to a "
-       "tokenizer.json, or {train: {kind: bpe, vocab: N}}"},
+       "tokenizer.json or tokenizer.model, or {train: {kind: bpe, vocab: N}}"},
   };
   for (const Case &c : cases) {
     std::string error = errorOf(c.text);
