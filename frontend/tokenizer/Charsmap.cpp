@@ -21,6 +21,11 @@ Charsmap::Charsmap(std::string_view blob, Match match) : match(match) {
     units.push_back(readU32(blob.substr(at)));
   replacements = blob.substr(end);
   replacements += '\0';
+  size_t root = units[0] >> 10 << ((units[0] & 1u << 9) >> 6);
+  for (uint8_t c = 0; c < isKept.size(); ++c) {
+    size_t place = root ^ c;
+    isKept[c] = c == 0 || place >= units.size() || (units[place] & (1u << 31 | 0xFF)) != c;
+  }
 }
 
 std::optional<Charsmap::Found> Charsmap::find(std::string_view text, bool longest) const {
@@ -59,7 +64,13 @@ void Charsmap::normalizeGraphemes(std::string_view text, std::string &result) co
       result += found->replacement;
     return found.has_value();
   };
+  auto isAscii = [&](size_t at) { return at >= text.size() || uint8_t(text[at]) < 0x80; };
   for (size_t begin = 0; begin < text.size();) {
+    // Of two ASCII characters only CR LF are one cluster, and no match begins with the first.
+    if (isAscii(begin) && isAscii(begin + 1) && isKept[uint8_t(text[begin])]) {
+      result += text[begin++];
+      continue;
+    }
     unicode::Character last = unicode::characterAt(text.substr(begin));
     size_t end = begin + last.length;
     int32_t state = 0;

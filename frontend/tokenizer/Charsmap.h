@@ -2,6 +2,7 @@
 // Private to this folder.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -34,6 +35,7 @@ private:
 
   std::vector<uint32_t> units;
   std::string replacements;
+  std::array<bool, 128> isKept{}; // ASCII characters with which no match begins
   Match match;
 };
 
