@@ -2,6 +2,7 @@
 
 #include "frontend/tokenizer/ByteAlphabet.h"
 #include "frontend/tokenizer/Normalizer.h"
+#include "runtime/Error.h"
 
 #include <array>
 #include <cctype>
@@ -95,8 +96,12 @@ std::string Decoder::decodeToken(int32_t id, bool first, bool last) const {
   DecodeToken decode{tokens[id], first, asTheyAre[id]};
   if (!steps.wordSuffix.empty())
     decode.token = replaceAll(decode.token, steps.wordSuffix, last ? "" : " ");
-  for (const TokenStep &step : steps.ofTokens)
+  constexpr size_t mostBytes = 1 << 20;
+  for (const TokenStep &step : steps.ofTokens) {
     std::visit(decode, step);
+    if (decode.token.size() > mostBytes)
+      fail("decoder: token {} decodes to more than {} bytes", id, mostBytes);
+  }
   return std::move(decode.token);
 }
 

@@ -1,10 +1,21 @@
 #include "frontend/tokenizer/Normalizer.h"
 
+#include "runtime/Error.h"
+
 #include <cassert>
 
 namespace lmc {
 
 using unicode::Character;
+
+/// Replacements of replacements grow without end; no published normalizer makes a text 64 times as
+/// long.
+static void checkGrowth(size_t before, size_t after) {
+  constexpr size_t free = 1 << 20, most = 64;
+  if (after > free + most * before)
+    fail("the tokenizer's replacements make a text of {} bytes longer than {}", before,
+         free + most * before);
+}
 
 std::string replaceAll(std::string_view text, std::string_view from, std::string_view to) {
   assert(!from.empty());
@@ -17,6 +28,7 @@ std::string replaceAll(std::string_view text, std::string_view from, std::string
       return result;
     result += to;
     position = found + from.size();
+    checkGrowth(text.size(), result.size());
   }
 }
 
@@ -30,6 +42,7 @@ std::string replaceMatches(std::string_view text, const SplitPattern &pattern,
     result += text.substr(position, begin - position);
     result += to;
     position = end;
+    checkGrowth(text.size(), result.size());
   }
   return result += text.substr(position);
 }
@@ -113,8 +126,10 @@ std::string normalize(const std::vector<NormalizeStep> &steps, std::string_view 
   if (steps.empty())
     return std::string(text);
   std::string result = std::visit(Apply{text, fresh}, steps[0]);
-  for (size_t i = 1; i < steps.size(); ++i)
+  for (size_t i = 1; i < steps.size(); ++i) {
     result = std::visit(Apply{result, fresh}, steps[i]);
+    checkGrowth(text.size(), result.size());
+  }
   return result;
 }
 

@@ -98,6 +98,21 @@ TEST(TokenizerJson, refusals) {
   }
 }
 
+/// Sixty steps, each of which doubles what the one before left.
+TEST(TokenizerJson, replacementsDoNotGrowWithoutEnd) {
+  Json doubling = Json::array();
+  for (int i = 0; i < 60; ++i)
+    doubling.push_back({{"type", "Replace"}, {"pattern", {{"String", "e"}}}, {"content", "ee"}});
+  Json file = readTable("bpe.json");
+  file["normalizer"] = {{"type", "Sequence"}, {"normalizers", doubling}};
+  std::unique_ptr<Tokenizer> tokenizer = parseTokenizer(file.dump());
+  EXPECT_FALSE(tokenizer->encode("a", false).empty());
+  EXPECT_THROW(tokenizer->encode("e", false), Error);
+  file = readTable("bpe.json");
+  file["decoder"] = {{"type", "Sequence"}, {"decoders", doubling}};
+  EXPECT_THAT(errorOf(file.dump()), testing::HasSubstr("decodes to more than"));
+}
+
 TEST(TokenizerJson, brokenJson) {
   std::string text = readFile("test/data/tokenizer/bpe.json");
   EXPECT_THAT(errorOf(""), testing::HasSubstr("parse error"));
