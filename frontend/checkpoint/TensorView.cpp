@@ -1,52 +1,61 @@
 #include "frontend/checkpoint/TensorView.h"
 
-#include <fmt/format.h>
+#include "runtime/Error.h"
+
 #include <fmt/ranges.h>
 
-#include <array>
+#include <cassert>
 
 namespace lmc {
 
-namespace {
-struct TypeFacts {
-  TensorType type;
-  std::string_view name;
-  size_t size;
-};
-} // namespace
-
-static constexpr std::array<TypeFacts, 15> types{{
-    {TensorType::Bool, "BOOL", 1},
-    {TensorType::U8, "U8", 1},
-    {TensorType::I8, "I8", 1},
-    {TensorType::F8E4M3, "F8_E4M3", 1},
-    {TensorType::F8E5M2, "F8_E5M2", 1},
-    {TensorType::I16, "I16", 2},
-    {TensorType::U16, "U16", 2},
-    {TensorType::F16, "F16", 2},
-    {TensorType::BF16, "BF16", 2},
-    {TensorType::I32, "I32", 4},
-    {TensorType::U32, "U32", 4},
-    {TensorType::F32, "F32", 4},
-    {TensorType::I64, "I64", 8},
-    {TensorType::U64, "U64", 8},
-    {TensorType::F64, "F64", 8},
-}};
-
-size_t sizeBytes(TensorType type) { return types[size_t(type)].size; }
-std::string_view nameOf(TensorType type) { return types[size_t(type)].name; }
-
-std::optional<TensorType> tensorTypeNamed(std::string_view name) {
-  for (const TypeFacts &facts : types)
-    if (facts.name == name)
-      return facts.type;
-  return std::nullopt;
+int64_t TensorView::numElements() const {
+  const TensorFormat &format = formatOf(type);
+  return int64_t(bytes.size()) / format.blockBytes * format.blockElements;
 }
 
-int64_t TensorView::numElements() const { return int64_t(bytes.size() / sizeBytes(type)); }
+int64_t TensorView::storedRow(int64_t row) const {
+  assert(order != StoredOrder::Transposed);
+  if (order == StoredOrder::Rows)
+    return row;
+  int64_t headDim = shape.front() / heads, head = row / headDim, i = row % headDim,
+          half = headDim / 2;
+  if (order == StoredOrder::RotaryPairs)
+    return head * headDim + (i < half ? 2 * i : 2 * (i - half) + 1);
+  return head * headDim + i / 2 + i % 2 * half;
+}
 
 std::string shapeText(std::span<const int64_t> shape) {
   return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+void readAsF32(const TensorView &view, std::span<float> values) {
+  assert(int64_t(values.size()) == view.numElements());
+  const TensorFormat &format = formatOf(view.type);
+  if (!format.dequantise)
+    fail("a tensor of type {} cannot be read as F32", format.name);
+  int64_t numBlocks = int64_t(view.bytes.size()) / format.blockBytes;
+  if (view.order == StoredOrder::Rows || numBlocks == 0) {
+    format.dequantise(view.bytes.data(), numBlocks, values.data());
+    return;
+  }
+
+  int64_t rows = view.shape.front(), columns = int64_t(values.size()) / rows;
+  bool transposed = view.order == StoredOrder::Transposed;
+  int64_t storedRows = transposed ? columns : rows, blocksPerRow = numBlocks / storedRows;
+  auto stored = [&](int64_t row) {
+    return view.bytes.data() + row * blocksPerRow * format.blockBytes;
+  };
+  if (!transposed) {
+    for (int64_t row = 0; row < rows; ++row)
+      format.dequantise(stored(view.storedRow(row)), blocksPerRow, values.data() + row * columns);
+    return;
+  }
+  std::vector<float> column(rows);
+  for (int64_t c = 0; c < columns; ++c) {
+    format.dequantise(stored(c), blocksPerRow, column.data());
+    for (int64_t row = 0; row < rows; ++row)
+      values[row * columns + c] = column[row];
+  }
 }
 
 } // namespace lmc

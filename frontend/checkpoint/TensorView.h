@@ -1,58 +1,47 @@
 // A named tensor in a file: element type, shape and bytes, without owning them.
 #pragma once
 
+#include "frontend/checkpoint/TensorType.h"
 #include "runtime/Bfloat16.h"
+#include "runtime/Half.h"
 
-#include <cstddef>
-#include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace lmc {
 
-/// Element types of safetensors, by its names ("BF16").
-enum class TensorType {
-  Bool,
-  U8,
-  I8,
-  F8E4M3,
-  F8E5M2,
-  I16,
-  U16,
-  F16,
-  BF16,
-  I32,
-  U32,
-  F32,
-  I64,
-  U64,
-  F64
+/// How a matrix [rows, columns] lies in its file, where that is not row after row.
+enum class StoredOrder {
+  Rows,
+  /// Its transpose, [columns, rows]: GGUF has all weights as [out, in].
+  Transposed,
+  /// Rows of a rotary projection: within each head x0, x(D/2), x1, x(D/2 + 1), ... in place of x0,
+  /// x1, ..., x(D-1). GGUF's llama rotates neighbours, the models here rotate halves.
+  RotaryPairs,
+  /// The other way: stored are x0, x1, ..., the tensor has x0, x(D/2), x1, ...
+  RotaryHalves,
 };
 
-size_t sizeBytes(TensorType type);
-std::string_view nameOf(TensorType type);
-std::optional<TensorType> tensorTypeNamed(std::string_view name);
-
-/// Row-major, little-endian; may be unaligned.
+/// Little-endian; may be unaligned. The last dimension of what is stored is whole blocks.
 struct TensorView {
   TensorType type = TensorType::F32;
-  std::vector<int64_t> shape;
+  std::vector<int64_t> shape; ///< the tensor's, however it is stored
   std::span<const std::byte> bytes;
+  StoredOrder order = StoredOrder::Rows;
+  int64_t heads = 0; ///< of rotary orders: rows are a multiple of 2 * heads
 
   int64_t numElements() const;
+  /// Where row `row` of the tensor is among the stored ones; not of Transposed. Rows of blocks can be
+  /// taken as they are.
+  int64_t storedRow(int64_t row) const;
 };
 
 /// "[50257, 768]"
 std::string shapeText(std::span<const int64_t> shape);
 
-/// Elements of an F32, F16 or BF16 tensor as f32, exactly. values.size() must be
-/// view.numElements(). Error for other types.
+/// The elements, row-major, as f32, exactly. values.size() must be view.numElements(). Error for a
+/// type that has no dequantisation.
 void readAsF32(const TensorView &view, std::span<float> values);
-
-/// Exact: every value of the narrow type is an f32.
-float halfToFloat(uint16_t bits);
 
 } // namespace lmc
