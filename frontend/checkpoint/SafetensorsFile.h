@@ -48,4 +48,11 @@ struct NamedTensor {
 void writeSafetensors(const std::filesystem::path &path, std::vector<NamedTensor> tensors,
                       std::map<std::string, std::string> metadata = {});
 
+/// Writes model.safetensors into a folder; where that would have more than maxShardBytes of weights,
+/// model-00001-of-00002.safetensors and so on with model.safetensors.index.json, which comes last.
+/// Tensors stay in the order given, a shard takes them while they fit and at least one. Files of an
+/// earlier model with other names are removed, so that no reader finds two.
+void writeModelSafetensors(const std::filesystem::path &folder, std::vector<NamedTensor> tensors,
+                           uint64_t maxShardBytes);
+
 } // namespace lmc

@@ -15,19 +15,19 @@ namespace lmc {
 
 using Json = nlohmann::json;
 
-/// The parser keeps the last of two equal names, so they are looked for while it reads.
-static Json parseStrictly(std::string_view text) {
+Json parseStrictly(std::string_view text, std::string_view what) {
+  // The parser keeps the last of two equal names, so they are looked for while it reads.
   std::vector<std::set<std::string>> names;
   return Json::parse(text, [&](int depth, Json::parse_event_t event, Json &value) {
     if (depth > 8)
-      fail("header is nested too deeply");
+      fail("{} is nested too deeply", what);
     if (event == Json::parse_event_t::object_start)
       names.emplace_back();
     else if (event == Json::parse_event_t::object_end)
       names.pop_back();
     else if (event == Json::parse_event_t::key &&
              !names.back().insert(value.get<std::string>()).second)
-      fail("'{}' is in the header twice", value.get<std::string>());
+      fail("'{}' is in the {} twice", value.get<std::string>(), what);
     return true;
   });
 }
@@ -102,7 +102,7 @@ SafetensorsHeader parseSafetensorsHeader(std::string_view json, uint64_t dataByt
     fail("header must start with '{{' (is this a safetensors file?)");
   Json root;
   try {
-    root = parseStrictly(json);
+    root = parseStrictly(json, "header");
   } catch (const Json::exception &error) {
     fail("header is not valid JSON: {}", error.what());
   }

@@ -1,5 +1,6 @@
 #include "frontend/checkpoint/WeightSource.h"
 
+#include "frontend/checkpoint/SafetensorsHeader.h"
 #include "runtime/Error.h"
 
 #include <nlohmann/json.hpp>
@@ -48,15 +49,10 @@ void Shards::addFile(const std::filesystem::path &file) {
 
 void Shards::addIndex(const std::filesystem::path &index) {
   MappedFile text(index);
-  const char *begin = reinterpret_cast<const char *>(text.bytes().data());
   nlohmann::json root;
   try {
-    root = nlohmann::json::parse(begin, begin + text.bytes().size(),
-                                 [](int depth, nlohmann::json::parse_event_t, nlohmann::json &) {
-                                   if (depth > 32)
-                                     fail("nested too deeply");
-                                   return true;
-                                 });
+    root = parseStrictly({reinterpret_cast<const char *>(text.bytes().data()), text.bytes().size()},
+                         "index");
   } catch (const std::exception &error) {
     fail("'{}': {}", index.string(), error.what());
   }
@@ -81,6 +77,14 @@ void Shards::addIndex(const std::filesystem::path &index) {
       fail("'{}': tensor '{}' is not in '{}'", index.string(), name, file);
     shardOf.emplace(name, entry->second);
   }
+  for (size_t i = 0; i < files.size(); ++i)
+    for (const std::string &name : files[i].names())
+      if (auto found = shardOf.find(name); found == shardOf.end())
+        fail("'{}': tensor '{}' of '{}' is not in the index", index.string(), name,
+             files[i].path().filename().string());
+      else if (found->second != i)
+        fail("'{}': tensor '{}' is in '{}' and in '{}'", index.string(), name,
+             files[found->second].path().filename().string(), files[i].path().filename().string());
 }
 
 const TensorView &WeightSource::require(const std::string &name,

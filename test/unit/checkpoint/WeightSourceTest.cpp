@@ -6,6 +6,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
+
 namespace lmc {
 
 static const std::vector<float> values{1, 2, 3, 4, 5, 6};
@@ -69,13 +72,55 @@ TEST(WeightSource, hostileIndexes) {
       {R"({"weight_map":{"a":"1.safetensors\u0000x"}})", "is not a file name"},
       {R"({"weight_map":{"a":"missing.safetensors"}})", "cannot be opened"},
       {R"({"weight_map":{"z":"1.safetensors"}})", "tensor 'z' is not in '1.safetensors'"},
+      {R"({"weight_map":{"a":"1.safetensors","a":"2.safetensors"}})", "'a' is in the index twice"},
+      {R"({"weight_map":{"b":"2.safetensors"}})",
+       "tensor 'c' of '2.safetensors' is not in the index"},
+      {R"({"weight_map":{"b":"2.safetensors","c":"3.safetensors"}})",
+       "tensor 'c' is in '3.safetensors' and in '2.safetensors'"},
   };
+  writeSafetensors(folder / "2.safetensors", {tensor("b", {2}), tensor("c", {2})});
+  writeSafetensors(folder / "3.safetensors", {tensor("c", {2})});
   for (auto [text, message] : cases) {
     folder.write(indexName, text);
     EXPECT_THAT(errorOf(folder.path), testing::HasSubstr(message)) << text;
   }
   folder.write(indexName, std::string(100000, '['));
   EXPECT_THAT(errorOf(folder.path), testing::HasSubstr("nested too deeply"));
+}
+
+TEST(WeightSource, modelsAreWrittenInShards) {
+  TemporaryFolder folder;
+  std::vector<NamedTensor> tensors{tensor("c", {3}), tensor("a", {6}), tensor("b", {2}),
+                                   tensor("d", {1})};
+  auto files = [&] {
+    std::set<std::string> names;
+    for (const auto &entry : std::filesystem::directory_iterator(folder.path))
+      names.insert(entry.path().filename().string());
+    return names;
+  };
+  auto check = [&] {
+    auto source = openWeights(folder.path);
+    EXPECT_EQ(source->names(), (std::vector<std::string>{"a", "b", "c", "d"}));
+    for (const auto &[name, view] : tensors) {
+      EXPECT_EQ(source->find(name)->shape, view.shape);
+      EXPECT_TRUE(std::ranges::equal(source->find(name)->bytes, view.bytes)) << name;
+    }
+  };
+  using Names = std::set<std::string>;
+  writeModelSafetensors(folder.path, tensors, 48);
+  EXPECT_EQ(files(), Names{"model.safetensors"});
+  check();
+  // 12 bytes; 24, more than a shard may have; 8 + 4.
+  writeModelSafetensors(folder.path, tensors, 20);
+  EXPECT_EQ(files(),
+            (Names{indexName, "model-00001-of-00003.safetensors",
+                   "model-00002-of-00003.safetensors", "model-00003-of-00003.safetensors"}));
+  EXPECT_THAT(readBytes(folder / indexName), testing::HasSubstr("\"total_size\": 48"));
+  check();
+  writeModelSafetensors(folder.path, tensors, 48);
+  EXPECT_EQ(files(), Names{"model.safetensors"});
+  tensors.push_back(tensor("a", {1}));
+  EXPECT_THROW(writeModelSafetensors(folder.path, tensors, 4), Error);
 }
 
 TEST(WeightSource, requireSaysWhatIsWrong) {
