@@ -27,6 +27,10 @@ if(LMC_SANITIZE)
   add_link_options(-fsanitize=${LMC_SANITIZE})
 endif()
 
+if(LMC_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 find_program(LMC_CCACHE ccache)
 if(LMC_CCACHE)
   set(CMAKE_C_COMPILER_LAUNCHER ${LMC_CCACHE})

@@ -1,6 +1,7 @@
 #include "frontend/ModelConfig.h"
 
 #include "frontend/ModelLimits.h"
+#include "frontend/gguf/GgufModel.h"
 
 #include <array>
 
@@ -90,6 +91,8 @@ ModelConfig readModelConfig(const std::filesystem::path &path) {
   }
   if (path.extension() == ".json")
     return readHuggingFaceConfig(path);
+  if (isGguf(path))
+    return readGgufConfig(GgufFile::open(path));
   if (path.extension() == ".mlir") {
     if (!std::filesystem::is_regular_file(path, ignored))
       fail("{}: no such file", path.string());

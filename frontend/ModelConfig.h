@@ -102,8 +102,8 @@ struct ModelConfig {
   bool operator==(const ModelConfig &) const = default;
 };
 
-/// Reads a model spec by what the path is: a folder with config.json, a file called *.json, a .mlir
-/// file (only named, not parsed), or YAML. Throws Error with file:line.
+/// Reads a model spec by what the path is: a folder with config.json, a file called *.json, a .gguf,
+/// a .mlir file (only named, not parsed), or YAML. Throws Error with file:line.
 ModelConfig readModelConfig(const std::filesystem::path &path);
 
 /// A spec that is a mapping inside another YAML file; `file` is how that file is called in errors.

@@ -1,5 +1,6 @@
 #include "frontend/Weights.h"
 
+#include "frontend/gguf/GgufModel.h"
 #include "frontend/models/Blocks.h"
 #include "runtime/Error.h"
 #include "runtime/Philox.h"
@@ -40,6 +41,10 @@ void initialiseParameter(const ParameterSpec &parameter, uint64_t seed, std::spa
   Philox(seed, XXH3_64bits(parameter.name.data(), parameter.name.size())).fillNormal(values);
   for (float &value : values)
     value = mean + static_cast<float>(parameter.initDeviation) * value;
+}
+
+std::unique_ptr<WeightSource> openModelWeights(const std::filesystem::path &path) {
+  return isGguf(path) ? openGgufWeights(path) : openWeights(path);
 }
 
 std::vector<const TensorView *> matchWeights(const WeightSource &source, const ModelConfig &config,

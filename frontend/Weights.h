@@ -12,6 +12,9 @@ namespace lmc {
 /// function of seed, name and element index alone.
 void initialiseParameter(const ParameterSpec &parameter, uint64_t seed, std::span<float> values);
 
+/// openWeights, and .gguf files.
+std::unique_ptr<WeightSource> openModelWeights(const std::filesystem::path &path);
+
 /// The tensor of each parameter, in order; views live as long as the source. A checkpoint of the
 /// bare model (no "transformer." or "model." before the names), buffers that are no parameters and
 /// a copy of a tied head are understood. Throws Error for a missing tensor, another shape, a tensor

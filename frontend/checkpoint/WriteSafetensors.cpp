@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cassert>
 
 namespace lmc {
 
@@ -14,6 +15,9 @@ static void check(const std::filesystem::path &path, const std::vector<NamedTens
     const auto &[name, view] = sorted[i];
     if (name == "__metadata__" || (i > 0 && sorted[i - 1].name == name))
       fail("'{}': tensor name '{}' cannot be written twice", path.string(), name);
+    if (!formatOf(view.type).inSafetensors)
+      fail("'{}': tensor '{}': safetensors has no type {}", path.string(), name, nameOf(view.type));
+    assert(view.order == StoredOrder::Rows && "bytes are written as they are");
     uint64_t bytes = sizeBytes(view.type);
     for (int64_t extent : view.shape)
       if (extent < 0 || __builtin_mul_overflow(bytes, uint64_t(extent), &bytes))

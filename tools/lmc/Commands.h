@@ -28,6 +28,7 @@ Command addRun(CLI::App &app, CommonOptions &common);
 Command addTokenize(CLI::App &app, CommonOptions &common);
 Command addServe(CLI::App &app, CommonOptions &common);
 Command addInspect(CLI::App &app, CommonOptions &common);
+Command addQuantize(CLI::App &app, CommonOptions &common);
 Command addBench(CLI::App &app, CommonOptions &common);
 
 /// --threads, and --json where the command prints a result.

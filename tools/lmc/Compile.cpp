@@ -3,6 +3,7 @@
 
 #include "codegen/cuda/Print.h"
 #include "codegen/cuda/ResourceReport.h"
+#include "frontend/gguf/GgufModel.h"
 #include "runtime/ByteSize.h"
 #include "runtime/CudaDriver.h"
 #include "runtime/Error.h"
@@ -186,8 +187,11 @@ int run(Options &o, const CommonOptions &common) {
   std::shared_ptr<const Tokenizer> tokenizer;
   if (!source.weights.empty()) {
     weights = std::make_unique<Weights>(config, source.weights);
-    if (holdsTokenizer(source.weights))
-      tokenizer = loadTokenizer(source.weights.string());
+    std::string why;
+    tokenizer = modelTokenizer(source.weights, &why);
+    if (!tokenizer && isGguf(source.weights))
+      fmt::print(stderr, "warning: '{}': {}; the executable has no tokenizer\n",
+                 source.weights.string(), why);
   }
   auto executable = compileModel(config, o.settings, modelMetadata(config, source, tokenizer.get()),
                                  weights ? weights->data() : ParameterData());

@@ -1,6 +1,8 @@
 #include "tools/lmc/Commands.h"
 
-#include "frontend/checkpoint/SafetensorsFile.h"
+#include "frontend/checkpoint/GgufFile.h"
+#include "frontend/checkpoint/WeightSource.h"
+#include "frontend/gguf/GgufModel.h"
 #include "runtime/Error.h"
 #include "runtime/Session.h"
 #include "train/CheckpointStore.h"
@@ -12,12 +14,11 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json describeSafetensors(const std::filesystem::path &path) {
-  SafetensorsFile file = SafetensorsFile::open(path);
-  Json result = {{"kind", "safetensors"}, {"metadata", file.metadata()}};
+/// Adds the tensors and how many elements they have.
+void describeTensors(const WeightSource &source, Json &result) {
   int64_t parameters = 0;
-  for (const std::string &name : file.names()) {
-    const TensorView *view = file.find(name);
+  for (const std::string &name : source.names()) {
+    const TensorView *view = source.find(name);
     parameters += view->numElements();
     result["tensors"].push_back({{"name", name},
                                  {"type", std::string(nameOf(view->type))},
@@ -25,6 +26,48 @@ Json describeSafetensors(const std::filesystem::path &path) {
                                  {"bytes", view->bytes.size()}});
   }
   result["parameters"] = parameters;
+}
+
+Json describeSafetensors(const std::filesystem::path &path) {
+  Json result = {{"kind", "safetensors"}, {"metadata", SafetensorsFile::open(path).metadata()}};
+  describeTensors(*openWeights(path), result);
+  return result;
+}
+
+/// Lists of a tokenizer have a hundred thousand entries; texts may be templates of pages.
+std::string briefly(const GgufValue &value) {
+  std::string text = valueText(value, 4);
+  if (const auto *string = std::get_if<std::string>(&value); !string || string->size() <= 200)
+    return text;
+  return fmt::format("{}... {} bytes in all", text.substr(0, 120), text.size());
+}
+
+Json describeGguf(const std::filesystem::path &path) {
+  GgufFile file = GgufFile::open(path);
+  Json result = {{"kind", "gguf"},
+                 {"version", file.version()},
+                 {"architecture", file.metadata().text("general.architecture", "unknown")}};
+  for (const auto &[key, value] : file.metadata().entries())
+    result["metadata"].push_back(
+        {{"key", key}, {"type", typeText(value)}, {"value", briefly(value)}});
+  int64_t parameters = 0;
+  uint64_t bytes = 0;
+  std::map<std::string, std::pair<int64_t, uint64_t>> byType; // tensors, bytes
+  for (const auto &[name, view] : file.tensors()) {
+    parameters += view.numElements();
+    bytes += view.bytes.size();
+    auto &[tensors, typeBytes] = byType[std::string(nameOf(view.type))];
+    ++tensors;
+    typeBytes += view.bytes.size();
+    result["tensors"].push_back({{"name", name},
+                                 {"type", std::string(nameOf(view.type))},
+                                 {"shape", view.shape},
+                                 {"bytes", view.bytes.size()}});
+  }
+  for (const auto &[type, sums] : byType)
+    result["types"].push_back({{"type", type}, {"tensors", sums.first}, {"bytes", sums.second}});
+  result["parameters"] = parameters;
+  result["bytes"] = bytes;
   return result;
 }
 
@@ -69,7 +112,11 @@ Json describe(const std::filesystem::path &path) {
       result["state"] = verifyCheckpoint(source.weights);
       return result;
     }
-    Json result = describeSafetensors(source.weights / "model.safetensors");
+    Json result;
+    if (std::filesystem::exists(source.weights / "model.safetensors.index.json"))
+      describeTensors(*openWeights(source.weights), result);
+    else
+      result = describeSafetensors(source.weights / "model.safetensors");
     result["kind"] = "model folder";
     return result;
   }
@@ -77,9 +124,11 @@ Json describe(const std::filesystem::path &path) {
     fail("'{}': no such file", path.string());
   if (path.extension() == ".safetensors")
     return describeSafetensors(path);
+  if (isGguf(path))
+    return describeGguf(path);
   if (path.extension() == ".lmx")
     return describeExecutable(path);
-  fail("'{}': not an .lmx, .safetensors file or checkpoint folder", path.string());
+  fail("'{}': not an .lmx, .gguf, .safetensors file or checkpoint folder", path.string());
 }
 
 /// Lists of objects as lines, the rest as `key: value`.
@@ -104,7 +153,8 @@ void print(const Json &value) {
 
 Command addInspect(CLI::App &app, CommonOptions &common) {
   auto file = std::make_shared<std::string>();
-  app.add_option("FILE", *file, ".lmx, .safetensors, checkpoint or model folder")->required();
+  app.add_option("FILE", *file, ".lmx, .gguf, .safetensors, checkpoint or model folder")
+      ->required();
   app.add_flag("--json", common.json, "Print the result as JSON");
   return [file, &common] {
     Json result = describe(*file);

@@ -3,6 +3,8 @@
 #include "codegen/cpu/Matmul.h"
 #include "codegen/cuda/Print.h"
 #include "frontend/Weights.h"
+#include "frontend/gguf/GgufModel.h"
+#include "frontend/gguf/GgufTokenizer.h"
 #include "ir/Dialect.h"
 #include "runtime/CudaDriver.h"
 #include "runtime/Error.h"
@@ -87,11 +89,8 @@ ModelInfo infoOf(const ModelConfig &config, const Tokenizer *tokenizer, std::str
 
 std::string nameOf(const fs::path &path) {
   fs::path clean = fs::weakly_canonical(path);
-  return clean.extension() == ".lmx" ? clean.stem().string() : clean.filename().string();
-}
-
-std::shared_ptr<const Tokenizer> folderTokenizer(const fs::path &folder) {
-  return holdsTokenizer(folder) ? loadTokenizer(folder.string()) : nullptr;
+  bool isFile = clean.extension() == ".lmx" || isGguf(clean);
+  return isFile ? clean.stem().string() : clean.filename().string();
 }
 
 LoadedModel loadExecutable(const fs::path &path) {
@@ -104,6 +103,7 @@ LoadedModel loadExecutable(const fs::path &path) {
   };
   if (text("spec").empty())
     fail("'{}': holds no model spec; it was not written by lmc compile", path.string());
+  model.noTokenizer = "it was compiled without one";
   if (!text("tokenizer.json").empty())
     model.tokenizer =
         parseTokenizer(text("tokenizer.json"), text("tokenizer_config.json"), path.string());
@@ -152,8 +152,7 @@ ModelSource findModel(const fs::path &path) {
   source.path = path;
   if (!fs::exists(path))
     fail("'{}': no such file or folder; MODEL is an .lmx, a checkpoint folder, a run's "
-         "checkpoint.dir or "
-         "a Hugging Face folder",
+         "checkpoint.dir, a Hugging Face folder or a .gguf",
          path.string());
   if (fs::is_directory(path)) {
     fs::path folder = path;
@@ -173,11 +172,9 @@ ModelSource findModel(const fs::path &path) {
     source.isExecutable = true;
     return source;
   }
-  if (path.extension() == ".gguf")
-    fail("'{}': GGUF files cannot be read yet; convert it to a folder with config.json and "
-         "safetensors",
-         path.string());
   source.config = path;
+  if (isGguf(path))
+    source.weights = path;
   return source;
 }
 
@@ -231,7 +228,7 @@ LoadedModel loadModel(const fs::path &path, CompileSettings settings) {
          path.string());
   ModelConfig config = readModelConfig(source.config);
   LoadedModel model;
-  model.tokenizer = folderTokenizer(source.weights);
+  model.tokenizer = modelTokenizer(source.weights, &model.noTokenizer);
   Weights weights(config, source.weights);
   model.executable = compileModel(
       config, settings, modelMetadata(config, source, model.tokenizer.get()), weights.data());
@@ -253,7 +250,7 @@ modelMetadata(const ModelConfig &config, const ModelSource &source, const Tokeni
 }
 
 Weights::Weights(const ModelConfig &config, const fs::path &path)
-    : source(openWeights(path)), parameters(parametersOf(config)),
+    : source(openModelWeights(path)), parameters(parametersOf(config)),
       views(matchWeights(*source, config, parameters)) {}
 
 ParameterData Weights::data() {
@@ -266,6 +263,25 @@ ParameterData Weights::data() {
       }
     return std::nullopt;
   };
+}
+
+std::shared_ptr<const Tokenizer> modelTokenizer(const fs::path &path, std::string *why) {
+  if (isGguf(path)) {
+    GgufTokenizer tokenizer = readGgufTokenizer(GgufFile::open(path).metadata());
+    try {
+      TokenizerTexts texts = tokenizerTexts(tokenizer);
+      return parseTokenizer(texts.json, texts.configJson, path.string());
+    } catch (const Error &error) {
+      if (why)
+        *why = error.what();
+      return nullptr;
+    }
+  }
+  if (holdsTokenizer(path))
+    return loadTokenizer(path.string());
+  if (why)
+    *why = "neither tokenizer.json nor tokenizer.model is there";
+  return nullptr;
 }
 
 std::shared_ptr<const GpuMonitor> monitorOf(const Executable &executable) {
@@ -282,9 +298,8 @@ std::shared_ptr<const GpuMonitor> monitorOf(const Executable &executable) {
 
 const Tokenizer &requireTokenizer(const LoadedModel &model) {
   if (!model.tokenizer)
-    fail(
-        "'{}' has no tokenizer (tokenizer.json or tokenizer.model); give token ids instead of text",
-        model.info.name);
+    fail("'{}' has no tokenizer ({}); give token ids instead of text", model.info.name,
+         model.noTokenizer);
   return *model.tokenizer;
 }
 

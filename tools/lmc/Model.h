@@ -1,4 +1,4 @@
-// MODEL, as every subcommand takes it: an .lmx, a checkpoint folder, a Hugging Face folder.
+// MODEL, as every subcommand takes it: an .lmx, a checkpoint folder, a Hugging Face folder, a .gguf.
 #pragma once
 
 #include "codegen/Compiler.h"
@@ -53,8 +53,8 @@ private:
 /// Where a model's parts lie.
 struct ModelSource {
   std::filesystem::path path;    ///< as given
-  std::filesystem::path config;  ///< config.json or the spec
-  std::filesystem::path weights; ///< folder or safetensors file; empty: none
+  std::filesystem::path config;  ///< config.json, the spec or the .gguf
+  std::filesystem::path weights; ///< folder or .gguf; empty: none
   bool isExecutable = false;     ///< an .lmx
 };
 /// Throws Error where the path is no model.
@@ -71,7 +71,7 @@ std::shared_ptr<const Executable> compileModel(const ModelConfig &config,
                                                const std::map<std::string, std::string> &metadata,
                                                const ParameterData &parameters);
 
-/// The weights of a folder as f32, one parameter at a time.
+/// The weights of a folder or a .gguf as f32, one parameter at a time.
 class Weights {
 public:
   Weights(const ModelConfig &config, const std::filesystem::path &path);
@@ -89,14 +89,20 @@ private:
 std::map<std::string, std::string>
 modelMetadata(const ModelConfig &config, const ModelSource &source, const Tokenizer *tokenizer);
 
+/// The tokenizer of a folder or a .gguf. Null where there is none, or the .gguf's is of a kind that
+/// cannot be taken from there; `why` then gets the reason.
+std::shared_ptr<const Tokenizer> modelTokenizer(const std::filesystem::path &path,
+                                                std::string *why = nullptr);
+
 /// A model that is ready for inference.
 struct LoadedModel {
   std::shared_ptr<const Executable> executable;
   std::shared_ptr<const Tokenizer> tokenizer; ///< null where the model has none
+  std::string noTokenizer;                    ///< then why
   ModelInfo info;
 };
 
-/// Loads an .lmx, or compiles a folder with its weights. `programs` says which are wanted.
+/// Loads an .lmx, or compiles a folder or a .gguf with its weights. `programs` says which are wanted.
 LoadedModel loadModel(const std::filesystem::path &path, CompileSettings settings);
 
 /// Of the GPU that sessions of the executable run on, for metrics. Null on the CPU, and where NVML is

@@ -33,7 +33,10 @@ std::shared_ptr<const Tokenizer> tokenizerOf(const std::string &model) {
         metadata.contains("tokenizer_config.json") ? metadata.at("tokenizer_config.json") : "";
     return parseTokenizer(metadata.at("tokenizer.json"), config, model);
   }
-  return loadTokenizer(source.weights.empty() ? model : source.weights.string());
+  std::string why;
+  if (auto tokenizer = modelTokenizer(source.weights.empty() ? path : source.weights, &why))
+    return tokenizer;
+  fail("'{}' has no tokenizer ({})", model, why);
 }
 
 int run(Options &o, const CommonOptions &common) {
@@ -70,7 +73,7 @@ int run(Options &o, const CommonOptions &common) {
 
 Command addTokenize(CLI::App &app, CommonOptions &common) {
   auto o = std::make_shared<Options>();
-  app.add_option("MODEL", o->model, "Model folder, .lmx, tokenizer.json, tokenizer.model or 'byte'")
+  app.add_option("MODEL", o->model, "Model folder, .gguf, .lmx, tokenizer.json, tokenizer.model or 'byte'")
       ->required();
   app.add_flag("--decode", o->decode, "Read ids, write the exact bytes");
   app.add_flag("--special", o->special, "Add BOS and EOS as the tokenizer's template says");

@@ -49,10 +49,8 @@ std::shared_ptr<const Tokenizer> tokenizerOf(const TrainConfig &config, bool res
   case TokenizerConfig::Kind::File:
     return loadTokenizer(config.tokenizer.file.string());
   case TokenizerConfig::Kind::Model: {
-    std::filesystem::path folder = config.modelPath;
-    if (!holdsTokenizer(folder))
-      return nullptr; // fine for token files; text needs one and says so
-    return loadTokenizer(folder.string());
+    return modelTokenizer(
+        config.modelPath); // null is fine for token files; text needs one and says so
   }
   case TokenizerConfig::Kind::Train:
     if (resume)
@@ -105,7 +103,7 @@ void initialise(SessionModel &model, const TrainConfig &config, const ModelConfi
   std::filesystem::path path = config.initPath;
   if (std::filesystem::is_directory(path))
     path = findModel(path).weights;
-  auto source = openWeights(path);
+  auto source = openModelWeights(path);
   std::vector<const TensorView *> views = matchWeights(*source, modelConfig, parameters);
   for (size_t i = 0; i < parameters.size(); ++i)
     readAsF32(*views[i], model.state(parameters[i].name));

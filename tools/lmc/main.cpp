@@ -102,7 +102,9 @@ int main(int argc, char **argv) {
   add("run", "One forward pass over token ids", addRun);
   add("tokenize", "Text on standard input to token ids, or back", addTokenize);
   add("serve", "Serve a model over gRPC and HTTP", addServe);
-  add("inspect", "Say what is in an .lmx, checkpoint or safetensors file", addInspect);
+  add("inspect", "Say what is in an .lmx, checkpoint, GGUF or safetensors file", addInspect);
+  add("quantize", "Write a model as a GGUF file, quantised or not, or a GGUF file as a folder",
+      addQuantize);
   add("bench", "Check and time kernels and models on this machine", addBench);
   try {
     app.parse(argc, argv);

@@ -107,6 +107,8 @@ TEST(Safetensors, writerRefusesWhatDoesNotFit) {
   EXPECT_THAT(message({good, good}), testing::HasSubstr("tensor name 'a' cannot be written twice"));
   EXPECT_THAT(message({{"a", {TensorType::F32, {3}, bytesOf(two)}}}),
               testing::HasSubstr("F32 [3] needs 12 bytes, got 8"));
+  EXPECT_THAT(message({{"a", {TensorType::Q4_0, {32}, bytesOf(two)}}}),
+              testing::HasSubstr("safetensors has no type Q4_0"));
   EXPECT_THAT(message({{"a", {TensorType::F32, {-2}, bytesOf(two)}}}),
               testing::HasSubstr("impossible shape [-2]"));
   EXPECT_THAT(message({{"\xFF", {TensorType::F32, {2}, bytesOf(two)}}}),

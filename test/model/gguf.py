@@ -1,0 +1,93 @@
+"""GGUF: a trained Llama (stories260k) as safetensors and as GGUF, quantising, and the way back."""
+import json
+
+import endtoend
+from endtoend import SHARED, read_npy
+
+MODEL = SHARED / "models/stories260k"
+TOKENS = ",".join(str(token) for token in [1, 403, 407, 261, 378, 432, 317, 299, 500, 421, 33, 97])
+
+
+@endtoend.needs_shared
+class Gguf(endtoend.Test):
+    def logits(self, model):
+        self.ok("run", model, "--tokens", TOKENS, "--output", "logits.npy")
+        return read_npy(self.folder / "logits.npy")
+
+    def text(self, model):
+        return self.json("generate", model, "--temperature", 0, "--max-tokens", 64)["text"]
+
+    def test_logits_are_the_folders_to_the_bit(self):
+        self.assertEqual(self.logits(MODEL / "stories260k-f32.gguf"), self.logits(MODEL))
+        quantised = self.logits(MODEL / "stories260k-q8_0.gguf")
+        difference = max(abs(x - y) for r, s in zip(quantised, self.logits(MODEL)) for x, y in zip(r, s))
+        self.assertGreater(difference, 1e-4)
+        self.assertLess(difference, 0.5)  # logits reach 12
+
+    def test_the_tokenizer_inside_is_the_folders(self):
+        for text in (b"One day, a girl saw a red ball.", "naïve café – 東京 🙂\n\ttabs".encode(), b"", b"  "):
+            for more in ((), ("--special",)):
+                ids = self.ok("tokenize", MODEL, *more, stdin=text)
+                self.assertEqual(self.ok("tokenize", MODEL / "stories260k-f32.gguf", *more, stdin=text), ids)
+        self.assertEqual(self.text(MODEL / "stories260k-f32.gguf"), self.text(MODEL))
+
+    def test_folder_to_gguf_and_back(self):
+        self.ok("quantize", MODEL, "--type", "f32", "-o", "f32.gguf")
+        self.assertEqual(self.logits("f32.gguf"), self.logits(MODEL))
+        ours = self.json("inspect", "f32.gguf")
+        theirs = self.json("inspect", MODEL / "stories260k-f32.gguf")
+        by_name = lambda rows: sorted(rows, key=lambda row: row["name"])
+        self.assertEqual(by_name(ours["tensors"]), by_name(theirs["tensors"]))
+        for row in theirs["metadata"]:  # ours has more keys, and scores from ranks
+            if row["key"] not in ("general.name", "tokenizer.ggml.scores"):
+                self.assertIn(row, ours["metadata"])
+
+        self.ok("quantize", MODEL / "stories260k-f32.gguf", "--type", "f32", "-o", "back", "--shard-size", "300KB")
+        names = sorted(path.name for path in (self.folder / "back").glob("*.safetensors"))
+        self.assertEqual(names, [f"model-{i:05}-of-00004.safetensors" for i in range(1, 5)])
+        self.assertEqual(self.logits("back"), self.logits(MODEL))
+        self.assertEqual(self.text("back"), self.text(MODEL))
+
+    def test_quantised_models_tell_the_story(self):
+        beginning = self.text(MODEL)[:60]
+        for kind in ("q8_0", "q6_k", "q4_k_m"):
+            answer = self.json("quantize", MODEL, "--type", kind, "-o", f"{kind}.gguf")
+            self.assertEqual(answer["bytes"], sum(row["bytes"] for row in answer["tensors"]))
+            self.assertEqual(self.text(f"{kind}.gguf")[:60], beginning, kind)
+        said = self.ok("quantize", MODEL, "--type", "q4_k_m", "-o", "again.gguf").decode()
+        self.assertIn("Q5_0, since rows of 64 are no multiple of 256 (Q4_K)", said)
+        self.assertIn("have another type than q4_k_m asks for", said)
+
+    def test_an_executable_from_a_gguf_has_its_tokenizer(self):
+        self.ok("compile", MODEL / "stories260k-q8_0.gguf", "-o", "q8.lmx")
+        self.assertEqual(self.text("q8.lmx"), self.text(MODEL / "stories260k-q8_0.gguf"))
+
+    def test_what_cannot_be_done_is_said(self):
+        q8 = MODEL / "stories260k-q8_0.gguf"
+        self.fails("quantize", q8, "--type", "q4_0", "-o", "x.gguf", says=["is Q8_0 already", "--allow-requantize"])
+        self.fails("quantize", MODEL, "--type", "q9", "-o", "x.gguf", code=2, says="known are f32, f16")
+        self.fails("quantize", MODEL, "--type", "q8_0", "-o", "folder", code=2, says="does not end in .gguf")
+        self.write("cut.gguf", q8.read_bytes()[:100000])
+        for command in (("inspect", "cut.gguf"), ("generate", "cut.gguf"), ("quantize", "cut.gguf", "--type", "f16", "-o", "x.gguf")):
+            self.fails(*command, says=["cut.gguf", "is it truncated?"])
+        self.ok("quantize", q8, "--type", "q4_0", "-o", "x.gguf", "--allow-requantize")
+
+
+@endtoend.needs_shared
+class Training(endtoend.Test):
+    def test_training_starts_from_a_gguf(self):
+        text = self.write("t.txt", endtoend.TEXT)
+        config = {"model": str(MODEL / "stories260k-f32.gguf"), "seed": 1, "data": {"train": str(text)},
+                  "batch": {"sequences": 2, "length": 16}, "optimizer": {"name": "adamw", "lr": 1e-4}, "steps": 2,
+                  "checkpoint": {"dir": "run", "every": 2}, "log": {"jsonl": "a.jsonl"}}
+        self.write("a.yaml", json.dumps(config))
+        self.ok("train", "a.yaml")
+        self.write("b.yaml", json.dumps(config | {"model": str(MODEL), "checkpoint": {"dir": "other", "every": 2},
+                                                  "log": {"jsonl": "b.jsonl"}}))
+        self.ok("train", "b.yaml")
+        losses = [[line["loss"] for line in endtoend.log_lines(self.folder / name)] for name in ("a.jsonl", "b.jsonl")]
+        self.assertEqual(*losses)
+
+
+if __name__ == "__main__":
+    endtoend.main()
