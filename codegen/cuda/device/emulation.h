@@ -6,9 +6,12 @@
 // the other. Shared memory is filled with NaN before each block. Asynchronous copies land at once or,
 // in lazy orders, as late as is legal, with NaN in their place until then. Found: wrong results,
 // reads of shared memory that nobody wrote or that is on its way, missing barriers and waits (in one
-// of several orders), barriers and warp instructions that not all threads reach. Not covered: timing,
-// caches, bank conflicts, approximate functions, the PTX of the wrappers (ptx.cuh) itself.
+// of several orders), barriers and warp instructions that not all threads reach. Built with a
+// sanitizer it finds races and accesses beyond buffers as well (emulation_sanitizers.h). Not covered:
+// timing, caches, bank conflicts, approximate functions, the PTX of the wrappers (ptx.cuh) itself.
 #pragma once
+
+#include "emulation_sanitizers.h"
 
 #include <algorithm>
 #include <cmath>
@@ -16,6 +19,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <new>
 #include <string_view>
 #include <tuple>
 #include <utility>
@@ -26,7 +30,15 @@
 #define __device__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
+// In one section, to be poisoned. AddressSanitizer guards what is in none; for races, each block has
+// variables of its own.
+#if defined(LMC_SEES_RACES)
+#define __shared__ static thread_local
+#elif defined(LMC_SEES_ADDRESSES)
+#define __shared__ static
+#else
 #define __shared__ static __attribute__((section("lmc_shared"), used))
+#endif
 
 // The linker's names for the ends of the section; absent where no kernel has shared memory.
 extern "C" __attribute__((weak, visibility("hidden"))) char __start_lmc_shared[];
@@ -59,7 +71,7 @@ struct Shown {
 };
 
 struct Thread {
-  void *stackPointer = nullptr;
+  Fiber fiber;
   std::unique_ptr<char[]> stack;
   Dim3 index;
   State state = State::Ready;
@@ -67,17 +79,30 @@ struct Thread {
   int rule = 0; ///< which warp instruction it is in; the same in all lanes
   std::vector<Copy> copies;
   std::vector<size_t> groups; ///< copies that were committed before each commit, oldest first
+  unsigned blockBarriers = 0, warpBarriers = 0; ///< that it has come to
 };
 
 constexpr unsigned kWarpSize = 32;
+#if defined(LMC_SEES_RACES) || defined(LMC_SEES_ADDRESSES)
+constexpr size_t kStackBytes = 256 << 10; // guards around variables
+#else
 constexpr size_t kStackBytes = 64 << 10;
-constexpr size_t kSharedAlignment = 1024;
+#endif
+constexpr std::align_val_t kSharedAlignment{1024};
+
+struct FreeShared {
+  void operator()(char *bytes) const { ::operator delete(bytes, kSharedAlignment); }
+};
 
 /// The one launch that runs.
 struct Launch {
   std::vector<Thread> threads;
-  void *scheduler = nullptr; ///< its stack pointer
-  std::vector<char> dynamicShared;
+  Fiber scheduler;
+  std::unique_ptr<char, FreeShared> dynamicShared;
+  /// Places at which a block's threads release and acquire: two for its barrier, two for each warp's.
+  /// Barriers take turns, as threads may come to the next one before all have left the last.
+  std::unique_ptr<char[]> meetings;
+  char begin, end; ///< of the launch: places as well
   void (*body)(void *) = nullptr;
   void *kernel = nullptr;
   Thread *running = nullptr;
@@ -92,8 +117,6 @@ inline Launch launch;
 
 } // namespace lmc::emulation
 
-/// Keeps the callee-saved registers on the stack, stores its top in *from and goes on at `to`.
-extern "C" void lmc_emulation_switch(void **from, void *to);
 #if defined(__x86_64__)
 asm(R"(
   .text
@@ -129,7 +152,14 @@ inline unsigned linear() { return static_cast<unsigned>(launch.running - launch.
 inline void wait(State state) {
   Thread *self = launch.running;
   self->state = state;
-  lmc_emulation_switch(&self->stackPointer, launch.scheduler);
+  change(self->fiber, launch.scheduler);
+}
+
+/// A barrier that orders memory among the threads that wait there.
+inline void meet(State state, const char *place) {
+  releaseAt(place);
+  wait(state);
+  acquireAt(place);
 }
 
 /// Opens the barriers that all of their threads have reached. A block's barrier does not wait for
@@ -175,6 +205,12 @@ inline void goOn(const Thread &arrived) {
   }
 }
 
+/// Where the caller's warp meets next.
+inline const char *placeOfWarp() {
+  unsigned turn = launch.running->warpBarriers++ % 2;
+  return &launch.meetings[2 + 2 * (linear() / kWarpSize) + turn];
+}
+
 inline size_t randomBelow(size_t count) {
   launch.random = launch.random * 6364136223846793005ull + 1442695040888963407ull;
   return (launch.random >> 33) % count;
@@ -200,10 +236,15 @@ inline Thread *choose(unsigned seed) {
   return next;
 }
 
+/// A thread: one of each block.
 [[noreturn]] inline void enter() {
-  launch.body(launch.kernel);
-  wait(State::Done);
-  __builtin_unreachable();
+  arriveFrom(launch.scheduler);
+  while (true) {
+    acquireAt(&launch.begin);
+    launch.body(launch.kernel);
+    releaseAt(&launch.end);
+    wait(State::Done);
+  }
 }
 
 /// A stack on which lmc_emulation_switch finds six registers and the way to enter().
@@ -221,20 +262,32 @@ inline void startAsync();
 inline bool releaseAsync();
 inline void endAsync();
 
-inline bool runBlock(unsigned seed) {
+inline void startBlock(unsigned shared) {
+  Quiet quiet;
   if (__start_lmc_shared)
     std::memset(__start_lmc_shared, 0xff, __stop_lmc_shared - __start_lmc_shared);
-  std::fill(launch.dynamicShared.begin(), launch.dynamicShared.end(), static_cast<char>(0xff));
-  for (unsigned i = 0; i < launch.threads.size(); ++i) {
-    Thread &thread = launch.threads[i];
-    thread.stackPointer = freshStack(thread.stack.get());
-    thread.index = {i, 0, 0};
-    thread.state = State::Ready;
-    thread.copies.clear();
-    thread.groups.clear();
+  launch.dynamicShared.reset(static_cast<char *>(::operator new(shared, kSharedAlignment)));
+  std::memset(launch.dynamicShared.get(), 0xff, shared);
+  launch.meetings.reset(new char[2 + 2 * (launch.threads.size() / kWarpSize + 1)]);
+  // A fiber comes after its own part of the last block, so it shall not have the same index now.
+  unsigned count = launch.blockDim.x;
+  std::vector<Thread> threads(count);
+  for (unsigned i = 0; i < count; ++i) {
+    Thread &last = launch.threads[(i + 1) % count];
+    threads[i].fiber = last.fiber;
+    threads[i].stack = std::move(last.stack);
+    threads[i].index = {i, 0, 0};
   }
+  launch.threads = std::move(threads);
   launch.ready.clear();
+  launch.scheduler.known = currentFiber();
   startAsync();
+}
+
+inline bool runBlock(unsigned seed, unsigned shared) {
+  startBlock(shared);
+  releaseAt(&launch.begin);
+  Quiet quiet;
   while (true) {
     Thread *next = choose(seed);
     if (!next) {
@@ -252,7 +305,7 @@ inline bool runBlock(unsigned seed) {
       return launch.fault.empty();
     }
     launch.running = next;
-    lmc_emulation_switch(&launch.scheduler, next->stackPointer);
+    change(launch.scheduler, next->fiber);
     if ((seed == 4 || seed == 5) && next->state == State::AtWarpBarrier)
       goOn(*next);
     if (!launch.fault.empty())
@@ -265,12 +318,14 @@ inline bool runBlock(unsigned seed) {
 template <typename... Args, size_t... I>
 const char *run(void (*kernel)(Args...), unsigned grid, unsigned block, unsigned shared,
                 unsigned seed, void **parameters, std::index_sequence<I...>) {
+  Quiet quiet;
   auto call = [&] { kernel(*static_cast<std::decay_t<Args> *>(parameters[I])...); };
   launch.threads.clear();
   launch.threads.resize(block);
-  for (Thread &thread : launch.threads)
+  for (Thread &thread : launch.threads) {
     thread.stack.reset(new char[kStackBytes]);
-  launch.dynamicShared.resize(shared + kSharedAlignment);
+    thread.fiber = {freshStack(thread.stack.get()), thread.stack.get(), kStackBytes, createFiber()};
+  }
   launch.kernel = &call;
   launch.body = [](void *function) { (*static_cast<decltype(call) *>(function))(); };
   launch.blockDim = {block, 1, 1};
@@ -279,13 +334,20 @@ const char *run(void (*kernel)(Args...), unsigned grid, unsigned block, unsigned
   launch.random = seed;
   launch.lazy = seed % 2 == 1;
   launch.fault = {};
-  for (unsigned i = 0; i < grid; ++i) {
+  bool done = true;
+  for (unsigned i = 0; i < grid && done; ++i) {
     launch.blockIndex = {i, 0, 0};
-    if (!runBlock(seed))
-      return launch.fault.data();
+    runApart([&] { done = runBlock(seed, shared); });
   }
-  launch.threads.clear();
-  return nullptr;
+  acquireAt(&launch.end);
+  for (Thread &thread : launch.threads)
+    destroyFiber(thread.fiber.known);
+  // Nothing of the launch is left.
+  launch.threads = std::vector<Thread>();
+  launch.dynamicShared.reset();
+  launch.meetings.reset();
+  startAsync();
+  return done ? nullptr : launch.fault.data();
 }
 
 template <typename... Args>
@@ -298,8 +360,11 @@ const char *run(void (*kernel)(Args...), unsigned grid, unsigned block, unsigned
 /// names the instruction.
 template <typename Read> auto together(int rule, const Shown &mine, Read read) {
   Thread &self = *launch.running;
-  self.shown = mine;
-  self.rule = rule;
+  {
+    Quiet quiet;
+    self.shown = mine;
+    self.rule = rule;
+  }
   wait(State::AtWarpBarrier);
   const Thread *warp = &launch.threads[linear() / kWarpSize * kWarpSize];
   auto result = read([&](unsigned lane) -> const Shown & { return warp[lane % kWarpSize].shown; });
@@ -328,11 +393,15 @@ template <typename T> T exchange(unsigned mask, T value, unsigned from, int rule
 #define blockDim (lmc::emulation::launch.blockDim)
 #define gridDim (lmc::emulation::launch.gridDim)
 
-inline void __syncthreads() { lmc::emulation::wait(lmc::emulation::State::AtBlockBarrier); }
+inline void __syncthreads() {
+  using namespace lmc::emulation;
+  meet(State::AtBlockBarrier, &launch.meetings[launch.running->blockBarriers++ % 2]);
+}
 
 inline void __syncwarp() {
-  lmc::emulation::launch.running->rule = -1;
-  lmc::emulation::wait(lmc::emulation::State::AtWarpBarrier);
+  using namespace lmc::emulation;
+  launch.running->rule = -1;
+  meet(State::AtWarpBarrier, placeOfWarp());
 }
 
 template <typename T> T __shfl_xor_sync(unsigned mask, T value, int lanes) {
@@ -371,9 +440,7 @@ template <int Words> struct Fragment {
 };
 
 inline unsigned char *dynamicShared() {
-  auto address = reinterpret_cast<uintptr_t>(emulation::launch.dynamicShared.data());
-  constexpr uintptr_t align = emulation::kSharedAlignment;
-  return reinterpret_cast<unsigned char *>((address + align - 1) / align * align);
+  return reinterpret_cast<unsigned char *>(emulation::launch.dynamicShared.get());
 }
 
 template <int Bytes> void copyAsync(void *to, const void *from, int taken) {

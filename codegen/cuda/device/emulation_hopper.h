@@ -43,6 +43,7 @@ struct TileCopy {
   const Barrier *barrier;
   int64_t first[kMostTileRank];
   uint64_t bytes;
+  void *fiber; ///< a flow of control of its own, for the race detector
 };
 
 /// A thread's part of a product.
@@ -73,8 +74,8 @@ inline Hopper hopper;
 inline void startAsync() {
   hopper.barriers.clear();
   hopper.tiles.clear();
-  hopper.products.assign(launch.threads.size(), {});
-  hopper.waits.assign(launch.threads.size(), {});
+  hopper.products = std::vector<ProductQueue>(launch.threads.size());
+  hopper.waits = decltype(hopper.waits)(launch.threads.size());
 }
 
 inline void endAsync() {
@@ -103,7 +104,20 @@ inline void endPhaseIfDone(BarrierState &barrier) {
   barrier.missing = barrier.arrivals;
 }
 
+/// Where a phase's arrivals release and those who waited for it acquire.
+inline const void *placeOf(const Barrier *barrier, unsigned phase) {
+  return reinterpret_cast<const char *>(barrier) + phase % 2;
+}
+
+/// Reads a barrier as its instructions do: who initialised it must come before.
+inline void touch(const Barrier *barrier) {
+  (void)*static_cast<const volatile unsigned long long *>(&barrier->state);
+}
+
 inline void arriveAt(const Barrier *barrier, int bytes) {
+  touch(barrier);
+  Quiet quiet;
+  releaseAt(placeOf(barrier, stateOf(barrier).phase));
   BarrierState &state = stateOf(barrier);
   if (state.missing == 0)
     launch.fault = "more arrivals at an mbarrier than it was initialised for";
@@ -140,7 +154,9 @@ inline void land(const TileCopy &copy) {
         std::memset(to, 0, kElementBytes);
     }
   }
+  Quiet quiet;
   BarrierState &barrier = stateOf(copy.barrier);
+  releaseAt(placeOf(copy.barrier, barrier.phase));
   barrier.bytes -= static_cast<int64_t>(copy.bytes);
   endPhaseIfDone(barrier);
 }
@@ -166,7 +182,8 @@ inline bool releaseAsync() {
                                    : randomBelow(tiles.size());
   TileCopy copy = tiles[next];
   tiles.erase(tiles.begin() + next);
-  land(copy);
+  runAs(copy.fiber, [&] { land(copy); });
+  destroyFiber(copy.fiber);
   return true;
 }
 
@@ -205,6 +222,12 @@ inline void compute(ProductPart &part) {
     }
 }
 
+/// Says at its end that a lane's products have been computed.
+struct Completion {
+  const char *place;
+  ~Completion() { releaseAt(place); }
+};
+
 /// A product of the caller's warp: `a` is what its lanes hold, or nothing.
 inline void startPart(ProductPart part, const Fragment<4> *a) {
   part.lane = linear() % kWarpSize;
@@ -232,10 +255,16 @@ inline void startPart(ProductPart part, const Fragment<4> *a) {
       }
     return 0;
   });
-  if (launch.lazy)
-    queue.parts.push_back(part);
-  else
-    compute(part);
+  if (!launch.lazy)
+    return compute(part);
+#if defined(LMC_SEES_RACES)
+  float sums[128]; // operands may be read from now on
+  ProductPart now = part;
+  now.sums = sums;
+  now.add = false;
+  compute(now);
+#endif
+  queue.parts.push_back(part);
 }
 
 } // namespace lmc::emulation
@@ -243,6 +272,8 @@ inline void startPart(ProductPart part, const Fragment<4> *a) {
 namespace lmc {
 
 inline void initialise(Barrier *barrier, int arrivals) {
+  barrier->state = static_cast<unsigned long long>(arrivals);
+  emulation::Quiet quiet;
   emulation::hopper.barriers[barrier] = {arrivals, arrivals};
 }
 inline void publishBarriers() {}
@@ -250,10 +281,17 @@ inline void arrive(Barrier *barrier) { emulation::arriveAt(barrier, 0); }
 inline void arriveExpecting(Barrier *barrier, int bytes) { emulation::arriveAt(barrier, bytes); }
 
 inline void waitForPhase(Barrier *barrier, unsigned parity) {
-  if (emulation::hasEnded({barrier, parity}))
-    return;
-  emulation::hopper.waits[emulation::linear()] = {barrier, parity};
-  emulation::wait(emulation::State::AtPhase);
+  emulation::touch(barrier);
+  bool ended;
+  {
+    emulation::Quiet quiet;
+    ended = emulation::hasEnded({barrier, parity});
+  }
+  if (!ended) {
+    emulation::hopper.waits[emulation::linear()] = {barrier, parity};
+    emulation::wait(emulation::State::AtPhase);
+  }
+  emulation::acquireAt(emulation::placeOf(barrier, parity));
 }
 
 template <int Rank>
@@ -263,15 +301,21 @@ void copyTile(void *to, const TensorMap &map, Barrier *barrier, const Coordinate
     launch.fault = "a tile that is not aligned to 1024 bytes";
   if (map.rank != Rank)
     launch.fault = "a tile's copy with more or fewer coordinates than its tensor";
-  emulation::TileCopy copy = {static_cast<char *>(to), map, barrier, {}, 2};
+  emulation::touch(barrier);
+  emulation::TileCopy copy = {static_cast<char *>(to), map, barrier, {}, 2, nullptr};
   for (int i = 0; i < Rank; ++i) {
     copy.first[i] = at.at[i];
     copy.bytes *= map.box[i];
   }
-  emulation::stateOf(barrier);
+  {
+    emulation::Quiet quiet;
+    emulation::stateOf(barrier);
+  }
   if (!launch.lazy)
     return emulation::land(copy);
   std::memset(to, 0xff, copy.bytes);
+  copy.fiber = emulation::createFiber();
+  emulation::Quiet quiet;
   emulation::hopper.tiles.push_back(copy);
 }
 
@@ -285,7 +329,9 @@ inline void commitProducts() {
 }
 template <int Pending> void waitProducts() {
   // A warp's parts are done together: what one lane then says is true of all.
-  emulation::together(3000 + Pending, {}, [](auto) {
+  const char *place = emulation::placeOfWarp();
+  emulation::together(3000 + Pending, {}, [&](auto) {
+    emulation::Completion completion{place};
     emulation::ProductQueue &queue = emulation::hopper.products[emulation::linear()];
     queue.fenced = false;
     if (queue.groups.size() <= Pending)
@@ -299,6 +345,7 @@ template <int Pending> void waitProducts() {
       group -= done;
     return 0;
   });
+  emulation::acquireAt(place);
 }
 template <int Tiles> void keep(float (&)[Tiles][4]) {}
 

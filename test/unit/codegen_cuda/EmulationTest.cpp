@@ -1,10 +1,8 @@
 // CUDA kernels, run on the host: they agree with the reference evaluator (and with the op cases'
 // NumPy results) in every order of threads, and planted bugs are found.
-#include "../passes/Graphs.h"
 #include "Emulator.h"
 
 #include "codegen/cuda/Print.h"
-#include "passes/Passes.h"
 #include "runtime/Error.h"
 
 #include <gtest/gtest.h>
@@ -65,26 +63,11 @@ TEST(Emulation, OpCasesAgreeWithTheirOracle) {
   }
 }
 
-/// A whole training step: forward, gradients, clipping and AdamW in place.
 TEST(Emulation, TrainingStepsAgreeWithTheEvaluator) {
   Context context;
-  std::vector<Program> programs;
-  for (bool llama : {false, true}) {
-    auto module =
-        llama ? llamaBlock(context.context, {2, 5, 4, 2, 2, 7, 11}) : gptBlock(context.context);
-    OptimizerUpdateOptions update;
-    update.gradClip = 0.5;
-    ASSERT_TRUE(context.run(*module, createInferShapes()) &&
-                context.run(*module, createDifferentiate()) &&
-                context.run(*module, createOptimizerUpdate(update)))
-        << context.errors;
-    std::string text;
-    llvm::raw_string_ostream stream(text);
-    module->print(stream);
-    std::string name = llama ? "llama_step" : "gpt_step";
-    programs.push_back(makeProgram(context, {name, text, {}, 1e-9}, name));
-    EXPECT_GE(programs.back().kernels.size(), 10u);
-  }
+  std::vector<Program> programs = trainingSteps(context);
+  for (const Program &program : programs)
+    EXPECT_GE(program.kernels.size(), 10u);
   Emulator emulator(pointers(programs), cuda::deviceLibrary());
   for (const Program &program : programs) {
     std::string fault;

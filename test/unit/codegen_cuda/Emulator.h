@@ -7,11 +7,10 @@
 
 namespace lmc::test {
 
-/// Text of kernels, each followed by LMC_EMULATE(name), compiled behind the emulation header and a
-/// device library.
+/// Text of kernels, compiled behind the emulation header and a device library.
 class EmulatedText {
 public:
-  /// Fails the running test where the compiler does.
+  /// Throws Error with what the compiler said.
   EmulatedText(const std::string &deviceLibrary, const std::string &kernels);
   ~EmulatedText();
   EmulatedText(const EmulatedText &) = delete;
@@ -26,8 +25,7 @@ private:
 
 class Emulator {
 public:
-  /// Compiles all kernels of the programs behind `deviceLibrary`. Fails the running test where the
-  /// compiler does.
+  /// Compiles all kernels of the programs behind `deviceLibrary`. Throws Error as EmulatedText does.
   Emulator(const std::vector<const Program *> &programs, const std::string &deviceLibrary);
 
   /// Runs a program's launches in the plan's memory; kernels that are not among the program's, of
@@ -56,6 +54,10 @@ struct Plant {
   const char *what, *good, *bad;
   const char *program;
 };
+/// Behind the names of the kernels of a list's i-th plant.
+inline std::string plantSuffix(size_t i) { return "_" + std::to_string(i); }
+/// All variants as one text, so that the emulation's own headers are compiled once.
+std::string plantedText(std::map<std::string, Program> &programs, std::span<const Plant> plants);
 /// All are found, and without a change nothing is.
 void expectFound(std::map<std::string, Program> &programs, std::span<const Plant> list);
 

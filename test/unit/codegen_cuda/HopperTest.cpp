@@ -103,7 +103,7 @@ constexpr Variant kVariants[] = {{false, false, false}, {false, true, false}, {t
 constexpr unsigned kThreads = 160, kShared = 2 * 3 * 8192 + 32;
 
 /// The kernels of these variants as NAME + suffix, for the emulation or for NVRTC.
-std::string kernels(const std::string &product, std::span<const Variant> variants, bool emulated,
+std::string kernels(const std::string &product, std::span<const Variant> variants,
                     const std::string &suffix = "") {
   std::string text = "namespace product" + suffix + " {\n" + product + "}\n";
   for (const Variant &variant : variants) {
@@ -113,8 +113,6 @@ std::string kernels(const std::string &product, std::span<const Variant> variant
         "lmc::TensorMap a, const __grid_constant__ lmc::TensorMap b, float *c, int k) {{\n"
         "  product{}::multiply<{}, {}, {}>(a, b, c, k);\n}}\n",
         kThreads, name, suffix, variant.transposedA, variant.transposedB, variant.held);
-    if (emulated)
-      text += "LMC_EMULATE(" + name + ")\n";
   }
   return text;
 }
@@ -169,7 +167,7 @@ std::string evidence(const EmulatedText &text, const Variant &variant, unsigned 
 constexpr unsigned kSeeds[] = {0, 1, 2, 3, 4, 5};
 
 TEST(Hopper, TilesBarriersAndWarpgroupsMakeAProduct) {
-  EmulatedText text(cuda::deviceLibrary(), kernels(kProduct, kVariants, true));
+  EmulatedText text(cuda::deviceLibrary(), kernels(kProduct, kVariants));
   for (const Variant &variant : kVariants)
     for (unsigned seed : kSeeds)
       EXPECT_EQ(evidence(text, variant, seed), "") << variant.name() << ", seed " << seed;
@@ -217,7 +215,7 @@ TEST(Hopper, FindsPlantedBugs) {
     size_t at = product.find(kPlants[i].good);
     ASSERT_NE(at, std::string::npos) << kPlants[i].what;
     product.replace(at, std::strlen(kPlants[i].good), kPlants[i].bad);
-    all += kernels(product, variants, true, fmt::format("_{}", i));
+    all += kernels(product, variants, fmt::format("_{}", i));
   }
   EmulatedText text(cuda::deviceLibrary(), all);
   for (size_t i = 0; i < std::size(kPlants); ++i) {
@@ -237,7 +235,7 @@ TEST(Hopper, NvrtcCompilesTheWrappers) {
     GTEST_SKIP() << why;
   std::string log;
   std::vector<char> cubin =
-      compiler->cubin(cuda::deviceLibrary() + kernels(kProduct, kVariants, false), "sm_90a", &log);
+      compiler->cubin(cuda::deviceLibrary() + kernels(kProduct, kVariants), "sm_90a", &log);
   EXPECT_THAT(cuda::warningsOf(log), testing::IsEmpty());
   for (const Variant &variant : kVariants) {
     SCOPED_TRACE(variant.name());

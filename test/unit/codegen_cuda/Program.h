@@ -35,6 +35,8 @@ Program makeProgram(Context &context, const Source &source, const std::string &p
 
 /// The list of functions: maps, in-place updates, rows short and long, odd sizes, symbols.
 const std::vector<Source> &sources();
+/// A whole training step of each block of Graphs.h: forward, gradients, clipping and AdamW in place.
+std::vector<Program> trainingSteps(Context &context);
 /// Products.cpp: layouts, alignments, few rows, views, epilogues.
 const std::vector<Source> &productSources();
 

@@ -1,5 +1,10 @@
 #include "Program.h"
 
+#include "../passes/Graphs.h"
+#include "passes/Passes.h"
+
+#include <gtest/gtest.h>
+
 #include <algorithm>
 
 namespace lmc::test {
@@ -176,6 +181,26 @@ func.func @f(%x: !x, %t: !i) -> !l attributes {lm.ranges = {T = array<i64: 1, 64
        {{"T", 3}}},
   };
   return list;
+}
+
+std::vector<Program> trainingSteps(Context &context) {
+  std::vector<Program> programs;
+  for (bool llama : {false, true}) {
+    auto module =
+        llama ? llamaBlock(context.context, {2, 5, 4, 2, 2, 7, 11}) : gptBlock(context.context);
+    OptimizerUpdateOptions update;
+    update.gradClip = 0.5;
+    EXPECT_TRUE(context.run(*module, createInferShapes()) &&
+                context.run(*module, createDifferentiate()) &&
+                context.run(*module, createOptimizerUpdate(update)))
+        << context.errors;
+    std::string text;
+    llvm::raw_string_ostream stream(text);
+    module->print(stream);
+    std::string name = llama ? "llama_step" : "gpt_step";
+    programs.push_back(makeProgram(context, {name, text, {}, 1e-9}, name));
+  }
+  return programs;
 }
 
 } // namespace lmc::test

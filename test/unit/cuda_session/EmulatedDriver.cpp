@@ -1,5 +1,6 @@
 #include "EmulatedDriver.h"
 
+#include "../emulation/HostCompiler.h"
 #include "codegen/cuda/device/emulated_tensor_map.h"
 #include "runtime/Error.h"
 
@@ -9,20 +10,14 @@
 
 #include <cstring>
 #include <deque>
-#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
-#include <regex>
-#include <sstream>
 #include <vector>
 
 namespace lmc::test {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr int kInvalidValue = 1, kOutOfMemory = 2, kNotFound = 500, kLaunchFailed = 719;
 constexpr size_t kDeviceBytes = size_t(1) << 30;
@@ -319,73 +314,6 @@ CudaDriver makeDriver() {
   return d;
 }
 
-std::string quoted(const fs::path &path) { return "'" + path.string() + "'"; }
-
-/// A folder with the emulation header compiled ahead: most of a kernel's compile time is its headers.
-class Workshop {
-public:
-  Workshop() {
-    std::string pattern = (fs::temp_directory_path() / "lmc-emulated-XXXXXX").string();
-    if (!mkdtemp(pattern.data()))
-      fail("cannot make a folder like {}", pattern);
-    folder = pattern;
-    std::ofstream(folder / "emulation.hpp") << "#include \"" LMC_DEVICE_FOLDER "/emulation.h\"\n";
-    run(flags() + "-x c++-header " + quoted(folder / "emulation.hpp") + " -o " +
-        quoted(folder / "emulation.hpp.pch"));
-  }
-  ~Workshop() { fs::remove_all(folder); }
-
-  /// Sessions share most kernels.
-  std::string assemble(const std::string &source) {
-    {
-      std::lock_guard lock(mutex);
-      if (auto known = made.find(source); known != made.end())
-        return known->second;
-    }
-    std::string object = compile(source);
-    std::lock_guard lock(mutex);
-    return made[source] = object;
-  }
-
-private:
-  std::string compile(const std::string &source) {
-    fs::path base = folder / fmt::format("{}", next());
-    fs::path text = base.string() + ".cpp", object = base.string() + ".so";
-    {
-      std::ofstream out(text);
-      out << source;
-      static const std::regex entry(R"(__global__ void __launch_bounds__\([\d, ]+\)\s*(\w+)\()");
-      for (std::sregex_iterator i(source.begin(), source.end(), entry), end; i != end; ++i)
-        out << "LMC_EMULATE(" << (*i)[1] << ")\n";
-    }
-    run(flags() + "-shared -include " + quoted(folder / "emulation.hpp") + " " + quoted(text) +
-        " -o " + quoted(object));
-    std::ifstream in(object, std::ios::binary);
-    std::stringstream bytes;
-    bytes << in.rdbuf();
-    fs::remove(text);
-    fs::remove(object);
-    return bytes.str();
-  }
-
-  static std::string flags() {
-    return "'" LMC_HOST_CXX "' -std=c++17 -O1 -w -ffp-contract=off -fPIC ";
-  }
-  static void run(const std::string &command) {
-    if (std::system(command.c_str()) != 0)
-      fail("the host's compiler refused a kernel: {}", command);
-  }
-  unsigned next() {
-    std::lock_guard lock(mutex);
-    return count++;
-  }
-
-  fs::path folder;
-  std::map<std::string, std::string> made;
-  std::mutex mutex;
-  unsigned count = 0;
-};
-
 } // namespace
 
 const CudaDriver &emulatedDriver(int major, int minor) {
@@ -402,8 +330,9 @@ void setEmulatedOrder(unsigned order) { gpu.order = order; }
 void failEmulatedLaunch(int number) { gpu.untilFault = number; }
 
 std::string assembleForHost(const std::string &source) {
-  static Workshop workshop;
-  return workshop.assemble(source);
+  static HostCompiler compiler; // sessions share most kernels
+  std::ifstream in(compiler.sharedObject(source), std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 size_t emulatedBytes() { return gpu.taken; }

@@ -1,0 +1,61 @@
+#include "../codegen_cuda/AttentionPrograms.h"
+#include "Sanitized.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace lmc::test {
+namespace {
+
+constexpr const char *kProducts[] = {
+    "f32_nn",
+    "bf16_nt",
+    "bf16_odd_tt",
+    "rounded_nn",
+    "f64_tiles",
+    "few_bf16_nn",
+    "few_f32_nt",
+    "batch_nn",
+    "heads",
+    "bias_gelu_residual",
+    "accumulate_in_place",
+};
+
+/// For sm_90a, by warpgroups.
+Program byWarpgroups(Context &context, Source source,
+                     std::vector<std::vector<double>> inputs = {}) {
+  source.name += "_warpgroups";
+  source.architecture = "sm_90a";
+  Program program = makeProgram(context, source, source.name, std::move(inputs));
+  std::string text;
+  for (auto &[name, kernel] : program.kernels)
+    text += kernel.text;
+  EXPECT_THAT(text, testing::AnyOf(testing::HasSubstr("attentionForwardTiles"),
+                                   testing::HasSubstr("multiplyByWarpgroups")));
+  return program;
+}
+
+} // namespace
+
+std::vector<Program> smallPrograms(Context &context) {
+  std::vector<Program> programs = trainingSteps(context);
+  for (const Source &source : sources())
+    programs.push_back(makeProgram(context, source, source.name));
+  for (const Source &source : productSources()) {
+    if (llvm::is_contained(kProducts, source.name))
+      programs.push_back(makeProgram(context, source, source.name));
+    if (source.name == "prefill_bf16_131" || source.name == "prefill_bf16_nt_131")
+      programs.push_back(byWarpgroups(context, source));
+  }
+  auto add = [&](const std::string &name, const AttentionProgram &program) {
+    programs.push_back(makeProgram(context, program.source, name, program.inputs));
+  };
+  add("adjoints_bf16", attentionAdjoints("adjoints_bf16", {"bf16", 1, 75, 2, 1, 16, true}));
+  add("adjoints_f32", attentionAdjoints("adjoints_f32", {"f32", 1, 39, 2, 1, 16, true}));
+  add("decode", attentionOverCache("decode", {"f32", 1, 2, 4, 2, 16, true}, 200, 30));
+  AttentionProgram wide = attentionForward("wide", {"bf16", 1, 150, 1, 1, 64, true});
+  programs.push_back(byWarpgroups(context, wide.source, wide.inputs));
+  return programs;
+}
+
+} // namespace lmc::test
