@@ -31,9 +31,10 @@ struct CodegenOptions {
 
 /// Bytes of a parameter to store in the executable, in the element type and shape that the frontend
 /// gave it (rounding to bf16 and packing are this side's business), or nothing to leave it to the
-/// driver.
-using ParameterData =
-    std::function<std::optional<std::span<const std::byte>>(const std::string &name)>;
+/// driver. With `blocks`, the lm.blocks that the parameter was given, they are blocks of this format as
+/// GGUF has them, those of a column of the matrix [depth, columns] one after the other.
+using ParameterData = std::function<std::optional<std::span<const std::byte>>(
+    const std::string &name, std::string_view blocks)>;
 
 struct CompileReport {
   unsigned kernels = 0;        ///< different ones

@@ -1,5 +1,6 @@
 #include "codegen/Placement.h"
 
+#include "codegen/PackBlocks.h"
 #include "codegen/PackPanels.h"
 #include "runtime/Bfloat16.h"
 #include "runtime/Error.h"
@@ -11,10 +12,31 @@
 namespace lmc {
 namespace {
 
+lm::Panels panelsOf(const executable::Tensor &tensor) {
+  const executable::Packing &packing = tensor.packing();
+  int depth = packing.transposed() ? 1 : 0;
+  return {packing.shape(depth), packing.shape(1 - depth), tensor.shape(2)};
+}
+
+lm::BlockPanels blockPanelsOf(const executable::Tensor &tensor) {
+  const executable::Packing &packing = tensor.packing();
+  int depth = packing.transposed() ? 1 : 0;
+  lm::BlockPanels panels{lm::findBlockFormat(packing.blocks()), packing.shape(depth),
+                         packing.shape(1 - depth), 1};
+  // The pass that made the tensor chose the width, lanes of a vector; bytes of a panel tell it.
+  while (panels.panelBytes() < tensor.shape(1))
+    panels.width *= 2;
+  return panels;
+}
+
 /// Bytes of the values that a parameter's name stands for.
 uint64_t plainBytes(const executable::Tensor &tensor) {
   if (!tensor.has_packing())
     return tensor.bytes();
+  if (!tensor.packing().blocks().empty()) {
+    lm::BlockPanels panels = blockPanelsOf(tensor);
+    return panels.depth / panels.format->super * panels.columns * fileBytes(*panels.format);
+  }
   return sizeOf(tensor.dtype()) * tensor.packing().shape(0) * tensor.packing().shape(1);
 }
 
@@ -27,12 +49,6 @@ std::vector<uint16_t> toBfloat16(std::span<const std::byte> values) {
     rounded[i] = floatToBfloat16(value);
   }
   return rounded;
-}
-
-lm::Panels panelsOf(const executable::Tensor &tensor) {
-  const executable::Packing &packing = tensor.packing();
-  int depth = packing.transposed() ? 1 : 0;
-  return {packing.shape(depth), packing.shape(1 - depth), tensor.shape(2)};
 }
 
 } // namespace
@@ -50,7 +66,7 @@ void placeTensors(executable::Executable &message, std::vector<std::byte> &data,
   for (executable::Tensor &tensor : *message.mutable_tensors()) {
     std::optional<std::span<const std::byte>> stored;
     if (tensor.role() == executable::PARAMETER && parameters)
-      stored = parameters(tensor.name());
+      stored = parameters(tensor.name(), tensor.packing().blocks());
     tensor.set_data_offset(-1);
     if (stored) {
       if (tensor.dtype() == executable::BF16) {
@@ -66,8 +82,12 @@ void placeTensors(executable::Executable &message, std::vector<std::byte> &data,
         if (!team)
           team.emplace(resolveThreads(jobs));
         data.resize(data.size() + tensor.bytes());
-        packPanels(*stored, tensor.packing().transposed(), panelsOf(tensor), sizeOf(tensor.dtype()),
-                   std::span(data).last(tensor.bytes()), *team);
+        std::span<std::byte> packed = std::span(data).last(tensor.bytes());
+        if (tensor.packing().blocks().empty())
+          packPanels(*stored, tensor.packing().transposed(), panelsOf(tensor),
+                     sizeOf(tensor.dtype()), packed, *team);
+        else
+          packBlocks(*stored, blockPanelsOf(tensor), packed, *team);
       } else {
         data.insert(data.end(), stored->begin(), stored->end());
       }

@@ -1,19 +1,15 @@
 #include "ir/BlockPanels.h"
 
+#include "runtime/BlockLayouts.h"
+#include "runtime/Half.h"
+
 #include <algorithm>
 #include <array>
-#include <bit>
-#include <cassert>
 #include <cmath>
 #include <cstring>
 
 namespace lmc::lm {
 namespace {
-
-constexpr int8_t iq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                  1,    13,   25,  38,  53,  69,  89,  113};
-// Twice E2M1.
-constexpr int8_t mxfp4Values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
 constexpr std::array formats = {
     BlockFormat{"q8_0", 32, 32, 8, 0, 0, false},
@@ -21,36 +17,14 @@ constexpr std::array formats = {
     BlockFormat{"q4_1", 32, 32, 4, 0, 0, true},
     BlockFormat{"q5_0", 32, 32, 4, 1, -16, false},
     BlockFormat{"q5_1", 32, 32, 4, 1, 0, true},
-    BlockFormat{"iq4_nl", 32, 32, 4, 0, 0, false, BlockFormat::Scale::Half, iq4Values},
-    BlockFormat{"mxfp4", 32, 32, 4, 0, 0, false, BlockFormat::Scale::Exponent, mxfp4Values},
+    BlockFormat{"iq4_nl", 32, 32, 4, 0, 0, false, BlockFormat::Scale::Half, kIQ4Values},
+    BlockFormat{"mxfp4", 32, 32, 4, 0, 0, false, BlockFormat::Scale::Exponent, kMxfp4Values},
     BlockFormat{"q2_k", 256, 16, 2, 0, 0, true},
     BlockFormat{"q3_k", 256, 16, 2, 1, -4, false},
     BlockFormat{"q4_k", 256, 32, 4, 0, 0, true},
     BlockFormat{"q5_k", 256, 32, 4, 1, 0, true},
     BlockFormat{"q6_k", 256, 16, 4, 2, -32, false},
 };
-
-// f16 and back; exact for values that f16 holds.
-uint16_t toHalf(float value) {
-  uint32_t bits = std::bit_cast<uint32_t>(value), sign = bits >> 16 & 0x8000;
-  int exponent = int(bits >> 23 & 255) - 127;
-  uint32_t fraction = bits & 0x7fffff;
-  if (exponent == 128)
-    return uint16_t(sign | 0x7c00 | fraction >> 13);
-  if (exponent < -14) // subnormal
-    return uint16_t(sign | uint32_t(std::ldexp(std::fabs(value), 24)));
-  return uint16_t(sign | uint32_t(exponent + 15) << 10 | fraction >> 13);
-}
-
-float fromHalf(uint16_t half) {
-  uint32_t sign = uint32_t(half & 0x8000) << 16, exponent = half >> 10 & 31, fraction = half & 1023;
-  if (exponent == 0) {
-    float value = std::ldexp(float(fraction), -24);
-    return sign ? -value : value;
-  }
-  uint32_t wide = exponent == 31 ? 255 : exponent + 112;
-  return std::bit_cast<float>(sign | wide << 23 | fraction << 13);
-}
 
 /// Where the parts of one column's super-block lie.
 class Place {
@@ -84,21 +58,15 @@ private:
   int64_t lane, panel, head, codes;
 };
 
-void writeScale(const BlockFormat &format, float value, std::byte *at) {
-  if (format.scale == BlockFormat::Scale::Exponent) {
-    *at = std::byte(value == 0 ? 0 : std::ilogb(value) + 128);
-    return;
-  }
-  uint16_t half = toHalf(value);
+void writeHalf(float value, std::byte *at) {
+  uint16_t half = floatToHalf(value);
   std::memcpy(at, &half, sizeof half);
 }
 
-float readScale(const BlockFormat &format, const std::byte *at) {
-  if (format.scale == BlockFormat::Scale::Exponent)
-    return std::ldexp(1.0f, int(*at) - 128);
+float readHalf(const std::byte *at) {
   uint16_t half;
   std::memcpy(&half, at, sizeof half);
-  return fromHalf(half);
+  return halfToFloat(half);
 }
 
 } // namespace
@@ -114,22 +82,35 @@ void writeBlock(const BlockPanels &panels, std::span<std::byte> data, int64_t co
                 const UnpackedBlock &block) {
   const BlockFormat &format = *panels.format;
   Place place(panels, column, index);
-  writeScale(format, block.d, &data[place.d()]);
+  if (format.scale == BlockFormat::Scale::Exponent)
+    data[place.d()] = std::byte(block.exponent);
+  else
+    writeHalf(block.d, &data[place.d()]);
   if (format.minimums)
-    writeScale(format, block.dmin, &data[place.dmin()]);
+    writeHalf(block.dmin, &data[place.dmin()]);
   if (format.hasSuperBlocks())
     for (int64_t sub = 0; sub < format.super / format.sub; ++sub) {
       data[place.scale(sub)] = std::byte(block.scales[sub]);
       if (format.minimums)
         data[place.minimum(sub)] = std::byte(block.minimums[sub]);
     }
-  auto write = [&](Place::Bits bits, unsigned q) {
-    data[bits.byte] |= std::byte((q >> bits.from & ((1u << bits.count) - 1)) << bits.shift);
+  // Four integers at a time: billions of weights go through here when a model is loaded.
+  auto writeField = [&](int64_t first, int bits, int from, std::byte *plane) {
+    for (int64_t p = 0; p < bits; ++p, plane += 4 * panels.width) {
+      uint32_t word = 0;
+      for (int64_t j = 0; j < 8 / bits; ++j) {
+        uint32_t four;
+        std::memcpy(&four, block.q + first + 4 * (bits * j + p), sizeof four);
+        uint32_t mask = ((1u << bits) - 1) * 0x01010101u;
+        word |= (four >> from & mask) << (bits * j);
+      }
+      std::memcpy(plane, &word, sizeof word);
+    }
   };
-  for (int64_t i = 0; i < format.super; ++i) {
-    write(place.low(i), block.q[i]);
+  for (int64_t first = 0; first < format.super; first += 32) {
+    writeField(first, format.lowBits, 0, &data[place.low(first).byte]);
     if (format.highBits)
-      write(place.high(i), block.q[i]);
+      writeField(first, format.highBits, format.lowBits, &data[place.high(first).byte]);
   }
 }
 
@@ -138,9 +119,12 @@ UnpackedBlock readBlock(const BlockPanels &panels, std::span<const std::byte> da
   const BlockFormat &format = *panels.format;
   Place place(panels, column, index);
   UnpackedBlock block;
-  block.d = readScale(format, &data[place.d()]);
+  if (format.scale == BlockFormat::Scale::Exponent)
+    block.exponent = uint8_t(data[place.d()]);
+  else
+    block.d = readHalf(&data[place.d()]);
   if (format.minimums)
-    block.dmin = readScale(format, &data[place.dmin()]);
+    block.dmin = readHalf(&data[place.dmin()]);
   if (format.hasSuperBlocks())
     for (int64_t sub = 0; sub < format.super / format.sub; ++sub) {
       block.scales[sub] = uint8_t(data[place.scale(sub)]);
@@ -156,6 +140,8 @@ UnpackedBlock readBlock(const BlockPanels &panels, std::span<const std::byte> da
 }
 
 StepAndMinimum stepOf(const BlockFormat &format, const UnpackedBlock &block, int64_t sub) {
+  if (format.scale == BlockFormat::Scale::Exponent)
+    return {std::ldexp(1.0f, block.exponent - 128), 0};
   if (!format.hasSuperBlocks()) // m of q4_1 and q5_1 is added
     return {block.d, format.minimums ? -block.dmin : 0};
   if (format.minimums)

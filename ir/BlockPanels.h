@@ -74,13 +74,13 @@ struct BlockPanels {
 
 /// One super-block of a column, as integers.
 struct UnpackedBlock {
-  float d = 0, dmin = 0;
+  float d = 0, dmin = 0;                      ///< that f16 holds
+  uint8_t exponent = 0;                       ///< in place of d, of Scale::Exponent
   uint8_t scales[16] = {}, minimums[16] = {}; ///< scales are int8 where there are no minimums
   uint8_t q[256] = {};
 };
 
-/// Writes super-block `index` of a column. The panels must be zero before; d must be one that the
-/// format can hold.
+/// Writes super-block `index` of a column.
 void writeBlock(const BlockPanels &panels, std::span<std::byte> data, int64_t column, int64_t index,
                 const UnpackedBlock &block);
 UnpackedBlock readBlock(const BlockPanels &panels, std::span<const std::byte> data, int64_t column,

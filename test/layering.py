@@ -11,7 +11,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RULES = {
     "runtime": [],
-    "ir": ["mlir"],
+    "ir": ["mlir", "runtime/BlockLayouts.h", "runtime/Half.h"],
     "passes": ["ir", "runtime/Error.h", "mlir"],
     "codegen": ["passes", "ir", "runtime", "mlir"],
     "frontend": ["ir", "runtime", "mlir"],

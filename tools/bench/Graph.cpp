@@ -88,7 +88,8 @@ Graph::Graph(const std::vector<Argument> &arguments, const BuildGraph &build, co
   if (!onGpu && std::ranges::any_of(arguments, &Argument::weight))
     pipeline.panelWidth = cpu::panelWidth(cpu::Target::named(codegen.cpu));
   runPipeline(*module, pipeline);
-  auto valuesOf = [&](const std::string &name) -> std::optional<std::span<const std::byte>> {
+  auto valuesOf = [&](const std::string &name,
+                      std::string_view) -> std::optional<std::span<const std::byte>> {
     return std::as_bytes(std::span(known.at(name)));
   };
   session = std::make_unique<Session>(buildExecutable(*module, codegen, {}, valuesOf),

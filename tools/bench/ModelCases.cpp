@@ -86,7 +86,8 @@ std::unique_ptr<Session> compileModel(const ModelConfig &config, const ProgramOp
   if (!pipeline.gpu)
     pipeline.panelWidth = cpu::panelWidth(cpu::Target::named(codegen.cpu));
   std::vector<float> values;
-  auto valuesOf = [&](const std::string &name) -> std::optional<std::span<const std::byte>> {
+  auto valuesOf = [&](const std::string &name,
+                      std::string_view) -> std::optional<std::span<const std::byte>> {
     auto parameter = std::ranges::find(parameters, name, &ParameterSpec::name);
     values.resize(sizeOf(*parameter));
     initialiseParameter(*parameter, 1, values);

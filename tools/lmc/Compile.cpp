@@ -169,6 +169,12 @@ int run(Options &o, const CommonOptions &common) {
       throw UsageError("--device-memory needs --plan, which it is held against");
   }
 
+  std::unique_ptr<Weights> weights;
+  if (!source.weights.empty()) {
+    weights = std::make_unique<Weights>(config, source.weights);
+    if (o.mode == "infer")
+      o.settings.useBlocks(*weights, source.weights);
+  }
   if (!o.emit.empty() || o.explain == "fusion") {
     showStage(o, config, cuda);
     return 0;
@@ -183,10 +189,8 @@ int run(Options &o, const CommonOptions &common) {
     if (o.output.empty() && !o.plan)
       return 0;
   }
-  std::unique_ptr<Weights> weights;
   std::shared_ptr<const Tokenizer> tokenizer;
-  if (!source.weights.empty()) {
-    weights = std::make_unique<Weights>(config, source.weights);
+  if (weights) {
     std::string why;
     tokenizer = modelTokenizer(source.weights, &why);
     if (!tokenizer && isGguf(source.weights))

@@ -5,7 +5,9 @@
 #include "frontend/Weights.h"
 #include "frontend/gguf/GgufModel.h"
 #include "frontend/gguf/GgufTokenizer.h"
+#include "ir/BlockPanels.h"
 #include "ir/Dialect.h"
+#include "ir/ProgramAttributes.h"
 #include "runtime/CudaDriver.h"
 #include "runtime/Error.h"
 #include "runtime/Knobs.h"
@@ -26,6 +28,13 @@ mlir::OwningOpRef<mlir::ModuleOp> wantedPrograms(mlir::MLIRContext &context,
   for (auto function : llvm::make_early_inc_range(module->getOps<mlir::func::FuncOp>()))
     if (!settings.keep.empty() && !settings.keep.contains(function.getName().str()))
       function.erase();
+  for (auto function : module->getOps<mlir::func::FuncOp>())
+    for (unsigned i = 0; i < function.getNumArguments(); ++i) {
+      auto name = function.getArgAttrOfType<mlir::StringAttr>(i, kName);
+      auto format = name ? settings.blocks.find(name.str()) : settings.blocks.end();
+      if (format != settings.blocks.end())
+        function.setArgAttr(i, kBlocks, mlir::StringAttr::get(&context, format->second));
+    }
   return module;
 }
 
@@ -42,8 +51,11 @@ PipelineOptions pipelineOf(const CompileSettings &settings) {
       return workerScratchBytes(plan, codegen);
     };
   pipeline.gpu = !settings.codegen.gpu.empty();
-  if (!pipeline.gpu && settings.codegen.mode == "infer")
-    pipeline.panelWidth = cpu::panelWidth(cpu::Target::named(settings.codegen.cpu));
+  if (!pipeline.gpu && settings.codegen.mode == "infer") {
+    cpu::Target target = cpu::Target::named(settings.codegen.cpu);
+    pipeline.panelWidth = cpu::panelWidth(target);
+    pipeline.blockWidth = target.lanes(32);
+  }
   return pipeline;
 }
 
@@ -230,6 +242,7 @@ LoadedModel loadModel(const fs::path &path, CompileSettings settings) {
   LoadedModel model;
   model.tokenizer = modelTokenizer(source.weights, &model.noTokenizer);
   Weights weights(config, source.weights);
+  settings.useBlocks(weights, path);
   model.executable = compileModel(
       config, settings, modelMetadata(config, source, model.tokenizer.get()), weights.data());
   model.info = infoOf(config, model.tokenizer.get(), nameOf(path), *model.executable);
@@ -253,16 +266,53 @@ Weights::Weights(const ModelConfig &config, const fs::path &path)
     : source(openModelWeights(path)), parameters(parametersOf(config)),
       views(matchWeights(*source, config, parameters)) {}
 
+std::map<std::string, std::string> Weights::blocks() const {
+  std::map<std::string, std::string> formats;
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const TensorFormat &format = formatOf(views[i]->type);
+    std::string name = llvm::StringRef(format.name).lower();
+    if (format.isQuantised() && lm::findBlockFormat(name))
+      formats[parameters[i].name] = name;
+  }
+  return formats;
+}
+
 ParameterData Weights::data() {
-  return [this](const std::string &name) -> std::optional<std::span<const std::byte>> {
+  return [this](const std::string &name,
+                std::string_view blocks) -> std::optional<std::span<const std::byte>> {
     for (size_t i = 0; i < parameters.size(); ++i)
       if (parameters[i].name == name) {
+        if (!blocks.empty())
+          return blocksOf(*views[i]);
         converted.resize(views[i]->numElements());
         readAsF32(*views[i], converted);
         return std::as_bytes(std::span(converted));
       }
     return std::nullopt;
   };
+}
+
+std::span<const std::byte> Weights::blocksOf(const TensorView &view) {
+  if (view.order == StoredOrder::Rows || view.order == StoredOrder::Transposed)
+    return view.bytes;
+  size_t rowBytes = view.bytes.size() / static_cast<size_t>(view.shape[0]);
+  reordered.resize(view.bytes.size());
+  for (int64_t row = 0; row < view.shape[0]; ++row)
+    std::ranges::copy(
+        view.bytes.subspan(static_cast<size_t>(view.storedRow(row)) * rowBytes, rowBytes),
+        reordered.begin() + row * static_cast<int64_t>(rowBytes));
+  return reordered;
+}
+
+void CompileSettings::useBlocks(const Weights &weights, const fs::path &path) {
+  blocks = weights.blocks();
+  if (blocks.empty() || (codegen.gpu.empty() && !pipeline.bf16))
+    return;
+  fmt::print(stderr,
+             "warning: '{}': {} quantised tensors are expanded to {}: integer products are "
+             "for the CPU, without --precision\n",
+             path.string(), blocks.size(), pipeline.bf16 ? "bf16" : "f32");
+  blocks.clear();
 }
 
 std::shared_ptr<const Tokenizer> modelTokenizer(const fs::path &path, std::string *why) {

@@ -26,12 +26,16 @@ struct CompileSettings {
   PipelineOptions pipeline;
   CodegenOptions codegen;
   ProgramOptions programs;
-  std::set<std::string> keep; ///< programs to compile; empty: all that were built
+  std::set<std::string> keep;                ///< programs to compile; empty: all that were built
+  std::map<std::string, std::string> blocks; ///< parameters that are block-quantised: their format
   std::string target = "cpu"; ///< --target, for the commands that run what they compile
   bool timePasses = false;
 
   /// T of a training step; of inference, the tokens that a sequence may have.
   void setLength(int64_t tokens) { programs.length = programs.cacheLength = tokens; }
+  /// Computes on these weights' blocks as they are, where the target and the precision have such
+  /// products; says on stderr where they do not.
+  void useBlocks(const class Weights &weights, const std::filesystem::path &path);
   /// Keeps the arena of a run with `workers` within `bytes`; `source` names the setting in errors.
   void limitMemory(int64_t bytes, int workers, std::string source);
 };
@@ -71,18 +75,24 @@ std::shared_ptr<const Executable> compileModel(const ModelConfig &config,
                                                const std::map<std::string, std::string> &metadata,
                                                const ParameterData &parameters);
 
-/// The weights of a folder or a .gguf as f32, one parameter at a time.
+/// The weights of a folder or a .gguf, one parameter at a time: f32, or blocks as they are where asked
+/// for.
 class Weights {
 public:
   Weights(const ModelConfig &config, const std::filesystem::path &path);
   /// The span stays valid until the next call.
   ParameterData data();
+  /// The parameters that are block-quantised in a format that kernels know, with its name.
+  std::map<std::string, std::string> blocks() const;
 
 private:
   std::unique_ptr<WeightSource> source;
   std::vector<ParameterSpec> parameters;
   std::vector<const TensorView *> views;
   std::vector<float> converted;
+  std::vector<std::byte> reordered;
+
+  std::span<const std::byte> blocksOf(const TensorView &view);
 };
 
 /// What an executable carries along: spec, config.json, tokenizer, where it came from.

@@ -73,7 +73,8 @@ int run(Options &o, const CommonOptions &common) {
 
 Command addTokenize(CLI::App &app, CommonOptions &common) {
   auto o = std::make_shared<Options>();
-  app.add_option("MODEL", o->model, "Model folder, .gguf, .lmx, tokenizer.json, tokenizer.model or 'byte'")
+  app.add_option("MODEL", o->model,
+                 "Model folder, .gguf, .lmx, tokenizer.json, tokenizer.model or 'byte'")
       ->required();
   app.add_flag("--decode", o->decode, "Read ids, write the exact bytes");
   app.add_flag("--special", o->special, "Add BOS and EOS as the tokenizer's template says");

@@ -1,8 +1,8 @@
 // f32 to super-blocks of 256. Each sub-block's scale is searched alone; then the scales are rounded
 // to multiples of d, and elements are rounded anew with what the scales became.
-#include "frontend/checkpoint/blocks/BitRuns.h"
+#include "runtime/BitRuns.h"
 #include "frontend/checkpoint/blocks/Blocks.h"
-#include "frontend/checkpoint/blocks/PackedScales.h"
+#include "runtime/PackedScales.h"
 #include "frontend/checkpoint/blocks/ScaleSearch.h"
 #include "runtime/Half.h"
 

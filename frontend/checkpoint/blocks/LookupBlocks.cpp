@@ -1,5 +1,5 @@
 // Blocks of 32 whose elements are one of 16 values, times a scale.
-#include "frontend/checkpoint/blocks/BitRuns.h"
+#include "runtime/BitRuns.h"
 #include "frontend/checkpoint/blocks/Blocks.h"
 #include "runtime/Half.h"
 

@@ -1,5 +1,5 @@
 // Blocks of 32 whose elements are rounded to a uniform grid: one scale, for _1 also a minimum.
-#include "frontend/checkpoint/blocks/BitRuns.h"
+#include "runtime/BitRuns.h"
 #include "frontend/checkpoint/blocks/Blocks.h"
 #include "runtime/Half.h"
 

@@ -1,8 +1,8 @@
 // Super-blocks of 256 to f32. The products and differences are formed in the order that makes the
 // results equal to the bit with other implementations.
-#include "frontend/checkpoint/blocks/BitRuns.h"
+#include "runtime/BitRuns.h"
 #include "frontend/checkpoint/blocks/Blocks.h"
-#include "frontend/checkpoint/blocks/PackedScales.h"
+#include "runtime/PackedScales.h"
 #include "runtime/Half.h"
 
 namespace lmc {

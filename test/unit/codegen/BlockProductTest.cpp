@@ -27,8 +27,8 @@ std::vector<std::byte> drawPanels(const lm::BlockPanels &panels, uint64_t seed) 
       lm::UnpackedBlock block;
       // Eighths are exact in f16; the exponent form has powers of two only.
       bool half = format.scale == lm::BlockFormat::Scale::Half;
-      block.d = half ? (1.0f + static_cast<float>(random.below(next++, 64))) / 8
-                     : std::ldexp(1.0f, static_cast<int>(random.below(next++, 9)) - 4);
+      block.d = half ? (1.0f + static_cast<float>(random.below(next++, 64))) / 8 : 0;
+      block.exponent = static_cast<uint8_t>(124 + random.below(next++, 9));
       block.dmin = static_cast<float>(random.below(next++, 64)) / 8 - 3;
       for (int i = 0; i < 16; ++i) {
         block.scales[i] = static_cast<uint8_t>(random.below(next++, format.minimums ? 64 : 256));
@@ -78,7 +78,9 @@ TEST_P(Blocks, WhatIsWrittenIsReadBack) {
   lm::BlockPanels p = panels(512, 5);
   std::vector<std::byte> bytes(static_cast<size_t>(p.size()));
   lm::UnpackedBlock block;
-  block.d = p.format->scale == lm::BlockFormat::Scale::Half ? 0.375f : 0.25f;
+  bool half = p.format->scale == lm::BlockFormat::Scale::Half;
+  block.d = half ? 0.375f : 0;
+  block.exponent = half ? 0 : 131;
   block.dmin = p.format->minimums ? -0.1875f : 0;
   for (int i = 0; i < 256; ++i)
     block.q[i] = static_cast<uint8_t>(i * 37 & ((1 << p.format->bits()) - 1));
@@ -90,10 +92,11 @@ TEST_P(Blocks, WhatIsWrittenIsReadBack) {
   lm::UnpackedBlock again = lm::readBlock(p, bytes, 4, 1);
   EXPECT_EQ(again.d, block.d);
   EXPECT_EQ(again.dmin, block.dmin);
+  EXPECT_EQ(again.exponent, block.exponent);
   for (int64_t i = 0; i < p.format->super; ++i)
     ASSERT_EQ(again.q[i], block.q[i]) << i;
   lm::UnpackedBlock other = lm::readBlock(p, bytes, 3, 1);
-  EXPECT_EQ(other.d == 0 || p.format->scale == lm::BlockFormat::Scale::Exponent, true);
+  EXPECT_EQ(other.d, 0);
   EXPECT_EQ(other.q[0], 0);
 }
 

@@ -61,9 +61,10 @@ std::shared_ptr<const Executable> compile(const ModelConfig &config, int64_t pan
   PipelineOptions pipeline;
   pipeline.panelWidth = panelWidth;
   auto weights = weightsOf(config);
-  return compilePrograms(
-      *module, pipeline, {.jobs = 2, .useCache = false}, {},
-      [&](const std::string &name) { return std::as_bytes(std::span(weights.at(name))); });
+  return compilePrograms(*module, pipeline, {.jobs = 2, .useCache = false}, {},
+                         [&](const std::string &name, std::string_view) {
+                           return std::as_bytes(std::span(weights.at(name)));
+                         });
 }
 
 int64_t hostWidth() { return cpu::panelWidth(cpu::Target::host()); }

@@ -61,7 +61,8 @@ std::unique_ptr<Session> session(const Built &built, bool gpu) {
   SessionOptions options{2, 2};
   options.cuda = &emulatedDriver();
   std::vector<float> values;
-  auto valuesOf = [&](const std::string &name) -> std::optional<std::span<const std::byte>> {
+  auto valuesOf = [&](const std::string &name,
+                      std::string_view) -> std::optional<std::span<const std::byte>> {
     auto parameter = std::ranges::find(parameters, name, &ParameterSpec::name);
     values.resize(std::accumulate(parameter->shape.begin(), parameter->shape.end(), int64_t(1),
                                   std::multiplies<>()));
