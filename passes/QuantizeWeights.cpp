@@ -2,7 +2,7 @@
 //         and products of a block are integer dot products.
 // Before: @decode(%w: tensor<172x64xf32> {lm.name = "w", lm.role = "parameter", lm.blocks = "q8_0"}) {
 //           lm.matmul %x, %w {transpose_b} ... }
-// After:  @decode(%w: tensor<11x1152xi8> {..., lm.plain = tensor<172x64xf32>, lm.plain_transposed}) {
+// After:  @decode(%w: tensor<11x2176xi8> {..., lm.plain = tensor<172x64xf32>, lm.plain_transposed}) {
 //           %codes, %scales, %sums, %half_sums = lm.quantize_rows %x
 //           lm.block_matmul %codes, %scales, %sums, %half_sums, %w {format = "q8_0", ...} ... }
 //         A gather from such a weight becomes lm.block_gather.
@@ -55,31 +55,50 @@ std::optional<lm::BlockPanels> panelsOf(const StoredWeight &weight, StringRef fo
                          type.getDimSize(transposed ? 0 : 1), width};
 }
 
+/// Attributes that say what a weight's panels hold.
+struct Names {
+  StringAttr format;
+  IntegerAttr depth, columns, width;
+
+  Names(MLIRContext *context, const lm::BlockPanels &panels) {
+    Builder b(context);
+    format = b.getStringAttr(StringRef(panels.format->name));
+    depth = b.getI64IntegerAttr(panels.depth);
+    columns = b.getI64IntegerAttr(panels.columns);
+    width = b.getI64IntegerAttr(panels.width);
+  }
+};
+
 class Rewriter {
 public:
   void store(StoredWeight &weight, const lm::BlockPanels &panels) {
-    Builder b(weight.type().getContext());
-    weight.storeAs(RankedTensorType::get({panels.count(), panels.panelBytes()}, b.getI8Type()),
-                   weight.transposed().value_or(true));
-    StringAttr format = b.getStringAttr(StringRef(panels.format->name));
-    IntegerAttr columns = b.getI64IntegerAttr(panels.columns),
-                width = b.getI64IntegerAttr(panels.width);
-    for (lm::MatmulOp product : weight.products) {
+    MLIRContext *context = weight.type().getContext();
+    weight.storeAs(
+        RankedTensorType::get({panels.count(), panels.panelBytes()}, IntegerType::get(context, 8)),
+        weight.transposed().value_or(true));
+    Names names(context, panels);
+    for (lm::GatherOp gather : weight.gathers) {
+      OpBuilder at(gather);
+      auto block =
+          at.create<lm::BlockGatherOp>(gather.getLoc(), gather.getTable(), gather.getIds(),
+                                       names.format, names.depth, names.columns, names.width);
+      gather.replaceAllUsesWith(block.getY());
+      gather.erase();
+    }
+    for (lm::MatmulOp product : weight.products)
+      products.push_back({product, names});
+  }
+
+  /// After all weights: what gathers give is then what products read.
+  void rewriteProducts() {
+    for (auto &[product, names] : products) {
       OpBuilder at(product);
       lm::QuantizeRowsOp rows = quantized(product);
       auto block = at.create<lm::BlockMatmulOp>(product.getLoc(), rows.getCodes(), rows.getScales(),
                                                 rows.getSums(), rows.getHalfSums(), product.getB(),
-                                                format, columns, width);
+                                                names.format, names.columns, names.width);
       product.replaceAllUsesWith(block.getY());
       product.erase();
-    }
-    for (lm::GatherOp gather : weight.gathers) {
-      OpBuilder at(gather);
-      auto block =
-          at.create<lm::BlockGatherOp>(gather.getLoc(), gather.getTable(), gather.getIds(), format,
-                                       b.getI64IntegerAttr(panels.depth), columns, width);
-      gather.replaceAllUsesWith(block.getY());
-      gather.erase();
     }
   }
 
@@ -99,6 +118,7 @@ private:
     return known;
   }
 
+  SmallVector<std::pair<lm::MatmulOp, Names>> products;
   llvm::DenseMap<Value, lm::QuantizeRowsOp> rows;
 };
 
@@ -128,6 +148,7 @@ struct QuantizeWeights : impl::QuantizeWeightsBase<QuantizeWeights> {
           << "'" << name.getValue() << "' is expanded from " << format.getValue()
           << " to f32: " << reason;
     }
+    rewriter.rewriteProducts();
   }
 };
 

@@ -105,7 +105,7 @@ LogicalResult QuantizeRowsOp::evaluate(ArrayRef<const Tensor *> operands,
 }
 
 LogicalResult QuantizeRowsOp::adjoint(GraphBuilder &, ValueRange, MutableArrayRef<Value>) {
-  return emitOpError() << "is not differentiable: quantised weights are for inference";
+  return notDifferentiable(*this, "quantised weights are for inference");
 }
 
 LogicalResult BlockMatmulOp::infer(Adaptor op, std::optional<Location> loc,
@@ -151,7 +151,7 @@ LogicalResult BlockMatmulOp::evaluate(ArrayRef<const Tensor *> operands,
 }
 
 LogicalResult BlockMatmulOp::adjoint(GraphBuilder &, ValueRange, MutableArrayRef<Value>) {
-  return emitOpError() << "is not differentiable: quantised weights are for inference";
+  return notDifferentiable(*this, "quantised weights are for inference");
 }
 
 LogicalResult BlockGatherOp::infer(Adaptor op, std::optional<Location> loc,
@@ -185,7 +185,7 @@ LogicalResult BlockGatherOp::evaluate(ArrayRef<const Tensor *> operands,
 }
 
 LogicalResult BlockGatherOp::adjoint(GraphBuilder &, ValueRange, MutableArrayRef<Value>) {
-  return emitOpError() << "is not differentiable: quantised weights are for inference";
+  return notDifferentiable(*this, "quantised weights are for inference");
 }
 
 } // namespace lmc::lm

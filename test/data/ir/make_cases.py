@@ -33,7 +33,7 @@ def tensor(shape, element):
 
 
 def element_of(array):
-    return {"int32": "i32", "bool": "i1", "float64": "f64", "float32": "f32"}[str(array.dtype)]
+    return {"int32": "i32", "bool": "i1", "int8": "i8", "float64": "f64", "float32": "f32"}[str(array.dtype)]
 
 
 def numbers(array):
@@ -313,5 +313,78 @@ for tag, shape in [("matrix", (3, 5)), ("vector", (37,)), ("scalar", ())]:
     add("random_bits", [key0, key1, step], [bits], "{stream = 7 : i32}", reason="", tag=tag)
 words = [rng.integers(-2**31, 2**31, (3, 7)).astype(np.int32) for _ in range(4)]
 add("philox", words, [philox(*words, -3)], "{stream = -3 : i32}", reason="")
+
+# ---- block-quantised weights (ir/BlockPanels.h), written from the layout's description -------------
+def block_panels(width, super_block, bits, q, head):
+    """q [columns, depth] integers of sum(bits) bits; head(columns, k) the scales of a super-block."""
+    columns, depth = q.shape
+    panels = []
+    for first in range(0, columns, width):
+        own = np.zeros((width, depth), np.int64)
+        own[:len(q[first:first + width])] = q[first:first + width]
+        data = b"".join(head(first, k) for k in range(depth // super_block))
+        data += bytes(-len(data) % 64)
+        for k in range(0, depth, 32):
+            below = 0
+            for field in bits:
+                planes = np.zeros((field, width, 4), np.int64)
+                for i in range(32):
+                    quad = i // 4
+                    value = own[:, k + i] >> below & (1 << field) - 1
+                    planes[quad % field, :, i % 4] |= value << field * (quad // field)
+                data += planes.astype(np.uint8).tobytes()
+                below += field
+        panels.append(data + bytes(-len(data) % 64))
+    return np.array([list(panel) for panel in panels], np.uint8).view(np.int8)
+
+
+def padded(values, first, width, kind):
+    part = np.zeros((width,) + values.shape[1:], kind)
+    part[:len(values[first:first + width])] = values[first:first + width]
+    return part
+
+
+def quantized(x):
+    blocks = x.astype(np.float32).reshape(*x.shape[:-1], -1, 32)
+    largest = np.abs(blocks).max(-1)
+    codes = np.rint(blocks * (np.float32(127) / largest)[..., None])
+    scales = largest / np.float32(127)
+    halves = codes.reshape(*x.shape[:-1], -1, 16).sum(-1)
+    return (codes.reshape(x.shape).astype(np.int8), scales, scales * codes.sum(-1),
+            np.repeat(scales, 2, -1) * halves.astype(np.float32))
+
+
+NOT_DIFFERENTIABLE = "quantised weights are for inference"
+x = real(3, 256).astype(np.float32)
+codes, scales, sums, half_sums = quantized(x)
+add("quantize_rows", [x], [codes, scales, sums, half_sums], reason=NOT_DIFFERENTIABLE)
+rows = [codes, scales, sums, half_sums]
+columns, width = 5, 4
+d = rng.integers(1, 40, (columns, 8)) / 8192
+q = rng.integers(0, 16, (columns, 256))
+q4_0 = block_panels(width, 32, [4], q, lambda c, k: padded(d[:, k], c, width, np.float16).tobytes())
+q4_k_scales, q4_k_minimums = rng.integers(0, 64, (2, columns, 1, 8))
+dmin = rng.integers(-30, 30, (columns, 1)) / 8192
+q4_k = block_panels(width, 256, [4], q, lambda c, k: b"".join([
+    padded(d[:, k], c, width, np.float16).tobytes(), padded(dmin[:, k], c, width, np.float16).tobytes(),
+    padded(q4_k_scales[:, k], c, width, np.uint8).T.tobytes(),
+    padded(q4_k_minimums[:, k], c, width, np.uint8).T.tobytes()]))
+q6, q6_scales = rng.integers(0, 64, (columns, 256)), rng.integers(-128, 128, (columns, 1, 16))
+q6_k = block_panels(width, 256, [4, 2], q6, lambda c, k: (
+    padded(d[:, k], c, width, np.float16).tobytes() + padded(q6_scales[:, k], c, width, np.int8).T.tobytes()))
+spread = lambda parts, size: np.repeat(parts.reshape(columns, -1), size, -1)
+values = {
+    "q4_0": (q4_0, spread(d, 32) * (q - 8)),
+    "q4_k": (q4_k, spread(d[:, :1], 256) * spread(q4_k_scales, 32) * q
+             - spread(dmin, 256) * spread(q4_k_minimums, 32)),
+    "q6_k": (q6_k, spread(d[:, :1], 256) * spread(q6_scales, 16) * (q6 - 32)),
+}
+exact = codes.astype(float) * np.repeat(scales.astype(float), 32, -1)
+for form, (panels, w) in values.items():
+    sizes = f'{{columns = {columns} : i64, format = "{form}", width = {width} : i64'
+    add("block_matmul", [*rows, panels], [(exact @ w.T, "f32")], sizes + "}", reason=NOT_DIFFERENTIABLE, tag=form)
+    picked = ids(columns, 2, 3)
+    add("block_gather", [panels, picked], [(w[picked], "f32")], sizes + ", depth = 256 : i64}",
+        reason=NOT_DIFFERENTIABLE, tag=form)
 
 print(json.dumps(cases, separators=(",", ":")))
