@@ -26,6 +26,16 @@ Emitter emitterOf(StringRef family) {
       .Default(nullptr);
 }
 
+/// Throws Error for what has kernels on the CPU alone.
+void refuseBlocks(plan::KernelOp kernel, StringRef path, StringRef architecture) {
+  for (Operation &op : kernel.getBody().front())
+    if (isa<lm::BlockMatmulOp, lm::BlockGatherOp, lm::QuantizeRowsOp>(op))
+      fail(
+          "no kernel for '{}' ({}) on {}: quantised weights are computed on by the CPU alone; here "
+          "they must be expanded",
+          path.str(), op.getName().getStringRef().str(), architecture.str());
+}
+
 } // namespace
 
 std::vector<GridFactor> gridOf(const Extent &extent, int64_t block) {
@@ -65,6 +75,7 @@ Ranges rangesOf(ModuleOp plan) {
 Kernel emitKernel(plan::KernelOp kernel, const Ranges &ranges, StringRef name,
                   StringRef architecture) {
   std::string path = lm::modelPath(kernel.getLoc());
+  refuseBlocks(kernel, path, architecture);
   Emitter emitter = emitterOf(kernel.getFamily());
   assert(emitter && "fusion made a family that no emitter knows");
   Expression x(kernel.getBody().front(), ranges, name, architecture);

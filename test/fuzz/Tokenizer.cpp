@@ -1,7 +1,7 @@
 // Hostile tokenizer.json and tokenizer.model files: each is an Error or a tokenizer that keeps its
 // promises. What begins with '{' is the former.
-#include "frontend/tokenizer/SentencePieceFile.h"
 #include "frontend/tokenizer/Tokenizer.h"
+#include "frontend/tokenizer/SentencePieceFile.h"
 #include "frontend/tokenizer/Utf8.h"
 #include "runtime/Error.h"
 

@@ -1,10 +1,10 @@
 // f32 to super-blocks of 256. Each sub-block's scale is searched alone; then the scales are rounded
 // to multiples of d, and elements are rounded anew with what the scales became.
-#include "runtime/BitRuns.h"
 #include "frontend/checkpoint/blocks/Blocks.h"
-#include "runtime/PackedScales.h"
 #include "frontend/checkpoint/blocks/ScaleSearch.h"
+#include "runtime/BitRuns.h"
 #include "runtime/Half.h"
+#include "runtime/PackedScales.h"
 
 #include <algorithm>
 #include <cmath>

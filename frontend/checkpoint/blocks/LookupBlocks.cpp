@@ -1,6 +1,6 @@
 // Blocks of 32 whose elements are one of 16 values, times a scale.
-#include "runtime/BitRuns.h"
 #include "frontend/checkpoint/blocks/Blocks.h"
+#include "runtime/BitRuns.h"
 #include "runtime/Half.h"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // Blocks of 32 whose elements are rounded to a uniform grid: one scale, for _1 also a minimum.
-#include "runtime/BitRuns.h"
 #include "frontend/checkpoint/blocks/Blocks.h"
+#include "runtime/BitRuns.h"
 #include "runtime/Half.h"
 
 #include <algorithm>

@@ -1,9 +1,9 @@
 // Super-blocks of 256 to f32. The products and differences are formed in the order that makes the
 // results equal to the bit with other implementations.
-#include "runtime/BitRuns.h"
 #include "frontend/checkpoint/blocks/Blocks.h"
-#include "runtime/PackedScales.h"
+#include "runtime/BitRuns.h"
 #include "runtime/Half.h"
+#include "runtime/PackedScales.h"
 
 namespace lmc {
 namespace {
