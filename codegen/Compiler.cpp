@@ -308,7 +308,7 @@ std::shared_ptr<const Executable> finish(codegen::CachedProgram program,
   for (auto &[key, value] : metadata)
     (*message.mutable_metadata())[key] = value;
   const auto *begin = reinterpret_cast<const std::byte *>(program.data().data());
-  std::vector<std::byte> data(begin, begin + program.data().size());
+  DataSection data(begin, begin + program.data().size());
   placeTensors(message, data, parameters, jobs);
   return std::make_shared<Executable>(std::move(message), std::move(data));
 }

@@ -53,7 +53,7 @@ std::vector<uint16_t> toBfloat16(std::span<const std::byte> values) {
 
 } // namespace
 
-void placeTensors(executable::Executable &message, std::vector<std::byte> &data,
+void placeTensors(executable::Executable &message, DataSection &data,
                   const ParameterData &parameters, int jobs) {
   uint64_t stateBytes = 0, slotBytes = 0, parameterBytes = 0;
   for (const executable::Tensor &tensor : message.tensors())

@@ -14,7 +14,7 @@ namespace lmc {
 /// parameters of an inference executable. Packed ones are packed here, from the values that their
 /// names stand for, on `jobs` threads (0: as many as cores). Throws Error where values have another
 /// size.
-void placeTensors(executable::Executable &message, std::vector<std::byte> &data,
+void placeTensors(executable::Executable &message, DataSection &data,
                   const ParameterData &parameters, int jobs);
 
 } // namespace lmc

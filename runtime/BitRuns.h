@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace lmc {
 
@@ -11,10 +12,12 @@ template <int Bits, int Run, size_t Bytes>
 void unpackBits(const uint8_t (&packed)[Bytes], uint8_t *values, int shift = 0) {
   static_assert(Bytes % Run == 0);
   constexpr unsigned mask = (1u << Bits) - 1;
+  uint8_t own[Bytes]; // which writes to values cannot change: the loops become vector instructions
+  std::memcpy(own, packed, Bytes);
   for (size_t begin = 0; begin < Bytes; begin += Run)
     for (int low = 0; low < 8; low += Bits)
       for (int i = 0; i < Run; ++i)
-        *values++ |= uint8_t((packed[begin + i] >> low & mask) << shift);
+        *values++ |= uint8_t((own[begin + i] >> low & mask) << shift);
 }
 
 /// The other way: packs bits [shift, shift + Bits) of each value.

@@ -99,37 +99,46 @@ std::string_view nameOf(executable::DType type) {
   }
 }
 
-/// Pages that hold the data section, of a file or anonymous. Its start is aligned to a page.
+template <> void *PageAllocator<std::byte>::allocatePages(size_t bytes) {
+  void *address =
+      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (address == MAP_FAILED)
+    throw std::bad_alloc();
+  return address;
+}
+
+template <> void PageAllocator<std::byte>::freePages(void *address, size_t bytes) {
+  ::munmap(address, bytes);
+}
+
+/// Pages that hold the data section, of a file or taken over. Its start is aligned to a page.
 struct Executable::Mapping {
   Mapping(void *address, size_t bytes, size_t dataOffset)
       : address(address), bytes(bytes), dataOffset(dataOffset) {}
+  explicit Mapping(DataSection data)
+      : owned(std::move(data)), address(owned.data()), bytes(owned.size()), dataOffset(0) {
+    // From here on as read-only as a mapped file, so that a stray write shows in both cases.
+    ::mprotect(address, bytes, PROT_READ);
+  }
   Mapping(const Mapping &) = delete;
   Mapping &operator=(const Mapping &) = delete;
   ~Mapping() {
-    if (bytes > 0)
+    if (bytes > 0 && owned.empty())
       ::munmap(address, bytes);
   }
   std::span<const std::byte> all() const {
     return {static_cast<const std::byte *>(address), bytes};
   }
 
+  DataSection owned;
   void *address;
   size_t bytes, dataOffset;
 };
 
-Executable::Executable(executable::Executable message, std::vector<std::byte> data)
+Executable::Executable(executable::Executable message, DataSection data)
     : proto(std::move(message)) {
-  // A vector's memory is not aligned as KernelAbi.h promises of tensors used where they are stored.
-  if (data.empty())
-    return;
-  void *address =
-      ::mmap(nullptr, data.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (address == MAP_FAILED)
-    fail("cannot take {} bytes for the data of an executable: {}", data.size(), reason(errno));
-  mapping = std::make_shared<const Mapping>(address, data.size(), 0);
-  std::memcpy(address, data.data(), data.size());
-  // From here on as read-only as a mapped file, so that a stray write shows in both cases.
-  ::mprotect(address, data.size(), PROT_READ);
+  if (!data.empty())
+    mapping = std::make_shared<const Mapping>(std::move(data));
 }
 
 std::span<const std::byte> Executable::data() const {
@@ -230,7 +239,7 @@ std::shared_ptr<const Executable> Executable::load(const std::filesystem::path &
     fail("'{}': {}", file.string(), error.what());
   }
 
-  auto result = std::make_shared<Executable>(std::move(message), std::vector<std::byte>());
+  auto result = std::make_shared<Executable>(std::move(message), DataSection());
   result->mapping = std::make_shared<const Mapping>(address, size, start);
   whole.bytes = 0; // now the result's
   const executable::Executable &proto = result->proto;

@@ -1,6 +1,7 @@
 // The .lmx file: a message (Executable.proto) and a data section that is memory-mapped when read.
 #pragma once
 
+#include "runtime/DataSection.h"
 #include "runtime/Executable.pb.h"
 
 #include <cstddef>
@@ -23,7 +24,7 @@ public:
   /// Takes a message and its data section. Does not check it: the producer is ours (save() and
   /// Session do). Every offset in it is a multiple of kArenaAlignment; save() fills in the
   /// checksums.
-  Executable(executable::Executable message, std::vector<std::byte> data);
+  Executable(executable::Executable message, DataSection data);
 
   /// Maps and checks a file (bounds, checksums, cross references). Throws Error naming the file and
   /// the field that is wrong. An .lmx holds machine code: run only files from sources you trust.

@@ -99,7 +99,7 @@ std::shared_ptr<const lmc::Executable> tinyCudaExecutable() {
   addLaunch(message, program, "add_up", "layers.1.total", {3, 1, 2}, {"lm.add", "lm.mul"},
             code.size());
 
-  std::vector<std::byte> data(code.size());
+  DataSection data(code.size());
   std::memcpy(data.data(), code.data(), code.size());
   return std::make_shared<lmc::Executable>(message, data);
 }

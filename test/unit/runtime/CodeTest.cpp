@@ -15,7 +15,7 @@ namespace {
 /// The Error of loading the tiny executable's code after a change.
 template <typename Change> std::string errorAfter(Change &&change) {
   executable::Executable message = tinyMessage();
-  std::vector<std::byte> data = tinyData();
+  DataSection data = tinyData();
   change(message, reinterpret_cast<Elf64_Ehdr &>(data[message.code_offset()]));
   Executable executable(message, data);
   return errorOf([&] { Code code(executable); });

@@ -65,7 +65,7 @@ TEST_F(ExecutableFile, RoundTrip) {
   for (executable::Tensor &tensor : *message.mutable_tensors())
     tensor.clear_data_checksum();
   EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(message, tinyMessage()));
-  std::vector<std::byte> data = tinyData();
+  DataSection data = tinyData();
   EXPECT_TRUE(std::ranges::equal(loaded->data(), data));
   EXPECT_EQ(loaded->code().size(), message.code_bytes());
   EXPECT_EQ(loaded->findTensor("y"), 3);
@@ -133,7 +133,7 @@ TEST_F(ExecutableFile, NamesWhatIsDamaged) {
 // Damage that a checksum does not show: what somebody wrote on purpose.
 TEST_F(ExecutableFile, ForgedHeadersLoadOrFailCleanly) {
   std::string header = bytes.substr(kPrefix, headerLength(bytes));
-  std::vector<std::byte> data = tinyData();
+  DataSection data = tinyData();
   Philox random(1);
   int refused = 0;
   constexpr int kRounds = 3000;

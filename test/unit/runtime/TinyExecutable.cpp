@@ -124,8 +124,8 @@ executable::Executable tinyMessage() {
   return message;
 }
 
-std::vector<std::byte> tinyData() {
-  std::vector<std::byte> data(kCodeAt + kernelCode().size());
+DataSection tinyData() {
+  DataSection data(kCodeAt + kernelCode().size());
   std::vector<float> weight(kMostItems);
   for (int64_t i = 0; i < kMostItems; ++i)
     weight[i] = tinyWeight(i);

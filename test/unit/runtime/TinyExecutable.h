@@ -17,7 +17,7 @@ inline constexpr int64_t kMostItems = 100;
 inline constexpr float kScale = 0.5f;
 
 executable::Executable tinyMessage();
-std::vector<std::byte> tinyData();
+lmc::DataSection tinyData();
 std::shared_ptr<const Executable> tinyExecutable();
 
 /// w[i] of the stored weight.
