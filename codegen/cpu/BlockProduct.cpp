@@ -66,21 +66,7 @@ public:
 
 private:
   Value scaleAt(Value head, int64_t byte) {
-    unsigned width = dot.lanes();
-    Value at = e.offset(head, e.i64(byte));
-    if (format.scale == lm::BlockFormat::Scale::Half)
-      return e.load(e.builder().getF16Type(), at, e.i64(0), width);
-    // 2^(x - 128): the exponent field one less than x, and 2^-127 and 2^-128 are subnormal.
-    OpBuilder &b = e.builder();
-    Value bits = b.create<arith::ExtUIOp>(e.loc(), Emit::vectorOf(i32, width),
-                                          e.load(i8, at, e.i64(0), width));
-    Value field = b.create<arith::SubIOp>(e.loc(), bits, e.constant(i32, 1, width));
-    Value normal = b.create<arith::ShLIOp>(e.loc(), field, e.constant(i32, 23, width));
-    Value small = b.create<arith::ShLIOp>(e.loc(), e.constant(i32, 0x200000, width), bits);
-    Value isSmall = b.create<arith::CmpIOp>(e.loc(), arith::CmpIPredicate::ult, bits,
-                                            e.constant(i32, 2, width));
-    return b.create<arith::BitcastOp>(e.loc(), Emit::vectorOf(f32, width),
-                                      e.select(isSmall, small, normal));
+    return loadBlockScale(e, format, e.offset(head, e.i64(byte)), dot.lanes());
   }
 
   /// Bytes of one sub-block for all columns as f32.
@@ -207,21 +193,9 @@ Schedule emitBlockProduct(Expression &x, lm::BlockMatmulOp op) {
   ArrayRef<lm::Dim> rows = ArrayRef<lm::Dim>(y).drop_back();
   Extent m = x.product(rows);
   int64_t columns = op.getColumns(), count = llvm::divideCeil(columns, op.getWidth());
-  auto outputs = x.body.getTerminator()->getOperands();
   BlockProduct product(x, op);
   auto finish = [&](Value row, Value column, Value sums, Lanes lanes) {
-    Expression::Scope scope(x);
-    Index index;
-    index.at = unflatten(x, row, rows);
-    index.at.push_back(column);
-    index.lane = static_cast<int>(rows.size());
-    index.lanes = lanes;
-    x.define(op.getY(), sums);
-    SmallVector<Value> elements;
-    for (Value output : outputs)
-      elements.push_back(x.evaluateLanes(output, index));
-    for (auto [output, element] : llvm::enumerate(elements))
-      x.store(output, element, index);
+    storeSums(x, op.getY(), sums, {}, row, rows, column, lanes);
   };
   Value total = m.emit(e);
   e.loop(e.begin(), e.end(), 1, [&](Value panel) { product.panel(panel, total, finish); });

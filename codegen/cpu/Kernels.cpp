@@ -64,6 +64,40 @@ SmallVector<Value, 4> unflatten(Expression &x, Value flat, ArrayRef<lm::Dim> sha
   return at;
 }
 
+void storeSums(Expression &x, Value product, Value sums, ArrayRef<Value> batch, Value row,
+               ArrayRef<lm::Dim> rows, Value column, Lanes lanes) {
+  Expression::Scope scope(x);
+  Index index;
+  index.at.assign(batch.begin(), batch.end());
+  llvm::append_range(index.at, unflatten(x, row, rows));
+  index.lane = static_cast<int>(index.at.size());
+  index.at.push_back(column);
+  index.lanes = lanes;
+  x.define(product, sums);
+  SmallVector<Value> elements;
+  for (Value output : x.body.getTerminator()->getOperands())
+    elements.push_back(x.evaluateLanes(output, index));
+  for (auto [output, element] : llvm::enumerate(elements))
+    x.store(output, element, index);
+}
+
+Value loadBlockScale(Emit &e, const lm::BlockFormat &format, Value at, unsigned width) {
+  OpBuilder &b = e.builder();
+  if (format.scale == lm::BlockFormat::Scale::Half)
+    return e.load(b.getF16Type(), at, e.i64(0), width);
+  // 2^(x - 128): the exponent field one less than x, and 2^-127 and 2^-128 are subnormal.
+  Type i32 = b.getI32Type();
+  Value bits = b.create<arith::ExtUIOp>(e.loc(), Emit::vectorOf(i32, width),
+                                        e.load(b.getI8Type(), at, e.i64(0), width));
+  Value field = b.create<arith::SubIOp>(e.loc(), bits, e.constant(i32, 1, width));
+  Value normal = b.create<arith::ShLIOp>(e.loc(), field, e.constant(i32, 23, width));
+  Value small = b.create<arith::ShLIOp>(e.loc(), e.constant(i32, 0x200000, width), bits);
+  Value isSmall =
+      b.create<arith::CmpIOp>(e.loc(), arith::CmpIPredicate::ult, bits, e.constant(i32, 2, width));
+  return b.create<arith::BitcastOp>(e.loc(), Emit::vectorOf(e.f32Type(), width),
+                                    e.select(isSmall, small, normal));
+}
+
 Schedule emitKernel(Emit &emit, plan::KernelOp kernel, const Symbols &symbols, StringRef symbol) {
   emit.beginKernel(symbol, kernel.getLoc());
   Expression x(emit, kernel.getBody().front(), symbols);

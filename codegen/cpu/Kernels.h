@@ -2,6 +2,7 @@
 #pragma once
 
 #include "codegen/cpu/Expression.h"
+#include "ir/BlockPanels.h"
 #include "ir/plan/Plan.h"
 
 namespace lmc::cpu {
@@ -35,6 +36,24 @@ Schedule emitBlockProduct(Expression &x, lm::BlockMatmulOp op);
 
 /// A map with operands that are turned on the way (Transposes.cpp).
 Schedule emitTransposingMap(Expression &x, const CrossReads &reads);
+
+/// The kernel's op of this kind, the last of several; null where it has none.
+template <typename Op> Op opOf(Expression &x) {
+  Op op;
+  for (mlir::Operation &inner : x.body)
+    if (auto found = mlir::dyn_cast<Op>(inner))
+      op = found;
+  return op;
+}
+
+/// Applies what is fused behind a product to finished sums, and stores it: `sums` are elements of
+/// `product` at (batch..., row unflattened to `rows`, column + lane).
+void storeSums(Expression &x, mlir::Value product, mlir::Value sums,
+               llvm::ArrayRef<mlir::Value> batch, mlir::Value row, llvm::ArrayRef<lm::Dim> rows,
+               mlir::Value column, Lanes lanes);
+
+/// d of `width` neighbouring columns of block-quantised panels, f32.
+mlir::Value loadBlockScale(Emit &e, const lm::BlockFormat &format, mlir::Value at, unsigned width);
 
 // What sweeps over an iteration space share (Loops.cpp).
 llvm::SmallVector<mlir::Value> outputsOf(Expression &x);

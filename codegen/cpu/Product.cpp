@@ -9,13 +9,9 @@ namespace lmc::cpu {
 
 Schedule emitProduct(Expression &x) {
   Emit &e = x.emit;
-  lm::MatmulOp op;
-  for (Operation &inner : x.body) {
-    if (auto found = dyn_cast<lm::MatmulOp>(inner))
-      op = found;
-    if (auto block = dyn_cast<lm::BlockMatmulOp>(inner))
-      return emitBlockProduct(x, block);
-  }
+  if (auto block = opOf<lm::BlockMatmulOp>(x))
+    return emitBlockProduct(x, block);
+  auto op = opOf<lm::MatmulOp>(x);
   lm::Shape y = lm::shapeOf(op.getY());
   size_t rank = y.size();
   OperandView a = operandView(x, op.getA()), b = operandView(x, op.getB());
@@ -54,21 +50,8 @@ Schedule emitProduct(Expression &x) {
 
   MatmulPlan plan = planMatmul(d, e.target());
   MatmulBodies bodies;
-  auto outputs = x.body.getTerminator()->getOperands();
   bodies.epilogue = [&](ArrayRef<Value> batchAt, Value row, Value column, Value sums, Lanes lanes) {
-    Expression::Scope scope(x);
-    Index index;
-    index.at.assign(batchAt.begin(), batchAt.end());
-    llvm::append_range(index.at, unflatten(x, row, rows));
-    index.at.push_back(column);
-    index.lane = static_cast<int>(rank) - 1;
-    index.lanes = lanes;
-    x.define(op.getY(), sums);
-    SmallVector<Value> elements;
-    for (Value output : outputs)
-      elements.push_back(x.evaluateLanes(output, index));
-    for (auto [output, element] : llvm::enumerate(elements))
-      x.store(output, element, index);
+    storeSums(x, op.getY(), sums, batchAt, row, rows, column, lanes);
   };
   Value pointerA = e.at(a.storage, e.buffer(a.buffer), a.offset.emit(e));
   Value pointerB = e.at(b.storage, e.buffer(b.buffer), b.offset.emit(e));

@@ -11,18 +11,6 @@
 using namespace mlir;
 
 namespace lmc::cpu {
-namespace {
-
-template <typename Op> Op opOf(Expression &x) {
-  Op op;
-  for (Operation &inner : x.body)
-    if (auto found = dyn_cast<Op>(inner))
-      op = found;
-  return op;
-}
-
-} // namespace
-
 // Mapping: a work item is a block of 32. Limit: memory.
 Schedule emitQuantizeRows(Expression &x) {
   Emit &e = x.emit;
@@ -127,16 +115,7 @@ Schedule emitBlockGather(Expression &x) {
     Value row = e.mul(item, panels.depth);
     auto scaleAt = [&](Value head, int64_t byte) -> Value {
       Value place = e.offset(head, e.add(e.mul(lane, panels.scaleBytes()), byte));
-      if (format.scale == lm::BlockFormat::Scale::Half)
-        return e.load(b.getF16Type(), place, e.i64(0));
-      Value exponent = e.load(i8, place, e.i64(0));
-      Value bits = b.create<arith::ExtUIOp>(e.loc(), i32, exponent);
-      Value normal = b.create<arith::ShLIOp>(
-          e.loc(), b.create<arith::SubIOp>(e.loc(), bits, e.constant(i32, 1)), e.constant(i32, 23));
-      Value small = b.create<arith::ShLIOp>(e.loc(), e.constant(i32, 0x200000), bits);
-      Value isSmall =
-          b.create<arith::CmpIOp>(e.loc(), arith::CmpIPredicate::ult, bits, e.constant(i32, 2));
-      return b.create<arith::BitcastOp>(e.loc(), f32, e.select(isSmall, small, normal));
+      return loadBlockScale(e, format, place, 1);
     };
     e.loop(e.i64(0), e.i64(panels.depth / format.sub), 1, [&](Value sub) {
       Value perSuper = e.i64(format.super / format.sub);

@@ -17,10 +17,7 @@ constexpr int64_t kRowBlocks = 32;
 // into them, in the order of ids: deterministic without atomics. Limit: writing the table once.
 Schedule emitScatter(Expression &x) {
   Emit &e = x.emit;
-  lm::ScatterAddOp op;
-  for (Operation &inner : x.body)
-    if (auto found = dyn_cast<lm::ScatterAddOp>(inner))
-      op = found;
+  auto op = opOf<lm::ScatterAddOp>(x);
   lm::Shape table = lm::shapeOf(op.getY()), ids = lm::shapeOf(op.getIds());
   assert(table[0].isStatic() && table[1].isStatic() && "tables are model dimensions");
   int64_t rows = table[0].size, width = table[1].size;
@@ -68,10 +65,7 @@ Schedule emitScatter(Expression &x) {
 // place), so only new rows are written.
 Schedule emitCacheAppend(Expression &x) {
   Emit &e = x.emit;
-  lm::CacheAppendOp op;
-  for (Operation &inner : x.body)
-    if (auto found = dyn_cast<lm::CacheAppendOp>(inner))
-      op = found;
+  auto op = opOf<lm::CacheAppendOp>(x);
   lm::Shape cache = lm::shapeOf(op.getCache()), update = lm::shapeOf(op.getUpdate());
   ArrayRef<lm::Dim> tokens = ArrayRef<lm::Dim>(update).take_front(2);
   Value pointer = e.buffer(x.body.getNumArguments());
