@@ -1,5 +1,6 @@
 #include "frontend/checkpoint/SafetensorsHeader.h"
 
+#include "frontend/json/StrictJson.h"
 #include "runtime/Error.h"
 
 #include <nlohmann/json.hpp>
@@ -9,28 +10,10 @@
 
 #include <algorithm>
 #include <new>
-#include <set>
 
 namespace lmc {
 
 using Json = nlohmann::json;
-
-Json parseStrictly(std::string_view text, std::string_view what) {
-  // The parser keeps the last of two equal names, so they are looked for while it reads.
-  std::vector<std::set<std::string>> names;
-  return Json::parse(text, [&](int depth, Json::parse_event_t event, Json &value) {
-    if (depth > 8)
-      fail("{} is nested too deeply", what);
-    if (event == Json::parse_event_t::object_start)
-      names.emplace_back();
-    else if (event == Json::parse_event_t::object_end)
-      names.pop_back();
-    else if (event == Json::parse_event_t::key &&
-             !names.back().insert(value.get<std::string>()).second)
-      fail("'{}' is in the {} twice", value.get<std::string>(), what);
-    return true;
-  });
-}
 
 /// A value for an error message, which must stay readable.
 static std::string brief(const Json &value) { return value.dump().substr(0, 80); }
@@ -102,7 +85,7 @@ SafetensorsHeader parseSafetensorsHeader(std::string_view json, uint64_t dataByt
     fail("header must start with '{{' (is this a safetensors file?)");
   Json root;
   try {
-    root = parseStrictly(json, "header");
+    root = parseStrictJson(json, 8);
   } catch (const Json::exception &error) {
     fail("header is not valid JSON: {}", error.what());
   }

@@ -4,8 +4,6 @@
 
 #include "frontend/checkpoint/TensorView.h"
 
-#include <nlohmann/json_fwd.hpp>
-
 #include <map>
 #include <memory>
 
@@ -20,10 +18,6 @@ struct SafetensorsHeader {
   std::map<std::string, Entry> tensors;
   std::map<std::string, std::string> metadata;
 };
-
-/// JSON of bounded nesting without duplicate names; `what` is how errors call the text. Throws Error
-/// and nlohmann::json::exception.
-nlohmann::json parseStrictly(std::string_view text, std::string_view what);
 
 /// Longest header that is read; the reference implementation's limit.
 inline constexpr uint64_t maxHeaderBytes = 100'000'000;

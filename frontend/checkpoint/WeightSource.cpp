@@ -1,9 +1,8 @@
 #include "frontend/checkpoint/WeightSource.h"
 
 #include "frontend/checkpoint/SafetensorsHeader.h"
+#include "frontend/json/StrictJson.h"
 #include "runtime/Error.h"
-
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 
@@ -51,8 +50,8 @@ void Shards::addIndex(const std::filesystem::path &index) {
   MappedFile text(index);
   nlohmann::json root;
   try {
-    root = parseStrictly({reinterpret_cast<const char *>(text.bytes().data()), text.bytes().size()},
-                         "index");
+    root = parseStrictJson(
+        {reinterpret_cast<const char *>(text.bytes().data()), text.bytes().size()}, 8);
   } catch (const std::exception &error) {
     fail("'{}': {}", index.string(), error.what());
   }

@@ -1,8 +1,7 @@
 #include "frontend/data/TextReader.h"
 
+#include "frontend/json/StrictJson.h"
 #include "runtime/Error.h"
-
-#include <nlohmann/json.hpp>
 
 #include <cerrno>
 #include <cstring>
@@ -16,12 +15,7 @@ bool isJsonLines(const std::filesystem::path &path) { return path.extension() ==
 static std::string textOfLine(const std::string &line, const std::string &where) {
   nlohmann::json document;
   try {
-    document =
-        nlohmann::json::parse(line, [](int depth, nlohmann::json::parse_event_t, nlohmann::json &) {
-          if (depth > 64)
-            fail("nested deeper than 64 levels");
-          return true;
-        });
+    document = parseStrictJson(line, 64);
   } catch (const std::exception &error) {
     fail("{}: {}", where, error.what());
   }

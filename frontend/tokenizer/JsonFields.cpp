@@ -1,25 +1,6 @@
 #include "frontend/tokenizer/JsonFields.h"
 
-#include <set>
-
 namespace lmc::tokenizer_json {
-
-Json parseJson(std::string_view text) {
-  constexpr int deepest = 32;
-  std::vector<std::set<std::string, std::less<>>> members; // of the objects that are open
-  return Json::parse(text, [&](int depth, Json::parse_event_t event, Json &value) {
-    if (depth > deepest)
-      fail("JSON is nested deeper than {} levels", deepest);
-    if (event == Json::parse_event_t::object_start)
-      members.emplace_back();
-    else if (event == Json::parse_event_t::object_end)
-      members.pop_back();
-    else if (event == Json::parse_event_t::key &&
-             !members.back().insert(value.get_ref<const std::string &>()).second)
-      fail("the member '{}' comes twice in one object", value.get_ref<const std::string &>());
-    return true;
-  });
-}
 
 Field Field::operator[](const char *name) const {
   static const Json null;

@@ -2,6 +2,7 @@
 // the file. Private to this folder.
 #pragma once
 
+#include "frontend/json/StrictJson.h"
 #include "runtime/Error.h"
 
 #include <nlohmann/json.hpp>
@@ -14,8 +15,7 @@ namespace lmc::tokenizer_json {
 
 using Json = nlohmann::json;
 
-/// Bounded nesting, as the readers recurse. Error if a member comes twice.
-Json parseJson(std::string_view text);
+inline Json parseJson(std::string_view text) { return parseStrictJson(text, 32); }
 
 /// A value and where it stands ("pre_tokenizer.pretokenizers[1].behavior").
 class Field {

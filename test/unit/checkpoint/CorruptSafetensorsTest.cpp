@@ -68,13 +68,13 @@ TEST(CorruptSafetensors, headers) {
       {two("[0,4]", "[2,6]"), 6, "tensor 'b' begins at byte 2"},
       {two("[0,4]", "[8,12]"), 12, "tensor 'b' begins at byte 8"},
       {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
-       4, "'a' is in the header twice"},
+       4, "the member 'a' comes twice"},
       {R"({"a":{"dtype":"F32","dtype":"I32","shape":[1],"data_offsets":[0,4]}})", 4,
-       "'dtype' is in the header twice"},
+       "the member 'dtype' comes twice"},
       {R"({"__metadata__":[]})", 0, "'__metadata__' must be an object"},
       {R"({"__metadata__":{"a":1}})", 0, "'a' must be a string"},
       {R"({"__metadata__":{"lmc.xxh3":"0123"}})", 0, "is damaged"},
-      {"{\"a\":" + std::string(100000, '['), 0, "nested too deeply"},
+      {"{\"a\":" + std::string(100000, '['), 0, "nested deeper than 8"},
   };
   TemporaryFolder folder;
   for (const Corruption &corruption : cases) {

@@ -85,7 +85,7 @@ TEST(DataFile, jsonLinesErrorsNameTheLine) {
         << bad;
   }
   std::filesystem::path deep = folder.write("a.jsonl", std::string(100000, '['));
-  EXPECT_THAT(errorOf(deep, {.tokenizer = bytes.get()}), HasSubstr(":1: nested deeper"));
+  EXPECT_THAT(errorOf(deep, {.tokenizer = bytes.get()}), HasSubstr(":1: JSON is nested deeper"));
 }
 
 TEST(DataFile, idsOfEitherWidth) {
