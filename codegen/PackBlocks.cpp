@@ -16,7 +16,7 @@ namespace {
 
 using lm::UnpackedBlock;
 
-// One block of a file as integers. `out` is zeros before.
+// One block of a file as integers. Scales and minimums of `out` are zeros before.
 
 template <typename Block> void unpackNibbles(const Block &block, UnpackedBlock &out) {
   unpackBits<4, 16>(block.qs, out.q);
@@ -102,19 +102,26 @@ void unpack(const BlockQ6_K &block, UnpackedBlock &out) {
   unpackBits<2, 32>(block.qh, out.q, 4);
 }
 
-template <typename Block> void unpackBytes(const std::byte *bytes, UnpackedBlock &out) {
-  Block block;
-  std::memcpy(&block, bytes, sizeof block); // files align nothing
-  unpack(block, out);
+/// A column's blocks of a file, in rising k.
+template <typename Block>
+void packColumn(const std::byte *blocks, int64_t count, const lm::ColumnWriter &column) {
+  for (int64_t index = 0; index < count; ++index) {
+    Block block;
+    std::memcpy(&block, blocks + index * int64_t(sizeof block),
+                sizeof block); // files align nothing
+    UnpackedBlock integers;
+    unpack(block, integers);
+    column.write(index, integers);
+  }
 }
 
 struct FileFormat {
   std::string_view name;
   int64_t bytes;
-  void (*unpack)(const std::byte *, UnpackedBlock &);
+  void (*packColumn)(const std::byte *blocks, int64_t count, const lm::ColumnWriter &column);
 };
 template <typename Block> constexpr FileFormat fileFormat(std::string_view name) {
-  return {name, sizeof(Block), unpackBytes<Block>};
+  return {name, sizeof(Block), packColumn<Block>};
 }
 constexpr FileFormat fileFormats[] = {
     fileFormat<BlockQ8_0>("q8_0"),   fileFormat<BlockQ4_0>("q4_0"),
@@ -142,15 +149,21 @@ void packBlocks(std::span<const std::byte> blocks, const lm::BlockPanels &panels
   int64_t perColumn = panels.depth / panels.format->super;
   WalkLaunch launch{panels.count(), 1, 0};
   Walk(team, 1).run({&launch, 1}, [&](int, size_t, int64_t begin, int64_t end) {
-    std::fill(packed.begin() + begin * panels.panelBytes(),
-              packed.begin() + end * panels.panelBytes(), std::byte(0));
-    int64_t last = std::min(end * panels.width, panels.columns);
-    for (int64_t column = begin * panels.width; column < last; ++column)
-      for (int64_t index = 0; index < perColumn; ++index) {
-        UnpackedBlock block;
-        file.unpack(blocks.data() + (column * perColumn + index) * file.bytes, block);
-        lm::writeBlock(panels, packed, column, index, block);
+    for (int64_t panel = begin; panel < end; ++panel) {
+      int64_t first = panel * panels.width, last = std::min(first + panels.width, panels.columns);
+      std::span<std::byte> bytes = packed.subspan(panel * panels.panelBytes(), panels.panelBytes());
+      if (last - first < panels.width) {
+        std::ranges::fill(bytes, std::byte(0));
+      } else { // what no column writes
+        std::ranges::fill(bytes.first(panels.codesAt()).subspan(perColumn * panels.headBytes()),
+                          std::byte(0));
+        std::ranges::fill(bytes.subspan(panels.codesAt() + panels.depth / 32 * panels.blockBytes()),
+                          std::byte(0));
       }
+      for (int64_t column = first; column < last; ++column)
+        file.packColumn(blocks.data() + column * perColumn * file.bytes, perColumn,
+                        {panels, packed, column});
+    }
   });
 }
 

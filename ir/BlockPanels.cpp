@@ -78,39 +78,69 @@ const BlockFormat *findBlockFormat(std::string_view name) {
   return it == formats.end() ? nullptr : it;
 }
 
-void writeBlock(const BlockPanels &panels, std::span<std::byte> data, int64_t column, int64_t index,
-                const UnpackedBlock &block) {
-  const BlockFormat &format = *panels.format;
-  Place place(panels, column, index);
+// A format's sizes are quotients, and a division takes as long as a block.
+ColumnWriter::ColumnWriter(const BlockPanels &panels, std::span<std::byte> data, int64_t column)
+    : format(*panels.format), width(panels.width), lane(column % width),
+      headBytes(panels.headBytes()), minimumAt(panels.minimumAt()),
+      subScalesAt(panels.subScalesAt()), subMinimumsAt(panels.subMinimumsAt()),
+      subs(format.hasSuperBlocks() ? format.super / format.sub : 0),
+      blockBytes(panels.blockBytes()), heads(data.data() + column / width * panels.panelBytes()),
+      codes(heads + panels.codesAt()) {}
+
+/// The planes of 32 integers' field of `Bits` bits from bit `from`, four integers at a time.
+template <int Bits>
+static void writeField(const uint8_t *q, int from, std::byte *plane, int64_t planeBytes) {
+  constexpr uint32_t mask = ((1u << Bits) - 1) * 0x01010101u;
+  for (int p = 0; p < Bits; ++p, plane += planeBytes) {
+    uint32_t word = 0;
+    for (int j = 0; j < 8 / Bits; ++j) {
+      uint32_t four;
+      std::memcpy(&four, q + 4 * (Bits * j + p), sizeof four);
+      word |= (four >> from & mask) << (Bits * j);
+    }
+    std::memcpy(plane, &word, sizeof word);
+  }
+}
+
+void ColumnWriter::write(int64_t index, const UnpackedBlock &block) const {
+  std::byte *head = heads + index * headBytes;
   if (format.scale == BlockFormat::Scale::Exponent)
-    data[place.d()] = std::byte(block.exponent);
+    head[lane] = std::byte(block.exponent);
   else
-    writeHalf(block.d, &data[place.d()]);
+    writeHalf(block.d, head + 2 * lane);
   if (format.minimums)
-    writeHalf(block.dmin, &data[place.dmin()]);
-  if (format.hasSuperBlocks())
-    for (int64_t sub = 0; sub < format.super / format.sub; ++sub) {
-      data[place.scale(sub)] = std::byte(block.scales[sub]);
-      if (format.minimums)
-        data[place.minimum(sub)] = std::byte(block.minimums[sub]);
-    }
-  // Four integers at a time: billions of weights go through here when a model is loaded.
-  auto writeField = [&](int64_t first, int bits, int from, std::byte *plane) {
-    for (int64_t p = 0; p < bits; ++p, plane += 4 * panels.width) {
-      uint32_t word = 0;
-      for (int64_t j = 0; j < 8 / bits; ++j) {
-        uint32_t four;
-        std::memcpy(&four, block.q + first + 4 * (bits * j + p), sizeof four);
-        uint32_t mask = ((1u << bits) - 1) * 0x01010101u;
-        word |= (four >> from & mask) << (bits * j);
-      }
-      std::memcpy(plane, &word, sizeof word);
-    }
-  };
+    writeHalf(block.dmin, head + minimumAt + 2 * lane);
+  for (int64_t sub = 0; sub < subs; ++sub) {
+    head[subScalesAt + sub * width + lane] = std::byte(block.scales[sub]);
+    if (format.minimums)
+      head[subMinimumsAt + sub * width + lane] = std::byte(block.minimums[sub]);
+  }
+  const int64_t planeBytes = 4 * width;
+  std::byte *low = codes + index * (format.super / 32) * blockBytes + 4 * lane;
+  std::byte *high = low + format.lowBits * planeBytes;
   for (int64_t first = 0; first < format.super; first += 32) {
-    writeField(first, format.lowBits, 0, &data[place.low(first).byte]);
-    if (format.highBits)
-      writeField(first, format.highBits, format.lowBits, &data[place.high(first).byte]);
+    const uint8_t *q = block.q + first;
+    switch (format.lowBits) {
+    case 8:
+      writeField<8>(q, 0, low, planeBytes);
+      break;
+    case 4:
+      writeField<4>(q, 0, low, planeBytes);
+      break;
+    case 2:
+      writeField<2>(q, 0, low, planeBytes);
+      break;
+    }
+    switch (format.highBits) {
+    case 2:
+      writeField<2>(q, format.lowBits, high, planeBytes);
+      break;
+    case 1:
+      writeField<1>(q, format.lowBits, high, planeBytes);
+      break;
+    }
+    low += blockBytes;
+    high += blockBytes;
   }
 }
 

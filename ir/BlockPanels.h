@@ -77,12 +77,22 @@ struct UnpackedBlock {
   float d = 0, dmin = 0;                      ///< that f16 holds
   uint8_t exponent = 0;                       ///< in place of d, of Scale::Exponent
   uint8_t scales[16] = {}, minimums[16] = {}; ///< scales are int8 where there are no minimums
-  uint8_t q[256] = {};
+  uint8_t q[256]; ///< of the first `super` alone; billions pass here, so nothing clears them
 };
 
-/// Writes super-block `index` of a column.
-void writeBlock(const BlockPanels &panels, std::span<std::byte> data, int64_t column, int64_t index,
-                const UnpackedBlock &block);
+/// Writes super-blocks of one column.
+class ColumnWriter {
+public:
+  ColumnWriter(const BlockPanels &panels, std::span<std::byte> data, int64_t column);
+
+  void write(int64_t index, const UnpackedBlock &block) const;
+
+private:
+  const BlockFormat &format;
+  int64_t width, lane, headBytes, minimumAt, subScalesAt, subMinimumsAt, subs, blockBytes;
+  std::byte *heads, *codes; ///< of the panel
+};
+
 UnpackedBlock readBlock(const BlockPanels &panels, std::span<const std::byte> data, int64_t column,
                         int64_t index);
 

@@ -104,6 +104,7 @@ template <> void *PageAllocator<std::byte>::allocatePages(size_t bytes) {
       ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (address == MAP_FAILED)
     throw std::bad_alloc();
+  ::madvise(address, bytes, MADV_HUGEPAGE); // as an arena: fewer faults now, fewer TLB misses later
   return address;
 }
 

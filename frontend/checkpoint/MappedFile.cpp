@@ -39,12 +39,11 @@ MappedFile::~MappedFile() {
     munmap(const_cast<std::byte *>(mapped.data()), mapped.size());
 }
 
-void MappedFile::forget(std::span<const std::byte> part) const {
-  size_t page = size_t(sysconf(_SC_PAGESIZE));
-  size_t begin = size_t(part.data() - mapped.data()) / page * page;
-  size_t end = size_t(part.data() + part.size() - mapped.data());
+void MappedFile::forget(std::span<const std::byte> part) {
+  auto begin = reinterpret_cast<uintptr_t>(part.data()), end = begin + part.size();
+  begin -= begin % size_t(sysconf(_SC_PAGESIZE)); // pages that are shared are read again
   if (end > begin)
-    madvise(const_cast<std::byte *>(mapped.data()) + begin, end - begin, MADV_DONTNEED);
+    madvise(reinterpret_cast<void *>(begin), end - begin, MADV_DONTNEED);
 }
 
 MappedFile::MappedFile(MappedFile &&other) noexcept : mapped(std::exchange(other.mapped, {})) {}

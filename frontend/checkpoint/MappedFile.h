@@ -17,8 +17,8 @@ public:
 
   std::span<const std::byte> bytes() const { return mapped; }
 
-  /// Gives the memory of a part of bytes() back until it is read again.
-  void forget(std::span<const std::byte> part) const;
+  /// Gives the memory of a part of a mapped file's bytes() back until it is read again.
+  static void forget(std::span<const std::byte> part);
 
 private:
   std::span<const std::byte> mapped;

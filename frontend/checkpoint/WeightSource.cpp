@@ -31,6 +31,7 @@ public:
     auto found = shardOf.find(name);
     return (found == shardOf.end() ? path : files[found->second].path()).string();
   }
+  void forget(const TensorView &view) const override { MappedFile::forget(view.bytes); }
 
 private:
   std::filesystem::path path;

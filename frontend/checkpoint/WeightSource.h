@@ -17,6 +17,8 @@ public:
   virtual const TensorView *find(const std::string &name) const = 0;
   /// For errors: the file that has the tensor, or the source as a whole.
   virtual std::string describe(const std::string &name) const = 0;
+  /// Gives the memory of a tensor's bytes back, where they can be read again.
+  virtual void forget(const TensorView &) const {}
 
   /// Error if the tensor is missing or has another shape:
   ///   'model.safetensors': tensor 'wte' is [50257, 768], the model expects [50304, 768]

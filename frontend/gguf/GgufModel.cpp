@@ -26,6 +26,7 @@ public:
     }
   }
 
+  void forget(const TensorView &view) const override { MappedFile::forget(view.bytes); }
   std::vector<std::string> names() const override {
     std::vector<std::string> result;
     for (const auto &[name, view] : views)

@@ -282,6 +282,9 @@ ParameterData Weights::data() {
                 std::string_view blocks) -> std::optional<std::span<const std::byte>> {
     for (size_t i = 0; i < parameters.size(); ++i)
       if (parameters[i].name == name) {
+        if (lent) // else a file and what is made of it were in memory together
+          source->forget(*lent);
+        lent = views[i];
         if (!blocks.empty())
           return blocksOf(*views[i]);
         converted.resize(views[i]->numElements());

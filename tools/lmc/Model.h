@@ -91,6 +91,7 @@ private:
   std::vector<const TensorView *> views;
   std::vector<float> converted;
   std::vector<std::byte> reordered;
+  const TensorView *lent = nullptr; ///< whose bytes the caller has had
 
   std::span<const std::byte> blocksOf(const TensorView &view);
 };

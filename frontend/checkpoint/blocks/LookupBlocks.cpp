@@ -50,7 +50,7 @@ struct Fit {
 } // namespace
 
 void decode(const BlockIQ4_NL &block, float *values) {
-  uint8_t q[size] = {};
+  uint8_t q[size];
   unpackBits<4, 16>(block.qs, q);
   float d = halfToFloat(block.d);
   for (int i = 0; i < size; ++i)
@@ -79,7 +79,7 @@ void encode(const float *values, BlockIQ4_NL &block) {
 }
 
 void decode(const BlockMXFP4 &block, float *values) {
-  uint8_t q[size] = {};
+  uint8_t q[size];
   unpackBits<4, 16>(block.qs, q);
   float d = mxfp4Scale(block.e);
   for (int i = 0; i < size; ++i)

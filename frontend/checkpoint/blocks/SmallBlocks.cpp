@@ -67,7 +67,7 @@ template <typename Block> void pack5(const uint8_t *q, Block &block) {
 } // namespace
 
 void decode(const BlockQ4_0 &block, float *values) {
-  uint8_t q[size] = {};
+  uint8_t q[size];
   unpackBits<4, 16>(block.qs, q);
   decodeSymmetric(block.d, q, 8, values);
 }
@@ -79,7 +79,7 @@ void encode(const float *values, BlockQ4_0 &block) {
 }
 
 void decode(const BlockQ4_1 &block, float *values) {
-  uint8_t q[size] = {};
+  uint8_t q[size];
   unpackBits<4, 16>(block.qs, q);
   decodeAffine(block.d, block.m, q, values);
 }
@@ -91,7 +91,7 @@ void encode(const float *values, BlockQ4_1 &block) {
 }
 
 void decode(const BlockQ5_0 &block, float *values) {
-  uint8_t q[size] = {};
+  uint8_t q[size];
   unpack5(block, q);
   decodeSymmetric(block.d, q, 16, values);
 }
@@ -103,7 +103,7 @@ void encode(const float *values, BlockQ5_0 &block) {
 }
 
 void decode(const BlockQ5_1 &block, float *values) {
-  uint8_t q[size] = {};
+  uint8_t q[size];
   unpack5(block, q);
   decodeAffine(block.d, block.m, q, values);
 }

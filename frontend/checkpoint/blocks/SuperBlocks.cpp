@@ -23,7 +23,7 @@ template <typename Block> void decodeAffine(const Block &block, const uint8_t *q
 } // namespace
 
 void decode(const BlockQ2_K &block, float *values) {
-  uint8_t q[size] = {};
+  uint8_t q[size];
   unpackBits<2, 32>(block.qs, q);
   float d = halfToFloat(block.d), dmin = halfToFloat(block.dmin);
   for (int sub = 0; sub < 16; ++sub) {
@@ -34,7 +34,7 @@ void decode(const BlockQ2_K &block, float *values) {
 }
 
 void decode(const BlockQ3_K &block, float *values) {
-  uint8_t q[size] = {}, scales[16] = {};
+  uint8_t q[size], scales[16];
   unpackBits<2, 32>(block.qs, q);
   unpackBits<1, 32>(block.hmask, q, 2);
   unpackBits<4, 8>(block.scalesLow, scales);
@@ -48,20 +48,20 @@ void decode(const BlockQ3_K &block, float *values) {
 }
 
 void decode(const BlockQ4_K &block, float *values) {
-  uint8_t q[size] = {};
+  uint8_t q[size];
   unpackBits<4, 32>(block.qs, q);
   decodeAffine(block, q, values);
 }
 
 void decode(const BlockQ5_K &block, float *values) {
-  uint8_t q[size] = {};
+  uint8_t q[size];
   unpackBits<4, 32>(block.qs, q);
   unpackBits<1, 32>(block.qh, q, 4);
   decodeAffine(block, q, values);
 }
 
 void decode(const BlockQ6_K &block, float *values) {
-  uint8_t q[size] = {};
+  uint8_t q[size];
   unpackBits<4, 64>(block.ql, q);
   unpackBits<2, 32>(block.qh, q, 4);
   float d = halfToFloat(block.d);

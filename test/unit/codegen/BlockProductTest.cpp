@@ -36,7 +36,7 @@ std::vector<std::byte> drawPanels(const lm::BlockPanels &panels, uint64_t seed) 
       }
       for (uint8_t &q : block.q)
         q = static_cast<uint8_t>(random.below(next++, 1u << format.bits()));
-      lm::writeBlock(panels, bytes, column, index, block);
+      lm::ColumnWriter(panels, bytes, column).write(index, block);
     }
   return bytes;
 }
@@ -88,7 +88,7 @@ TEST_P(Blocks, WhatIsWrittenIsReadBack) {
     for (int i = 0; i < 256 / p.format->sub; ++i)
       block.scales[i] = static_cast<uint8_t>(3 * i),
       block.minimums[i] = static_cast<uint8_t>(2 * i);
-  lm::writeBlock(p, bytes, 4, 1, block);
+  lm::ColumnWriter(p, bytes, 4).write(1, block);
   lm::UnpackedBlock again = lm::readBlock(p, bytes, 4, 1);
   EXPECT_EQ(again.d, block.d);
   EXPECT_EQ(again.dmin, block.dmin);
