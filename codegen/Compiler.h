@@ -29,12 +29,13 @@ struct CodegenOptions {
   std::function<std::string(const std::string &source)> assembleCuda;
 };
 
-/// Bytes of a parameter to store in the executable, in the element type and shape that the frontend
-/// gave it (rounding to bf16 and packing are this side's business), or nothing to leave it to the
-/// driver. With `blocks`, the lm.blocks that the parameter was given, they are blocks of this format as
-/// GGUF has them, those of a column of the matrix [depth, columns] one after the other.
+/// Bytes of a parameter to store in the executable, in the shape that the frontend gave it (packing is
+/// this side's business), or nothing to leave it to the driver. `format` is what elements are wanted
+/// in: f32; f16 or bf16, for which f32 may be given too (it is rounded to nearest even); or the lm.blocks
+/// that the parameter was given: blocks of this format as GGUF has them, those of a column of the matrix
+/// [depth, columns] one after the other.
 using ParameterData = std::function<std::optional<std::span<const std::byte>>(
-    const std::string &name, std::string_view blocks)>;
+    const std::string &name, std::string_view format)>;
 
 struct CompileReport {
   unsigned kernels = 0;        ///< different ones

@@ -4,6 +4,7 @@
 #include "codegen/PackPanels.h"
 #include "runtime/Bfloat16.h"
 #include "runtime/Error.h"
+#include "runtime/Half.h"
 #include "runtime/KernelAbi.h"
 
 #include <cstring>
@@ -40,15 +41,14 @@ uint64_t plainBytes(const executable::Tensor &tensor) {
   return sizeOf(tensor.dtype()) * tensor.packing().shape(0) * tensor.packing().shape(1);
 }
 
-/// The frontend's parameters are f32.
-std::vector<uint16_t> toBfloat16(std::span<const std::byte> values) {
-  std::vector<uint16_t> rounded(values.size() / sizeof(float));
-  for (size_t i = 0; i < rounded.size(); ++i) {
+std::vector<uint16_t> rounded(std::span<const std::byte> f32, executable::DType type) {
+  std::vector<uint16_t> result(f32.size() / sizeof(float));
+  for (size_t i = 0; i < result.size(); ++i) {
     float value;
-    std::memcpy(&value, values.data() + i * sizeof value, sizeof value);
-    rounded[i] = floatToBfloat16(value);
+    std::memcpy(&value, f32.data() + i * sizeof value, sizeof value);
+    result[i] = type == executable::BF16 ? floatToBfloat16(value) : floatToHalf(value);
   }
-  return rounded;
+  return result;
 }
 
 } // namespace
@@ -62,16 +62,19 @@ void placeTensors(executable::Executable &message, DataSection &data,
   if (parameters) // growing would hold them twice
     data.reserve(alignUp(data.size()) + parameterBytes);
   std::optional<Team> team;
-  std::vector<uint16_t> rounded;
   for (executable::Tensor &tensor : *message.mutable_tensors()) {
     std::optional<std::span<const std::byte>> stored;
-    if (tensor.role() == executable::PARAMETER && parameters)
-      stored = parameters(tensor.name(), tensor.packing().blocks());
+    if (tensor.role() == executable::PARAMETER && parameters) {
+      const std::string &blocks = tensor.packing().blocks();
+      stored = parameters(tensor.name(), blocks.empty() ? nameOf(tensor.dtype()) : blocks);
+    }
     tensor.set_data_offset(-1);
     if (stored) {
-      if (tensor.dtype() == executable::BF16) {
-        rounded = toBfloat16(*stored);
-        stored = std::as_bytes(std::span(rounded));
+      std::vector<uint16_t> halves;
+      bool isHalf = tensor.dtype() == executable::BF16 || tensor.dtype() == executable::F16;
+      if (isHalf && stored->size() == 2 * plainBytes(tensor)) {
+        halves = rounded(*stored, tensor.dtype());
+        stored = std::as_bytes(std::span(halves));
       }
       if (stored->size() != plainBytes(tensor))
         fail("parameter '{}' has {} bytes, the program expects {}", tensor.name(), stored->size(),

@@ -3,6 +3,7 @@
 //   lm.name     checkpoint name, input or output name
 //   lm.role     parameter | gradient | moment | cache | input | output | state
 //   lm.blocks   on a parameter: the block format (ir/BlockPanels.h) that its values are quantised in
+//   lm.stored   on a parameter: a shorter float that holds each of its values (what its file has)
 //   lm.plain    on a packed parameter (lm-pack-weights): the type of the tensor that has its name
 //   lm.plain_transposed  on a packed parameter: that tensor is [columns, depth]
 //   lm.updates  on a result: index of the argument whose buffer it takes over (donation)
@@ -17,6 +18,7 @@ namespace lmc {
 inline constexpr llvm::StringLiteral kName = "lm.name";
 inline constexpr llvm::StringLiteral kRole = "lm.role";
 inline constexpr llvm::StringLiteral kBlocks = "lm.blocks";
+inline constexpr llvm::StringLiteral kStored = "lm.stored";
 inline constexpr llvm::StringLiteral kPlain = "lm.plain";
 inline constexpr llvm::StringLiteral kPlainTransposed = "lm.plain_transposed";
 inline constexpr llvm::StringLiteral kUpdates = "lm.updates";

@@ -23,14 +23,18 @@ static bool isRounding(Operation *op) {
   return convert && convert.roundsFloats();
 }
 
-static bool isRoundedArgument(Operation *op) {
-  return isRounding(op) && isa<BlockArgument>(op->getOperand(0));
+/// From one float type to another: whoever reads it can do that as it reads.
+static bool isConvertedArgument(Operation *op) {
+  auto convert = dyn_cast<lm::ConvertOp>(op);
+  return convert && isa<BlockArgument>(convert.getX()) &&
+         isa<FloatType>(lm::elementOf(convert.getX())) &&
+         isa<FloatType>(lm::elementOf(convert.getY()));
 }
 
 Fusion::Kind Fusion::kindOf(Operation *op) const {
   if (isa<lm::ReshapeOp>(op) || views.contains(op))
     return Kind::View;
-  if (isRoundedArgument(op))
+  if (isConvertedArgument(op))
     return Kind::Free;
   if (isa<lm::ConstantOp, lm::IotaOp, lm::BroadcastOp, lm::SliceOp, lm::TransposeOp>(op))
     return Kind::Free;
@@ -121,7 +125,7 @@ void Fusion::findStored() {
   // What is read as it lies in memory; slices and transposes of it are read through strides.
   llvm::DenseSet<Value> required;
   auto require = [&](Operation *reader, Value value) {
-    bool rounds = isa<lm::MatmulOp, lm::GatherOp>(reader);
+    bool converts = isa<lm::MatmulOp, lm::GatherOp>(reader);
     bool moved = false; // by a slice: a generator takes one offset
     while (Operation *op = value.getDefiningOp()) {
       auto slice = dyn_cast<lm::SliceOp>(op);
@@ -130,7 +134,7 @@ void Fusion::findStored() {
         break;
       if (transpose && isAttention(reader) && !keepsLastDimension(transpose))
         break; // rows of heads are read in vectors
-      if (!slice && !transpose && !(rounds && isRoundedArgument(op)))
+      if (!slice && !transpose && !(converts && isConvertedArgument(op)))
         break;
       value = op->getOperand(0);
     }

@@ -9,7 +9,8 @@
 //     (norms from x and row statistics, gelu from its input), and stored otherwise (residual sums);
 //   - what a product, attention, gather or reshape reads, and what the function returns, is stored;
 //   - a value that is converted to a shorter float is stored in that type, except that products and
-//     gathers convert an argument as they read it (the f32 weights of a bf16 product);
+//     gathers convert an argument as they read it (the f32 weights of a bf16 product, the
+//     16-bit weights of an f32 one);
 //   - results of reductions, products, attention, gather and scatter are stored;
 //   - a slice of leading dimensions of a stored value, and a concatenation of stored values along
 //     the leading dimension, are views (Views.h) and belong to no kernel.

@@ -79,6 +79,10 @@ def PackWeights : Pass<"lm-pack-weights", "::mlir::ModuleOp"> {
   ];
 }
 
+def NarrowWeights : Pass<"lm-narrow-weights", "::mlir::ModuleOp"> {
+  let summary = "parameters that their file holds in 16 bits are kept so";
+}
+
 def FuseKernels : Pass<"lm-fuse-kernels", "::mlir::func::FuncOp"> {
   let summary = "groups primitives into the regions that one launch computes";
   let options = [

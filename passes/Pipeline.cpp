@@ -91,6 +91,7 @@ std::vector<Phase> phases() {
          pack.width = options.panelWidth;
          pack.explain = options.explainFusion;
          module.addPass(createPackWeights(pack)); // kernels are formed of the types buffers have
+         module.addPass(createNarrowWeights());
          FuseKernelsOptions fuse;
          fuse.explain = options.explainFusion;
          module.addNestedPass<func::FuncOp>(createFuseKernels(fuse));

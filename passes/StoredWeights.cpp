@@ -16,6 +16,12 @@ std::optional<bool> StoredWeight::transposed() const {
   return result;
 }
 
+TypeAttr StoredWeight::storedElement() const {
+  BlockArgument argument = arguments.front();
+  auto function = cast<func::FuncOp>(argument.getOwner()->getParentOp());
+  return function.getArgAttrOfType<TypeAttr>(argument.getArgNumber(), kStored);
+}
+
 void StoredWeight::storeAs(RankedTensorType stored, bool transposed) {
   RankedTensorType plain = type();
   Builder b(plain.getContext());

@@ -26,6 +26,9 @@ struct StoredWeight {
   /// Is the matrix [columns, depth] to its products? Null where they do not agree, or there are none.
   std::optional<bool> transposed() const;
 
+  /// kStored of the arguments; null where they have none.
+  mlir::TypeAttr storedElement() const;
+
   /// Gives the arguments the stored type; kPlain and kPlainTransposed keep the other.
   void storeAs(mlir::RankedTensorType stored, bool transposed);
 };

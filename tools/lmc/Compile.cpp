@@ -173,7 +173,7 @@ int run(Options &o, const CommonOptions &common) {
   if (!source.weights.empty()) {
     weights = std::make_unique<Weights>(config, source.weights);
     if (o.mode == "infer")
-      o.settings.useBlocks(*weights, source.weights);
+      o.settings.keepStored(*weights, source.weights);
   }
   if (!o.emit.empty() || o.explain == "fusion") {
     showStage(o, config, cuda);

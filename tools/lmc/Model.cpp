@@ -31,8 +31,14 @@ mlir::OwningOpRef<mlir::ModuleOp> wantedPrograms(mlir::MLIRContext &context,
   for (auto function : module->getOps<mlir::func::FuncOp>())
     for (unsigned i = 0; i < function.getNumArguments(); ++i) {
       auto name = function.getArgAttrOfType<mlir::StringAttr>(i, kName);
-      auto format = name ? settings.blocks.find(name.str()) : settings.blocks.end();
-      if (format != settings.blocks.end())
+      auto format = name ? settings.stored.find(name.str()) : settings.stored.end();
+      if (format == settings.stored.end())
+        continue;
+      if (format->second == "f16")
+        function.setArgAttr(i, kStored, mlir::TypeAttr::get(mlir::Float16Type::get(&context)));
+      else if (format->second == "bf16")
+        function.setArgAttr(i, kStored, mlir::TypeAttr::get(mlir::BFloat16Type::get(&context)));
+      else
         function.setArgAttr(i, kBlocks, mlir::StringAttr::get(&context, format->second));
     }
   return module;
@@ -242,7 +248,7 @@ LoadedModel loadModel(const fs::path &path, CompileSettings settings) {
   LoadedModel model;
   model.tokenizer = modelTokenizer(source.weights, &model.noTokenizer);
   Weights weights(config, source.weights);
-  settings.useBlocks(weights, path);
+  settings.keepStored(weights, path);
   model.executable = compileModel(
       config, settings, modelMetadata(config, source, model.tokenizer.get()), weights.data());
   model.info = infoOf(config, model.tokenizer.get(), nameOf(path), *model.executable);
@@ -266,12 +272,17 @@ Weights::Weights(const ModelConfig &config, const fs::path &path)
     : source(openModelWeights(path)), parameters(parametersOf(config)),
       views(matchWeights(*source, config, parameters)) {}
 
-std::map<std::string, std::string> Weights::blocks() const {
+/// Of a stored type, as compiler and executable call it.
+static std::string formatName(TensorType type) {
+  return llvm::StringRef(formatOf(type).name).lower();
+}
+
+std::map<std::string, std::string> Weights::formats() const {
   std::map<std::string, std::string> formats;
   for (size_t i = 0; i < parameters.size(); ++i) {
-    const TensorFormat &format = formatOf(views[i]->type);
-    std::string name = llvm::StringRef(format.name).lower();
-    if (format.isQuantised() && lm::findBlockFormat(name))
+    std::string name = formatName(views[i]->type);
+    bool isHalf = views[i]->type == TensorType::F16 || views[i]->type == TensorType::BF16;
+    if (isHalf || (formatOf(views[i]->type).isQuantised() && lm::findBlockFormat(name)))
       formats[parameters[i].name] = name;
   }
   return formats;
@@ -279,43 +290,54 @@ std::map<std::string, std::string> Weights::blocks() const {
 
 ParameterData Weights::data() {
   return [this](const std::string &name,
-                std::string_view blocks) -> std::optional<std::span<const std::byte>> {
-    for (size_t i = 0; i < parameters.size(); ++i)
-      if (parameters[i].name == name) {
-        if (lent) // else a file and what is made of it were in memory together
-          source->forget(*lent);
-        lent = views[i];
-        if (!blocks.empty())
-          return blocksOf(*views[i]);
-        converted.resize(views[i]->numElements());
-        readAsF32(*views[i], converted);
-        return std::as_bytes(std::span(converted));
-      }
+                std::string_view format) -> std::optional<std::span<const std::byte>> {
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      if (parameters[i].name != name)
+        continue;
+      if (lent) // else a file and what is made of it were in memory together
+        source->forget(*lent);
+      lent = views[i];
+      const TensorFormat &stored = formatOf(lent->type);
+      // A transposed matrix of blocks is asked for by columns, which is how it lies.
+      bool asItLies = lent->order != StoredOrder::Transposed || stored.isQuantised();
+      if (formatName(lent->type) == format && asItLies)
+        return storedBytes(*lent);
+      converted.resize(lent->numElements());
+      readAsF32(*lent, converted);
+      return std::as_bytes(std::span(converted));
+    }
     return std::nullopt;
   };
 }
 
-std::span<const std::byte> Weights::blocksOf(const TensorView &view) {
-  if (view.order == StoredOrder::Rows || view.order == StoredOrder::Transposed)
+std::span<const std::byte> Weights::storedBytes(const TensorView &view) {
+  size_t size = formatOf(view.type).isQuantised() ? 1 : sizeBytes(view.type);
+  bool aligned = reinterpret_cast<uintptr_t>(view.bytes.data()) % size == 0;
+  if (aligned && (view.order == StoredOrder::Rows || view.order == StoredOrder::Transposed))
     return view.bytes;
-  size_t rowBytes = view.bytes.size() / static_cast<size_t>(view.shape[0]);
+  size_t rows = view.order == StoredOrder::Rows ? 1 : static_cast<size_t>(view.shape[0]);
+  size_t rowBytes = view.bytes.size() / rows;
   reordered.resize(view.bytes.size());
-  for (int64_t row = 0; row < view.shape[0]; ++row)
-    std::ranges::copy(
-        view.bytes.subspan(static_cast<size_t>(view.storedRow(row)) * rowBytes, rowBytes),
-        reordered.begin() + row * static_cast<int64_t>(rowBytes));
+  for (size_t row = 0; row < rows; ++row) {
+    auto from = rows == 1 ? 0 : static_cast<size_t>(view.storedRow(static_cast<int64_t>(row)));
+    std::ranges::copy(view.bytes.subspan(from * rowBytes, rowBytes),
+                      reordered.begin() + static_cast<std::ptrdiff_t>(row * rowBytes));
+  }
   return reordered;
 }
 
-void CompileSettings::useBlocks(const Weights &weights, const fs::path &path) {
-  blocks = weights.blocks();
-  if (blocks.empty() || (codegen.gpu.empty() && !pipeline.bf16))
+void CompileSettings::keepStored(const Weights &weights, const fs::path &path) {
+  stored = weights.formats();
+  if (codegen.gpu.empty() && !pipeline.bf16)
     return;
-  fmt::print(stderr,
-             "warning: '{}': {} quantised tensors are expanded to {}: integer products are "
-             "for the CPU, without --precision\n",
-             path.string(), blocks.size(), pipeline.bf16 ? "bf16" : "f32");
-  blocks.clear();
+  auto isHalf = [](const auto &entry) { return entry.second == "f16" || entry.second == "bf16"; };
+  std::erase_if(stored, isHalf);
+  if (!stored.empty())
+    fmt::print(stderr,
+               "warning: '{}': {} quantised tensors are expanded to {}: integer products are "
+               "for the CPU, without --precision\n",
+               path.string(), stored.size(), pipeline.bf16 ? "bf16" : "f32");
+  stored.clear();
 }
 
 std::shared_ptr<const Tokenizer> modelTokenizer(const fs::path &path, std::string *why) {

@@ -26,16 +26,17 @@ struct CompileSettings {
   PipelineOptions pipeline;
   CodegenOptions codegen;
   ProgramOptions programs;
-  std::set<std::string> keep;                ///< programs to compile; empty: all that were built
-  std::map<std::string, std::string> blocks; ///< parameters that are block-quantised: their format
+  std::set<std::string> keep; ///< programs to compile; empty: all that were built
+  /// Parameters that are kept in what their file has: f16, bf16, or a block format.
+  std::map<std::string, std::string> stored;
   std::string target = "cpu"; ///< --target, for the commands that run what they compile
   bool timePasses = false;
 
   /// T of a training step; of inference, the tokens that a sequence may have.
   void setLength(int64_t tokens) { programs.length = programs.cacheLength = tokens; }
-  /// Computes on these weights' blocks as they are, where the target and the precision have such
-  /// products; says on stderr where they do not.
-  void useBlocks(const class Weights &weights, const std::filesystem::path &path);
+  /// Computes on these weights as they are stored, where the target and the precision have such
+  /// products; says on stderr where quantised ones are expanded.
+  void keepStored(const class Weights &weights, const std::filesystem::path &path);
   /// Keeps the arena of a run with `workers` within `bytes`; `source` names the setting in errors.
   void limitMemory(int64_t bytes, int workers, std::string source);
 };
@@ -82,8 +83,8 @@ public:
   Weights(const ModelConfig &config, const std::filesystem::path &path);
   /// The span stays valid until the next call.
   ParameterData data();
-  /// The parameters that are block-quantised in a format that kernels know, with its name.
-  std::map<std::string, std::string> blocks() const;
+  /// The parameters that are in a shorter format than f32 that kernels know, with its name.
+  std::map<std::string, std::string> formats() const;
 
 private:
   std::unique_ptr<WeightSource> source;
@@ -93,7 +94,7 @@ private:
   std::vector<std::byte> reordered;
   const TensorView *lent = nullptr; ///< whose bytes the caller has had
 
-  std::span<const std::byte> blocksOf(const TensorView &view);
+  std::span<const std::byte> storedBytes(const TensorView &view);
 };
 
 /// What an executable carries along: spec, config.json, tokenizer, where it came from.

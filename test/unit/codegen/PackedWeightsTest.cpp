@@ -4,8 +4,11 @@
 #include "codegen/cpu/Matmul.h"
 #include "frontend/models/Programs.h"
 #include "ir/Panels.h"
+#include "ir/ProgramAttributes.h"
 #include "passes/Passes.h"
+#include "runtime/Bfloat16.h"
 #include "runtime/Error.h"
+#include "runtime/Half.h"
 #include "runtime/Philox.h"
 #include "runtime/Session.h"
 #include "test/unit/ir/OpCases.h"
@@ -54,13 +57,28 @@ std::map<std::string, std::vector<float>> weightsOf(const ModelConfig &config) {
   return weights;
 }
 
-std::shared_ptr<const Executable> compile(const ModelConfig &config, int64_t panelWidth) {
+/// With `half`, f16 or bf16, weights are first rounded to it; `stored` says so to the compiler.
+std::shared_ptr<const Executable> compile(const ModelConfig &config, int64_t panelWidth,
+                                          std::string_view half = "", bool stored = false) {
   MLIRContext context;
   loadCompilerDialects(context);
   auto module = buildPrograms(context, config, {.training = false});
   PipelineOptions pipeline;
   pipeline.panelWidth = panelWidth;
   auto weights = weightsOf(config);
+  for (auto &[name, values] : weights)
+    for (float &value : values)
+      if (half == "f16")
+        value = halfToFloat(floatToHalf(value));
+      else if (half == "bf16")
+        value = bfloat16ToFloat(floatToBfloat16(value));
+  Builder b(&context);
+  Type element = half == "f16" ? Type(b.getF16Type()) : Type(b.getBF16Type());
+  if (stored)
+    for (auto function : module->getOps<func::FuncOp>())
+      for (unsigned i = 0; i < function.getNumArguments(); ++i)
+        if (hasRole(function, i, "parameter"))
+          function.setArgAttr(i, kStored, TypeAttr::get(element));
   return compilePrograms(*module, pipeline, {.jobs = 2, .useCache = false}, {},
                          [&](const std::string &name, std::string_view) {
                            return std::as_bytes(std::span(weights.at(name)));
@@ -119,6 +137,32 @@ TEST(PackedWeights, LogitsAreThoseOfPlainWeights) {
         ASSERT_NEAR(got[i], expected[i], 2e-4 * (1 + std::abs(expected[i]))) << i << ", " << count;
       std::vector<float> alone = logits(config, packed, 1, count);
       EXPECT_EQ(std::memcmp(alone.data(), got.data(), got.size() * sizeof(float)), 0);
+    }
+  }
+}
+
+// 16 bits in memory are the same numbers as their f32 forms, and half the bytes; norms stay f32.
+TEST(PackedWeights, HalvesAreWidenedExactly) {
+  struct Case {
+    const char *half;
+    bool tied;
+    int64_t width;
+  };
+  for (auto [half, tied, width] :
+       {Case{"f16", false, hostWidth()}, Case{"bf16", true, hostWidth()}, Case{"f16", true, 0}}) {
+    ModelConfig config = llama();
+    config.tiedHead = tied;
+    auto wide = compile(config, width, half), narrow = compile(config, width, half, true);
+    int halves = 0;
+    for (const auto &tensor : narrow->message().tensors())
+      halves += nameOf(tensor.dtype()) == half;
+    EXPECT_EQ(halves, 2 * 7 + (tied ? 1 : 2)) << half;
+    for (int64_t count : {1, 5, 20}) {
+      std::vector<float> expected = logits(config, wide, 2, count),
+                         got = logits(config, narrow, 2, count);
+      ASSERT_EQ(got.size(), expected.size());
+      EXPECT_EQ(std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)), 0)
+          << half << ", tied " << tied << ", panels of " << width << ", " << count;
     }
   }
 }
