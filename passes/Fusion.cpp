@@ -23,18 +23,27 @@ static bool isRounding(Operation *op) {
   return convert && convert.roundsFloats();
 }
 
-/// From one float type to another: whoever reads it can do that as it reads.
-static bool isConvertedArgument(Operation *op) {
+static bool convertsFloats(Operation *op) {
   auto convert = dyn_cast<lm::ConvertOp>(op);
-  return convert && isa<BlockArgument>(convert.getX()) &&
-         isa<FloatType>(lm::elementOf(convert.getX())) &&
+  return convert && isa<FloatType>(lm::elementOf(convert.getX())) &&
          isa<FloatType>(lm::elementOf(convert.getY()));
+}
+
+/// An argument in another float type: whoever reads it can convert as it reads.
+static bool isConvertedArgument(Operation *op) {
+  return convertsFloats(op) && isa<BlockArgument>(op->getOperand(0));
+}
+
+/// What a cache holds in fewer bits.
+static bool isWidenedCache(Operation *op) {
+  return convertsFloats(op) && !isRounding(op) &&
+         op->getOperand(0).getDefiningOp<lm::CacheAppendOp>();
 }
 
 Fusion::Kind Fusion::kindOf(Operation *op) const {
   if (isa<lm::ReshapeOp>(op) || views.contains(op))
     return Kind::View;
-  if (isConvertedArgument(op))
+  if (isConvertedArgument(op) || isWidenedCache(op))
     return Kind::Free;
   if (isa<lm::ConstantOp, lm::IotaOp, lm::BroadcastOp, lm::SliceOp, lm::TransposeOp>(op))
     return Kind::Free;
@@ -134,7 +143,8 @@ void Fusion::findStored() {
         break;
       if (transpose && isAttention(reader) && !keepsLastDimension(transpose))
         break; // rows of heads are read in vectors
-      if (!slice && !transpose && !(converts && isConvertedArgument(op)))
+      if (!slice && !transpose && !(converts && isConvertedArgument(op)) &&
+          !(isAttention(reader) && isWidenedCache(op)))
         break;
       value = op->getOperand(0);
     }

@@ -10,7 +10,7 @@
 //   - what a product, attention, gather or reshape reads, and what the function returns, is stored;
 //   - a value that is converted to a shorter float is stored in that type, except that products and
 //     gathers convert an argument as they read it (the f32 weights of a bf16 product, the
-//     16-bit weights of an f32 one);
+//     16-bit weights of an f32 one), and attention a cache of 16 bits;
 //   - results of reductions, products, attention, gather and scatter are stored;
 //   - a slice of leading dimensions of a stored value, and a concatenation of stored values along
 //     the leading dimension, are views (Views.h) and belong to no kernel.

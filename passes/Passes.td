@@ -83,6 +83,10 @@ def NarrowWeights : Pass<"lm-narrow-weights", "::mlir::ModuleOp"> {
   let summary = "parameters that their file holds in 16 bits are kept so";
 }
 
+def NarrowCaches : Pass<"lm-narrow-caches", "::mlir::func::FuncOp"> {
+  let summary = "keys and values are cached in f16";
+}
+
 def FuseKernels : Pass<"lm-fuse-kernels", "::mlir::func::FuncOp"> {
   let summary = "groups primitives into the regions that one launch computes";
   let options = [

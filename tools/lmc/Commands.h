@@ -40,6 +40,9 @@ void addCompileFlags(CLI::App &command, CompileSettings &settings);
 /// --precision, for the commands that compile inference programs; training has it in its config.
 void addPrecision(CLI::App &command, CompileSettings &settings);
 
+/// --kv-cache, for the commands that generate.
+void addCache(CLI::App &command, CompileSettings &settings);
+
 /// --target, for the commands that run what they compile; training has it in its config.
 void addTarget(CLI::App &command, CompileSettings &settings);
 

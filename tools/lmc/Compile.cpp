@@ -252,6 +252,7 @@ Command addCompile(CLI::App &app, CommonOptions &common) {
   addCommon(app, common, true);
   addCompileFlags(app, o->settings);
   addPrecision(app, o->settings);
+  addCache(app, o->settings);
   return [o, &common] { return run(*o, common); };
 }
 

@@ -93,6 +93,7 @@ Command addGenerate(CLI::App &app, CommonOptions &common) {
   addCommon(app, common, true);
   addCompileFlags(app, o->settings);
   addPrecision(app, o->settings);
+  addCache(app, o->settings);
   addTarget(app, o->settings);
   return [o, &common] { return run(*o, common); };
 }

@@ -57,6 +57,10 @@ PipelineOptions pipelineOf(const CompileSettings &settings) {
       return workerScratchBytes(plan, codegen);
     };
   pipeline.gpu = !settings.codegen.gpu.empty();
+  if (pipeline.halfCaches && (pipeline.gpu || pipeline.bf16))
+    fail(
+        "--kv-cache f16 is for the CPU with --precision f32; with --precision bf16 keys and values "
+        "take 16 bits as well");
   if (!pipeline.gpu && settings.codegen.mode == "infer") {
     cpu::Target target = cpu::Target::named(settings.codegen.cpu);
     pipeline.panelWidth = cpu::panelWidth(target);
@@ -233,6 +237,10 @@ LoadedModel loadModel(const fs::path &path, CompileSettings settings) {
     if (settings.pipeline.bf16)
       fail("'{}': --precision is chosen where a model is compiled (lmc compile --precision bf16), "
            "and this file is compiled",
+           path.string());
+    if (settings.pipeline.halfCaches)
+      fail("'{}': --kv-cache is chosen where a model is compiled (lmc compile --kv-cache f16), and "
+           "this file is compiled",
            path.string());
     if (settings.target != "cpu")
       fail("'{}': --target is chosen where a model is compiled (lmc compile --target {}), and this "

@@ -38,6 +38,17 @@ void addPrecision(CLI::App &command, CompileSettings &settings) {
       ->default_str("f32");
 }
 
+void addCache(CLI::App &command, CompileSettings &settings) {
+  command
+      .add_option_function<std::string>(
+          "--kv-cache",
+          [&](const std::string &name) { settings.pipeline.halfCaches = name == "f16"; },
+          "What keys and values are kept in: f32, or f16 at half the memory (with --precision bf16 "
+          "they are bf16)")
+      ->check(CLI::IsMember({"f32", "f16"}))
+      ->default_str("f32");
+}
+
 void addTarget(CLI::App &command, CompileSettings &settings) {
   command
       .add_option("--target", settings.target,

@@ -1,5 +1,5 @@
-// Weights packed ahead: the programs of a model mean the same, and compute the same, as with plain
-// ones.
+// Weights packed ahead, weights and caches of 16 bits: the programs of a model mean the same, and compute
+// the same, as with plain ones.
 #include "codegen/Compiler.h"
 #include "codegen/cpu/Matmul.h"
 #include "frontend/models/Programs.h"
@@ -57,24 +57,30 @@ std::map<std::string, std::vector<float>> weightsOf(const ModelConfig &config) {
   return weights;
 }
 
-/// With `half`, f16 or bf16, weights are first rounded to it; `stored` says so to the compiler.
-std::shared_ptr<const Executable> compile(const ModelConfig &config, int64_t panelWidth,
-                                          std::string_view half = "", bool stored = false) {
+struct Storage {
+  int64_t panelWidth = 0;
+  std::string_view half; ///< f16 or bf16: weights are first rounded to it
+  bool stored = false;   ///< and the compiler knows
+  bool halfCaches = false;
+};
+
+std::shared_ptr<const Executable> compile(const ModelConfig &config, const Storage &storage) {
   MLIRContext context;
   loadCompilerDialects(context);
   auto module = buildPrograms(context, config, {.training = false});
   PipelineOptions pipeline;
-  pipeline.panelWidth = panelWidth;
+  pipeline.panelWidth = storage.panelWidth;
+  pipeline.halfCaches = storage.halfCaches;
   auto weights = weightsOf(config);
   for (auto &[name, values] : weights)
     for (float &value : values)
-      if (half == "f16")
+      if (storage.half == "f16")
         value = halfToFloat(floatToHalf(value));
-      else if (half == "bf16")
+      else if (storage.half == "bf16")
         value = bfloat16ToFloat(floatToBfloat16(value));
   Builder b(&context);
-  Type element = half == "f16" ? Type(b.getF16Type()) : Type(b.getBF16Type());
-  if (stored)
+  Type element = storage.half == "f16" ? Type(b.getF16Type()) : Type(b.getBF16Type());
+  if (storage.stored)
     for (auto function : module->getOps<func::FuncOp>())
       for (unsigned i = 0; i < function.getNumArguments(); ++i)
         if (hasRole(function, i, "parameter"))
@@ -128,7 +134,7 @@ TEST(PackedWeights, LogitsAreThoseOfPlainWeights) {
       config.architecture = Architecture::Gpt2;
       config.headDim = config.width / config.heads;
     }
-    auto plain = compile(config, 0), packed = compile(config, hostWidth());
+    auto plain = compile(config, {}), packed = compile(config, {hostWidth()});
     for (int64_t count : {1, 5, 20}) {
       std::vector<float> expected = logits(config, plain, 2, count),
                          got = logits(config, packed, 2, count);
@@ -152,7 +158,7 @@ TEST(PackedWeights, HalvesAreWidenedExactly) {
        {Case{"f16", false, hostWidth()}, Case{"bf16", true, hostWidth()}, Case{"f16", true, 0}}) {
     ModelConfig config = llama();
     config.tiedHead = tied;
-    auto wide = compile(config, width, half), narrow = compile(config, width, half, true);
+    auto wide = compile(config, {width, half}), narrow = compile(config, {width, half, true});
     int halves = 0;
     for (const auto &tensor : narrow->message().tensors())
       halves += nameOf(tensor.dtype()) == half;
@@ -167,9 +173,35 @@ TEST(PackedWeights, HalvesAreWidenedExactly) {
   }
 }
 
+// A chunk of a sequence and a decoded token read keys and values that were rounded once to f16.
+TEST(PackedWeights, CachesOf16BitsHoldRoundedKeysAndValues) {
+  ModelConfig config = llama();
+  auto wide = compile(config, {hostWidth()});
+  auto narrow = compile(config, {.panelWidth = hostWidth(), .halfCaches = true});
+  for (const auto &tensor : narrow->message().tensors())
+    if (tensor.role() == executable::CACHE)
+      EXPECT_EQ(tensor.dtype(), executable::F16);
+  EXPECT_LT(narrow->message().slot_bytes(), 0.52 * wide->message().slot_bytes()); // padding
+  for (int64_t count : {5, 20}) {
+    std::vector<float> expected = logits(config, wide, 2, count),
+                       got = logits(config, narrow, 2, count);
+    ASSERT_EQ(got.size(), expected.size());
+    double largest = 0, error = 0;
+    size_t cached = count * config.vocab; // before it the forward pass, which has no cache
+    EXPECT_EQ(std::memcmp(got.data(), expected.data(), cached * sizeof(float)), 0);
+    for (size_t i = cached; i < got.size(); ++i) {
+      largest = std::max(largest, std::abs<double>(expected[i]));
+      error = std::max(error, std::abs<double>(got[i] - expected[i]));
+    }
+    EXPECT_LT(error, 4e-3 * largest);
+    EXPECT_GT(error, 1e-6 * largest) << "f16 has eleven bits";
+    EXPECT_EQ(logits(config, narrow, 1, count), got);
+  }
+}
+
 TEST(PackedWeights, AreStoredAsPanels) {
   ModelConfig config = llama();
-  auto executable = compile(config, hostWidth());
+  auto executable = compile(config, {hostWidth()});
   auto weights = weightsOf(config);
   int packed = 0;
   for (const auto &tensor : executable->message().tensors()) {
@@ -199,7 +231,7 @@ TEST(PackedWeights, AreStoredAsPanels) {
 }
 
 TEST(PackedWeights, AreNotReadAsIfTheyWerePlain) {
-  auto executable = compile(llama(), hostWidth());
+  auto executable = compile(llama(), {hostWidth()});
   std::string name;
   for (const auto &tensor : executable->message().tensors())
     if (tensor.has_packing())
