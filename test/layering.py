@@ -17,10 +17,11 @@ RULES = {
     "frontend": ["ir", "runtime", "mlir"],
     "frontend/json": ["runtime/Error.h"],
     "frontend/tokenizer": ["frontend/json", "runtime/Error.h"],
+    "frontend/chat": ["frontend/tokenizer", "runtime/Error.h"],
     "frontend/checkpoint": ["frontend/json", "runtime"],
     "frontend/data": ["frontend/json", "frontend/tokenizer", "frontend/checkpoint", "runtime"],
     "train": ["frontend/checkpoint", "frontend/data", "frontend/tokenizer", "runtime"],
-    "serve": ["frontend/tokenizer", "runtime", "lmc/v1"],
+    "serve": ["frontend/chat", "frontend/tokenizer", "runtime", "lmc/v1"],
     "tools": ["codegen", "passes", "frontend", "ir", "runtime", "train", "serve", "lmc/v1", "mlir"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*["<]([^">]+)[">]', re.MULTILINE)
