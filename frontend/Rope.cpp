@@ -35,33 +35,43 @@ double yarnShare(const RopeConfig &rope, int64_t i) {
   return 1 - std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);
 }
 
+/// Of pair i, without any scaling.
+double ownFrequency(const RopeConfig &rope, int64_t i) {
+  return std::pow(rope.theta, -2.0 * static_cast<double>(i) / static_cast<double>(rope.dims));
+}
+
+double frequency(const RopeConfig &rope, int64_t i, bool beyond) {
+  double own = ownFrequency(rope, i);
+  switch (rope.scaling) {
+  case Scaling::None:
+    return own;
+  case Scaling::Linear:
+    return own / rope.factor;
+  case Scaling::Llama3:
+    return llama3(rope, own);
+  case Scaling::Yarn: {
+    double share = yarnShare(rope, i);
+    return own / rope.factor * (1 - share) + own * share;
+  }
+  case Scaling::LongRope:
+    return own / (beyond ? rope.longFactors : rope.shortFactors)[static_cast<size_t>(i)];
+  }
+  return own;
+}
+
 } // namespace
 
 std::vector<float> inverseFrequencies(const RopeConfig &rope, bool beyond) {
   std::vector<float> result;
-  for (int64_t i = 0; i < rope.dims / 2; ++i) {
-    double own =
-        std::pow(rope.theta, -2.0 * static_cast<double>(i) / static_cast<double>(rope.dims));
-    switch (rope.scaling) {
-    case Scaling::None:
-      break;
-    case Scaling::Linear:
-      own /= rope.factor;
-      break;
-    case Scaling::Llama3:
-      own = llama3(rope, own);
-      break;
-    case Scaling::Yarn: {
-      double share = yarnShare(rope, i);
-      own = own / rope.factor * (1 - share) + own * share;
-      break;
-    }
-    case Scaling::LongRope:
-      own /= (beyond ? rope.longFactors : rope.shortFactors)[static_cast<size_t>(i)];
-      break;
-    }
-    result.push_back(static_cast<float>(own));
-  }
+  for (int64_t i = 0; i < rope.dims / 2; ++i)
+    result.push_back(static_cast<float>(frequency(rope, i, beyond)));
+  return result;
+}
+
+std::vector<double> frequencyFactors(const RopeConfig &rope, bool beyond) {
+  std::vector<double> result;
+  for (int64_t i = 0; i < rope.dims / 2; ++i)
+    result.push_back(ownFrequency(rope, i) / frequency(rope, i, beyond));
   return result;
 }
 

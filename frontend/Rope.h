@@ -41,6 +41,9 @@ struct RopeConfig {
 /// more than originalContext positions, which only LongRope tells apart.
 std::vector<float> inverseFrequencies(const RopeConfig &rope, bool beyond);
 
+/// What scaling divides each pair's frequency by, [dims / 2] with dims > 0.
+std::vector<double> frequencyFactors(const RopeConfig &rope, bool beyond);
+
 /// The attention factor that Yarn and LongRope have where none is given.
 double defaultAttentionFactor(RopeConfig::Scaling scaling, double factor, int64_t originalContext);
 

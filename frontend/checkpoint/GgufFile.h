@@ -10,6 +10,10 @@
 
 namespace lmc {
 
+struct GgufHeader;
+
+/// One file, or one in parts ("model-00001-of-00003.gguf"): metadata is the first one's, tensors are
+/// those of all.
 class GgufFile {
 public:
   struct Tensor {
@@ -17,7 +21,8 @@ public:
     TensorView view; ///< shape row-major: [out, in] where GGUF has dimensions in, out
   };
 
-  /// Maps the file and checks its header. Errors name the file and the tensor or key.
+  /// Maps the file and checks its header; of a file in parts, which path must be the first of, all
+  /// of them. Errors name the file and the tensor or key.
   static GgufFile open(const std::filesystem::path &path);
 
   uint32_t version() const { return fileVersion; }
@@ -29,11 +34,15 @@ public:
   const std::filesystem::path &path() const { return file; }
 
 private:
-  GgufFile(std::filesystem::path path, MappedFile mapped)
-      : file(std::move(path)), mapped(std::move(mapped)), keys(file.string()) {}
+  explicit GgufFile(std::filesystem::path path) : file(std::move(path)), keys(file.string()) {}
+
+  GgufHeader map(const std::filesystem::path &part);
+  /// The tensors of the part that was mapped last.
+  void add(const std::filesystem::path &part, GgufHeader header);
+  void addParts();
 
   std::filesystem::path file;
-  MappedFile mapped;
+  std::vector<MappedFile> mapped;
   uint32_t fileVersion = 0;
   GgufMetadata keys;
   std::vector<Tensor> all;

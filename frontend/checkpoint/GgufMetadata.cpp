@@ -16,12 +16,9 @@ static_assert(std::size(typeNames) == std::variant_size_v<GgufValue>);
 
 template <typename T> constexpr bool isNumber = std::is_arithmetic_v<T> && !std::is_same_v<T, bool>;
 
-/// The number that the writer of an f32 meant.
-double meant(float value) { return std::strtod(fmt::format("{}", value).c_str(), nullptr); }
-
 template <typename T> double asDouble(T value) {
   if constexpr (std::is_same_v<T, float>)
-    return meant(value);
+    return meantNumber(value);
   else
     return double(value);
 }
@@ -83,6 +80,8 @@ std::optional<std::vector<Result>> convertAll(const GgufValue &value, Convert co
 }
 
 } // namespace
+
+double meantNumber(float value) { return std::strtod(fmt::format("{}", value).c_str(), nullptr); }
 
 size_t GgufArray::size() const {
   return std::visit([](const auto &values) { return values.size(); }, elements);

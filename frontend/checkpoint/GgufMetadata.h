@@ -39,6 +39,9 @@ std::string typeText(const GgufValue &value);
 /// "[1, 2, ... 512 in all]". 0: all of them.
 std::string valueText(const GgufValue &value, size_t shown);
 
+/// The shortest decimal that `value` is the nearest f32 of: what a writer of f32 meant.
+double meantNumber(float value);
+
 /// Keys in the order of the file. The readers convert between number types where nothing is lost,
 /// and throw Error with source, key and what was expected.
 class GgufMetadata {
@@ -60,8 +63,7 @@ public:
   /// below.
   int64_t integer(std::string_view key, int64_t low, int64_t high,
                   std::optional<int64_t> fallback = {}) const;
-  /// A finite number. An f32 counts as the shortest decimal that it is the nearest f32 of: writers
-  /// mean 1e-5, not 9.99999975e-06.
+  /// A finite number. An f32 counts as its meantNumber: 1e-5, not 9.99999975e-06.
   double number(std::string_view key, std::optional<double> fallback = {}) const;
   bool boolean(std::string_view key, std::optional<bool> fallback = {}) const;
   std::string text(std::string_view key, std::optional<std::string> fallback = {}) const;

@@ -28,17 +28,11 @@ std::string shapeText(std::span<const int64_t> shape) {
   return fmt::format("[{}]", fmt::join(shape, ", "));
 }
 
-void readAsF32(const TensorView &view, std::span<float> values) {
-  assert(int64_t(values.size()) == view.numElements());
-  const TensorFormat &format = formatOf(view.type);
-  if (!format.dequantise)
-    fail("a tensor of type {} cannot be read as F32", format.name);
-  int64_t numBlocks = int64_t(view.bytes.size()) / format.blockBytes;
-  if (view.order == StoredOrder::Rows || numBlocks == 0) {
-    format.dequantise(view.bytes.data(), numBlocks, values.data());
-    return;
-  }
+namespace {
 
+/// The elements of a view that is not stored row by row.
+void readInOrder(const TensorView &view, const TensorFormat &format, int64_t numBlocks,
+                 std::span<float> values) {
   int64_t rows = view.shape.front(), columns = int64_t(values.size()) / rows;
   bool transposed = view.order == StoredOrder::Transposed;
   int64_t storedRows = transposed ? columns : rows, blocksPerRow = numBlocks / storedRows;
@@ -56,6 +50,23 @@ void readAsF32(const TensorView &view, std::span<float> values) {
     for (int64_t row = 0; row < rows; ++row)
       values[row * columns + c] = column[row];
   }
+}
+
+} // namespace
+
+void readAsF32(const TensorView &view, std::span<float> values) {
+  assert(int64_t(values.size()) == view.numElements());
+  const TensorFormat &format = formatOf(view.type);
+  if (!format.dequantise)
+    fail("a tensor of type {} cannot be read as F32", format.name);
+  int64_t numBlocks = int64_t(view.bytes.size()) / format.blockBytes;
+  if (view.order == StoredOrder::Rows || numBlocks == 0)
+    format.dequantise(view.bytes.data(), numBlocks, values.data());
+  else
+    readInOrder(view, format, numBlocks, values);
+  if (view.offset != 0)
+    for (float &value : values)
+      value += view.offset;
 }
 
 } // namespace lmc

@@ -16,7 +16,7 @@ enum class StoredOrder {
   Rows,
   /// Its transpose, [columns, rows]: GGUF has all weights as [out, in].
   Transposed,
-  /// Rows of a rotary projection: within each head x0, x(D/2), x1, x(D/2 + 1), ... in place of x0,
+  /// Rows of a rotary projection, or its bias: within each head x0, x(D/2), x1, x(D/2 + 1), ... in place of x0,
   /// x1, ..., x(D-1). GGUF's llama rotates neighbours, the models here rotate halves.
   RotaryPairs,
   /// The other way: stored are x0, x1, ..., the tensor has x0, x(D/2), x1, ...
@@ -30,6 +30,10 @@ struct TensorView {
   std::span<const std::byte> bytes;
   StoredOrder order = StoredOrder::Rows;
   int64_t heads = 0; ///< of rotary orders: rows are a multiple of 2 * heads
+  float offset = 0;  ///< is added to every element; GGUF stores some norms as 1 + weight
+
+  /// Whether the bytes are the tensor's elements row by row, and nothing is to be done to them.
+  bool isPlain() const { return order == StoredOrder::Rows && offset == 0; }
 
   int64_t numElements() const;
   /// Where row `row` of the tensor is among the stored ones; not of Transposed. Rows of blocks can be
@@ -40,7 +44,7 @@ struct TensorView {
 /// "[50257, 768]"
 std::string shapeText(std::span<const int64_t> shape);
 
-/// The elements, row-major, as f32, exactly. values.size() must be view.numElements(). Error for a
+/// The elements, row-major, as f32, exactly (but that an offset's sum is rounded). values.size() must be view.numElements(). Error for a
 /// type that has no dequantisation.
 void readAsF32(const TensorView &view, std::span<float> values);
 

@@ -8,57 +8,104 @@ namespace lmc {
 namespace {
 
 using enum StoredOrder;
+using enum Architecture;
 
-constexpr GgufTensorName llamaTensors[] = {
-    {"token_embd.weight", "model.embed_tokens.weight"},
-    {"output_norm.weight", "model.norm.weight"},
-    {"output.weight", "lm_head.weight"},
-    {"blk.{}.attn_norm.weight", "model.layers.{}.input_layernorm.weight"},
-    {"blk.{}.attn_q.weight", "model.layers.{}.self_attn.q_proj.weight", RotaryPairs,
-     &ModelConfig::heads},
-    {"blk.{}.attn_k.weight", "model.layers.{}.self_attn.k_proj.weight", RotaryPairs,
-     &ModelConfig::kvHeads},
-    {"blk.{}.attn_v.weight", "model.layers.{}.self_attn.v_proj.weight"},
-    {"blk.{}.attn_output.weight", "model.layers.{}.self_attn.o_proj.weight"},
-    {"blk.{}.ffn_norm.weight", "model.layers.{}.post_attention_layernorm.weight"},
-    {"blk.{}.ffn_gate.weight", "model.layers.{}.mlp.gate_proj.weight"},
-    {"blk.{}.ffn_up.weight", "model.layers.{}.mlp.up_proj.weight"},
-    {"blk.{}.ffn_down.weight", "model.layers.{}.mlp.down_proj.weight"},
+constexpr GgufTensorName decoderTensors[] = {
+    {"token_embd", "model.embed_tokens"},
+    {"output_norm", "model.norm"},
+    {"output", "lm_head"},
+    {"blk.{}.attn_norm", "model.layers.{}.input_layernorm"},
+    {"blk.{}.attn_output", "model.layers.{}.self_attn.o_proj"},
+    {"blk.{}.attn_q_norm", "model.layers.{}.self_attn.q_norm"},
+    {"blk.{}.attn_k_norm", "model.layers.{}.self_attn.k_norm"},
+    {"blk.{}.ffn_down", "model.layers.{}.mlp.down_proj"},
 };
+constexpr GgufTensorName projections[] = {
+    {"blk.{}.attn_q", "model.layers.{}.self_attn.q_proj"},
+    {"blk.{}.attn_k", "model.layers.{}.self_attn.k_proj"},
+    {"blk.{}.attn_v", "model.layers.{}.self_attn.v_proj"},
+    {"blk.{}.ffn_gate", "model.layers.{}.mlp.gate_proj"},
+    {"blk.{}.ffn_up", "model.layers.{}.mlp.up_proj"},
+};
+constexpr GgufTensorName llamaProjections[] = {
+    {"blk.{}.attn_q", "model.layers.{}.self_attn.q_proj", RotaryPairs, &ModelConfig::heads},
+    {"blk.{}.attn_k", "model.layers.{}.self_attn.k_proj", RotaryPairs, &ModelConfig::kvHeads},
+    {"blk.{}.attn_v", "model.layers.{}.self_attn.v_proj"},
+    {"blk.{}.ffn_gate", "model.layers.{}.mlp.gate_proj"},
+    {"blk.{}.ffn_up", "model.layers.{}.mlp.up_proj"},
+};
+constexpr GgufTensorName fusedProjections[] = {
+    {"blk.{}.attn_qkv", "model.layers.{}.self_attn.qkv_proj"},
+    {"blk.{}.ffn_up", "model.layers.{}.mlp.gate_up_proj"},
+};
+constexpr GgufTensorName mlpNorm[] = {
+    {"blk.{}.ffn_norm", "model.layers.{}.post_attention_layernorm"},
+};
+constexpr GgufTensorName sandwichNorms[] = {
+    {"blk.{}.post_attention_norm", "model.layers.{}.post_attention_layernorm"},
+    {"blk.{}.ffn_norm", "model.layers.{}.pre_feedforward_layernorm"},
+    {"blk.{}.post_ffw_norm", "model.layers.{}.post_feedforward_layernorm"},
+};
+constexpr GgufTensorName gpt2Tensors[] = {
+    {"token_embd", "transformer.wte"},
+    {"position_embd", "transformer.wpe"},
+    {"output_norm", "transformer.ln_f"},
+    {"output", "lm_head"},
+    {"blk.{}.attn_norm", "transformer.h.{}.ln_1"},
+    {"blk.{}.attn_qkv", "transformer.h.{}.attn.c_attn", Transposed},
+    {"blk.{}.attn_output", "transformer.h.{}.attn.c_proj", Transposed},
+    {"blk.{}.ffn_norm", "transformer.h.{}.ln_2"},
+    {"blk.{}.ffn_up", "transformer.h.{}.mlp.c_fc", Transposed},
+    {"blk.{}.ffn_down", "transformer.h.{}.mlp.c_proj", Transposed},
+};
+
 double &normEps(ModelConfig &c) { return c.normEps; }
 double &ropeTheta(ModelConfig &c) { return c.rope.theta; }
+double &localTheta(ModelConfig &c) { return c.localRopeTheta; }
+double &attentionCap(ModelConfig &c) { return c.attentionCap; }
+double &logitCap(ModelConfig &c) { return c.logitCap; }
 
-constexpr GgufNumber llamaNumbers[] = {
+constexpr GgufNumber gpt2Numbers[] = {{"attention.layer_norm_epsilon", normEps}};
+constexpr GgufNumber decoderNumbers[] = {
     {"attention.layer_norm_rms_epsilon", normEps},
     {"rope.freq_base", ropeTheta, 10000},
 };
+constexpr GgufNumber gemma2Numbers[] = {
+    {"attention.layer_norm_rms_epsilon", normEps},
+    {"rope.freq_base", ropeTheta, 10000},
+    {"attn_logit_softcapping", attentionCap, 50, true},
+    {"final_logit_softcapping", logitCap, 30, true},
+};
+constexpr GgufNumber gemma3Numbers[] = {
+    {"attention.layer_norm_rms_epsilon", normEps},
+    {"rope.freq_base", ropeTheta, 10000},
+    {"rope.freq_base_swa", localTheta, 10000},
+    {"final_logit_softcapping", logitCap, 0, true},
+};
 
-constexpr GgufTensorName gpt2Tensors[] = {
-    {"token_embd.weight", "transformer.wte.weight"},
-    {"position_embd.weight", "transformer.wpe.weight"},
-    {"output_norm.weight", "transformer.ln_f.weight"},
-    {"output_norm.bias", "transformer.ln_f.bias"},
-    {"output.weight", "lm_head.weight"},
-    {"blk.{}.attn_norm.weight", "transformer.h.{}.ln_1.weight"},
-    {"blk.{}.attn_norm.bias", "transformer.h.{}.ln_1.bias"},
-    {"blk.{}.attn_qkv.weight", "transformer.h.{}.attn.c_attn.weight", Transposed},
-    {"blk.{}.attn_qkv.bias", "transformer.h.{}.attn.c_attn.bias"},
-    {"blk.{}.attn_output.weight", "transformer.h.{}.attn.c_proj.weight", Transposed},
-    {"blk.{}.attn_output.bias", "transformer.h.{}.attn.c_proj.bias"},
-    {"blk.{}.ffn_norm.weight", "transformer.h.{}.ln_2.weight"},
-    {"blk.{}.ffn_norm.bias", "transformer.h.{}.ln_2.bias"},
-    {"blk.{}.ffn_up.weight", "transformer.h.{}.mlp.c_fc.weight", Transposed},
-    {"blk.{}.ffn_up.bias", "transformer.h.{}.mlp.c_fc.bias"},
-    {"blk.{}.ffn_down.weight", "transformer.h.{}.mlp.c_proj.weight", Transposed},
-    {"blk.{}.ffn_down.bias", "transformer.h.{}.mlp.c_proj.bias"},
-};
-constexpr GgufNumber gpt2Numbers[] = {
-    {"attention.layer_norm_epsilon", normEps},
-};
+using enum Activation;
 
 constexpr GgufFamily families[] = {
-    {"llama", Architecture::Llama, Activation::Silu, llamaTensors, llamaNumbers, "model."},
-    {"gpt2", Architecture::Gpt2, Activation::GeluTanh, gpt2Tensors, gpt2Numbers, "transformer."},
+    {"llama", Llama, Silu, {decoderTensors, llamaProjections, mlpNorm}, decoderNumbers},
+    {"gpt2", Gpt2, GeluTanh, {gpt2Tensors}, gpt2Numbers},
+    {"qwen2", Qwen2, Silu, {decoderTensors, projections, mlpNorm}, decoderNumbers},
+    {"qwen3", Qwen3, Silu, {decoderTensors, projections, mlpNorm}, decoderNumbers},
+    {"phi3", Phi3, Silu, {decoderTensors, fusedProjections, mlpNorm}, decoderNumbers},
+    {.name = "gemma2",
+     .architecture = Gemma2,
+     .activation = GeluTanh,
+     .tensors = {decoderTensors, projections, sandwichNorms},
+     .numbers = gemma2Numbers,
+     .window = 4096,
+     .windowPattern = 2,
+     .layersOfWideScale = 46},
+    {.name = "gemma3",
+     .architecture = Gemma3,
+     .activation = GeluTanh,
+     .tensors = {decoderTensors, projections, sandwichNorms},
+     .numbers = gemma3Numbers,
+     .windowPattern = 6,
+     .layersOfWideScale = 62},
 };
 
 constexpr GgufSize sizes[] = {
@@ -70,6 +117,13 @@ constexpr GgufSize sizes[] = {
     {"attention.head_count_kv", &ModelConfig::kvHeads, maxWidth, true},
     {"attention.key_length", &ModelConfig::headDim, maxWidth, true},
 };
+
+std::string knownFamilies() {
+  std::string known;
+  for (const GgufFamily &family : families)
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", family.name);
+  return known;
+}
 
 /// Where `name` is `pattern`, the digits in place of "{}" ("" where it has none).
 std::optional<std::string_view> layerIn(std::string_view pattern, std::string_view name) {
@@ -85,24 +139,39 @@ std::optional<std::string_view> layerIn(std::string_view pattern, std::string_vi
   return isNumber ? std::optional(digits) : std::nullopt;
 }
 
-std::string withLayer(std::string_view pattern, std::string_view layer) {
-  std::string name(pattern);
-  if (size_t hole = name.find("{}"); hole != std::string::npos)
-    name.replace(hole, 2, layer);
-  return name;
+/// The name that `to` gives what `from` calls `name`.
+GgufNameMatch translate(const GgufFamily &family, std::string_view name,
+                        std::string_view GgufTensorName::*from,
+                        std::string_view GgufTensorName::*to) {
+  size_t dot = name.rfind('.');
+  std::string_view stem = name.substr(0, dot);
+  if (dot == std::string_view::npos)
+    return {};
+  for (const auto &part : family.tensors)
+    for (const GgufTensorName &entry : part)
+      if (auto layer = layerIn(entry.*from, stem)) {
+        std::string result(entry.*to);
+        if (size_t hole = result.find("{}"); hole != std::string::npos)
+          result.replace(hole, 2, *layer);
+        return {&entry, result.append(name.substr(dot))};
+      }
+  return {};
 }
 
 TensorView inOrder(const GgufTensorName &entry, const ModelConfig &config, TensorView view,
                    StoredOrder rotary) {
-  if (entry.order == Rows)
+  // Biases of a transposed matrix are as they are.
+  if (entry.order == Rows || (entry.order == Transposed && view.shape.size() == 1))
     return view;
-  if (view.shape.size() != 2)
+  if (view.shape.empty() || (entry.order == Transposed && view.shape.size() != 2))
     fail("tensor '{}' is {}, expected a matrix", entry.gguf, shapeText(view.shape));
   if (entry.order == Transposed) {
     std::swap(view.shape[0], view.shape[1]);
     view.order = Transposed;
     return view;
   }
+  if (view.shape.size() == 1 && formatOf(view.type).isQuantised())
+    fail("tensor '{}' is {}, but a bias cannot be quantised", entry.gguf, nameOf(view.type));
   view.heads = config.*entry.heads;
   view.order = rotary;
   if (view.shape[0] % (2 * view.heads))
@@ -111,48 +180,66 @@ TensorView inOrder(const GgufTensorName &entry, const ModelConfig &config, Tenso
   return view;
 }
 
+/// GGUF's norms multiply by what is stored.
+bool isOffset(const GgufTensorName &entry, const ModelConfig &config) {
+  const DecoderStyle *style = decoderStyle(config.architecture);
+  return style && style->offsetNorms && entry.gguf.ends_with("_norm");
+}
+
 } // namespace
 
 std::span<const GgufSize> ggufSizes() { return sizes; }
 
 const GgufFamily &ggufFamilyOf(const GgufMetadata &metadata) {
-  std::string name = metadata.text("general.architecture"), known;
-  for (const GgufFamily &family : families) {
+  std::string name = metadata.text("general.architecture");
+  for (const GgufFamily &family : families)
     if (family.name == name)
       return family;
-    known += fmt::format("{}{}", known.empty() ? "" : ", ", family.name);
-  }
   metadata.bad("general.architecture",
-               fmt::format("is '{}', known are {}", name.substr(0, 40), known));
+               fmt::format("is '{}', known are {}", name.substr(0, 40), knownFamilies()));
 }
 
 const GgufFamily &ggufFamilyOf(Architecture architecture) {
+  if (architecture == Mistral)
+    architecture = Llama;
   for (const GgufFamily &family : families)
     if (family.architecture == architecture)
       return family;
-  fail("this architecture has no GGUF form; llama and gpt2 have one");
+  fail("the architecture '{}' has no GGUF form; {} and mistral have one",
+       architectureName(architecture), knownFamilies());
+}
+
+std::vector<bool> ggufWindowPattern(int64_t layers, int64_t pattern) {
+  std::vector<bool> result(layers);
+  for (int64_t layer = 0; layer < layers; ++layer)
+    result[layer] = pattern == 0 || (layer + 1) % pattern != 0;
+  return result;
+}
+
+double ggufQueryScalar(const GgufFamily &family, const ModelConfig &c) {
+  if (family.layersOfWideScale == 0)
+    return 0;
+  return double(c.layers == family.layersOfWideScale ? c.width / c.heads : c.headDim);
 }
 
 GgufNameMatch huggingFaceNameOf(const GgufFamily &family, std::string_view ggufName) {
-  for (const GgufTensorName &entry : family.tensors)
-    if (auto layer = layerIn(entry.gguf, ggufName))
-      return {&entry, withLayer(entry.huggingFace, *layer)};
-  return {};
+  return translate(family, ggufName, &GgufTensorName::gguf, &GgufTensorName::huggingFace);
 }
 
 GgufNameMatch ggufNameOf(const GgufFamily &family, std::string_view huggingFaceName) {
-  for (const GgufTensorName &entry : family.tensors)
-    if (auto layer = layerIn(entry.huggingFace, huggingFaceName))
-      return {&entry, withLayer(entry.gguf, *layer)};
-  return {};
+  return translate(family, huggingFaceName, &GgufTensorName::huggingFace, &GgufTensorName::gguf);
 }
 
-TensorView fromGgufOrder(const GgufTensorName &entry, const ModelConfig &config, TensorView view) {
-  return inOrder(entry, config, std::move(view), RotaryPairs);
+TensorView fromGguf(const GgufTensorName &entry, const ModelConfig &config, TensorView view) {
+  view = inOrder(entry, config, std::move(view), RotaryPairs);
+  view.offset -= isOffset(entry, config);
+  return view;
 }
 
-TensorView toGgufOrder(const GgufTensorName &entry, const ModelConfig &config, TensorView view) {
-  return inOrder(entry, config, std::move(view), RotaryHalves);
+TensorView toGguf(const GgufTensorName &entry, const ModelConfig &config, TensorView view) {
+  view = inOrder(entry, config, std::move(view), RotaryHalves);
+  view.offset += isOffset(entry, config);
+  return view;
 }
 
 } // namespace lmc

@@ -6,11 +6,13 @@
 #include "frontend/checkpoint/GgufMetadata.h"
 #include "frontend/checkpoint/TensorView.h"
 
+#include <array>
 #include <span>
 
 namespace lmc {
 
-/// One tensor, or with "{}" in both names one of each layer.
+/// A tensor, or with "{}" in both names one of each layer, without the ".weight" or ".bias" that
+/// both names end in.
 struct GgufTensorName {
   std::string_view gguf, huggingFace;
   /// How GGUF stores what the model has.
@@ -31,23 +33,34 @@ struct GgufNumber {
   std::string_view key;
   double &(*field)(ModelConfig &);
   std::optional<double> fallback = {};
+  bool optional = false; ///< 0 says that the model has none; other numbers must be above 0
 };
 
 struct GgufFamily {
   std::string_view name; ///< general.architecture
   Architecture architecture;
   Activation activation;
-  std::span<const GgufTensorName> tensors;
+  std::array<std::span<const GgufTensorName>, 3> tensors;
   std::span<const GgufNumber> numbers;
-  std::string_view huggingFacePrefix; ///< checkpoints of the bare model leave it out
+  int64_t window = 0; ///< where no key says it; 0: none
+  /// Where no key says it, the window is left out in each layer of this number; 0: it holds for all.
+  int64_t windowPattern = 0;
+  /// The depth of the one published model whose scores are divided by sqrt(width / heads).
+  int64_t layersOfWideScale = 0;
 };
 
 std::span<const GgufSize> ggufSizes();
 
 /// Error naming the file where its general.architecture is none of ours.
 const GgufFamily &ggufFamilyOf(const GgufMetadata &metadata);
-/// Error where the architecture has no GGUF form.
+/// Error where the architecture has no GGUF form. Mistral's is llama's.
 const GgufFamily &ggufFamilyOf(Architecture architecture);
+
+/// Which of the layers have a window: all but each `pattern`-th one; with 0 all.
+std::vector<bool> ggufWindowPattern(int64_t layers, int64_t pattern);
+
+/// ModelConfig::queryScalar where no key says it; only Gemma's families have one.
+double ggufQueryScalar(const GgufFamily &family, const ModelConfig &config);
 
 /// The other name of a tensor, with what the table says of it; null and "" for an unknown one.
 struct GgufNameMatch {
@@ -57,9 +70,10 @@ struct GgufNameMatch {
 GgufNameMatch huggingFaceNameOf(const GgufFamily &family, std::string_view ggufName);
 GgufNameMatch ggufNameOf(const GgufFamily &family, std::string_view huggingFaceName);
 
-/// The tensor in the order of the other side: the same bytes, another shape or order of rows.
-/// Error naming the tensor where its shape does not allow that.
-TensorView fromGgufOrder(const GgufTensorName &entry, const ModelConfig &config, TensorView view);
-TensorView toGgufOrder(const GgufTensorName &entry, const ModelConfig &config, TensorView view);
+/// The tensor as the other side has it: the same bytes in another shape, order of rows or, of norms
+/// that multiply by 1 + weight, with 1 less or more. Error naming the tensor where its shape does not
+/// allow that.
+TensorView fromGguf(const GgufTensorName &entry, const ModelConfig &config, TensorView view);
+TensorView toGguf(const GgufTensorName &entry, const ModelConfig &config, TensorView view);
 
 } // namespace lmc

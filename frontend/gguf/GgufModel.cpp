@@ -15,11 +15,13 @@ public:
     const GgufFamily &family = ggufFamilyOf(file.metadata());
     for (const auto &[name, view] : file.tensors()) {
       GgufNameMatch match = huggingFaceNameOf(family, name);
+      if (isGgufTable(name))
+        continue; // the config has it
       if (!match.entry)
         views.emplace(name, view);
       else
         try {
-          views.emplace(match.name, fromGgufOrder(*match.entry, config, view));
+          views.emplace(match.name, fromGguf(*match.entry, config, view));
         } catch (const Error &error) {
           fail("'{}': {}", path.string(), error.what());
         }
@@ -50,13 +52,12 @@ GgufTokenizer tokenizerOf(const std::filesystem::path &folder, const ModelConfig
   GgufTokenizer tokenizer = convertTokenizer(folder);
   if (config.bosId)
     tokenizer.bos = config.bosId;
-  if (config.eosIds.size() > 2)
-    fail("'{}': has {} ids that end a text, GGUF has keys for two", folder.string(),
+  if (config.eosIds.size() > 3)
+    fail("'{}': has {} ids that end a text, GGUF has keys for three", folder.string(),
          config.eosIds.size());
-  if (!config.eosIds.empty())
-    tokenizer.eos = config.eosIds.front();
-  if (config.eosIds.size() > 1)
-    tokenizer.eot = config.eosIds[1];
+  std::optional<int64_t> *ends[] = {&tokenizer.eos, &tokenizer.eot, &tokenizer.eom};
+  for (size_t i = 0; i < config.eosIds.size(); ++i)
+    *ends[i] = config.eosIds[i];
   while (!tokenizer.tokens.empty() && tokenizer.tokens.size() < size_t(config.vocab)) {
     tokenizer.tokens.push_back(fmt::format("[PAD{}]", tokenizer.tokens.size()));
     tokenizer.types.push_back(GgufTokenizer::Unused);
@@ -74,7 +75,11 @@ std::unique_ptr<WeightSource> openGgufWeights(const std::filesystem::path &path)
 
 GgufModel readGgufModel(const std::filesystem::path &path) {
   auto file = std::make_shared<GgufFile>(GgufFile::open(path));
-  return {file->metadata(), file->tensors(), file};
+  GgufModel model{GgufMetadata(path.string()), file->tensors(), {file}};
+  for (const auto &[key, value] : file->metadata().entries())
+    if (!key.starts_with("split.")) // what is written is one file
+      model.metadata.set(key, value);
+  return model;
 }
 
 GgufModel convertToGguf(const std::filesystem::path &folder) {
@@ -84,12 +89,19 @@ GgufModel convertToGguf(const std::filesystem::path &folder) {
   std::vector<ParameterSpec> parameters = parametersOf(config);
   std::vector<const TensorView *> views = matchWeights(*source, config, parameters);
   std::string name = std::filesystem::weakly_canonical(folder).filename().string();
-  GgufModel model{writeGgufConfig(config, name), {}, source};
+  GgufConfig written = writeGgufConfig(config, name);
+  auto tables = std::make_shared<std::vector<GgufTable>>(std::move(written.tables));
+  GgufModel model{std::move(written.metadata), {}, {source, tables}};
+  for (const GgufTable &table : *tables)
+    model.tensors.push_back({table.name,
+                             {TensorType::F32,
+                              {int64_t(table.values.size())},
+                              std::as_bytes(std::span(table.values))}});
   for (size_t i = 0; i < parameters.size(); ++i) {
     GgufNameMatch match = ggufNameOf(family, parameters[i].name);
     if (!match.entry)
       fail("'{}': GGUF has no name for tensor '{}'", folder.string(), parameters[i].name);
-    model.tensors.push_back({match.name, toGgufOrder(*match.entry, config, *views[i])});
+    model.tensors.push_back({match.name, toGguf(*match.entry, config, *views[i])});
   }
   writeGgufTokenizer(tokenizerOf(folder, config), model.metadata);
   return model;

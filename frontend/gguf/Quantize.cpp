@@ -77,7 +77,7 @@ void quantize(const GgufModel &model, const QuantizationMix &mix,
     const TensorView &view = model.tensors[i].view;
     if (onTensor)
       onTensor(plan[i]);
-    if (plan[i].to.type == view.type && view.order == StoredOrder::Rows) {
+    if (plan[i].to.type == view.type && view.isPlain()) {
       writer.write(view.bytes);
       continue;
     }

@@ -1,7 +1,6 @@
 #include "frontend/tokenizer/VocabularyTokenizer.h"
 
 #include "frontend/tokenizer/Base64.h"
-#include "frontend/tokenizer/PublishedPatterns.h"
 #include "frontend/tokenizer/TokenModel.h"
 #include "frontend/tokenizer/Utf8.h"
 #include "runtime/Error.h"
@@ -10,7 +9,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 
 namespace lmc {
 
@@ -113,7 +111,10 @@ static std::unique_ptr<Tokenizer> build(const VocabularyParts &parts, Json norma
   };
   name("bos_token", parts.bosId);
   name("eos_token", parts.eosId);
+  name("unk_token", parts.unknownId);
   name("pad_token", parts.padId);
+  if (!parts.chatTemplate.empty())
+    config["chat_template"] = parts.chatTemplate;
   return parseTokenizer(file.dump(), config.dump(), "tokenizer.json");
 }
 
@@ -151,7 +152,7 @@ static Json sentencePieceDecoder(const SentencePieceNormalizer &normalizer) {
 }
 
 static bool hasByteTokens(const VocabularyParts &parts) {
-  return std::ranges::count(parts.types, PieceType::Byte) == 256;
+  return std::ranges::count(parts.types, PieceType::Byte) > 0;
 }
 
 /// Every way to make a token of two others, the token of the highest score first.
@@ -223,56 +224,26 @@ std::unique_ptr<Tokenizer> makeUnigram(const VocabularyParts &parts,
                std::move(model));
 }
 
-namespace {
-struct BytePreTokenizer {
-  std::string_view pattern;
-  bool ignoreMerges = false; // a word that is a token needs no merges
-  bool composes = false;     // NFC first
-};
-} // namespace
-
-static const std::map<std::string_view, BytePreTokenizer> &bytePreTokenizers() {
-  static const std::map<std::string_view, BytePreTokenizer> result = {
-      {"gpt-2", {gpt2Pattern}},
-      {"phi-2", {gpt2Pattern}},
-      {"olmo", {gpt2Pattern}},
-      {"llama3", {llama3Pattern, true}},
-      {"llama-v3", {llama3Pattern, true}},
-      {"llama-bpe", {llama3Pattern, true}},
-      {"smaug-bpe", {llama3Pattern}},
-      {"qwen2", {qwen2Pattern, false, true}},
-      {"deepseek-r1-qwen", {qwen2Pattern, false, true}},
-      {"gpt-4o", {gpt4oPattern}},
-      {"llama4", {gpt4oPattern}},
-  };
-  return result;
-}
-
 std::unique_ptr<Tokenizer> makeByteLevelBpe(const VocabularyParts &parts,
-                                            std::string_view preTokenizer) {
+                                            const BytePreTokenizer &kind) {
   check(parts, false);
-  auto found = bytePreTokenizers().find(preTokenizer);
-  if (found == bytePreTokenizers().end()) {
-    std::string known;
-    for (const auto &[name, value] : bytePreTokenizers())
-      known += (known.empty() ? "" : ", ") + std::string(name);
-    fail("unknown pre-tokenizer '{}' (known: {})", preTokenizer, known);
-  }
-  const BytePreTokenizer &kind = found->second;
   Json byteLevel{{"type", "ByteLevel"},
                  {"add_prefix_space", false},
                  {"trim_offsets", true},
                  {"use_regex", false}};
-  Json split{{"type", "Split"},
-             {"pattern", Json{{"Regex", kind.pattern}}},
-             {"behavior", "Isolated"},
-             {"invert", false}};
+  Json steps = Json::array();
+  for (std::string_view pattern : kind.patterns)
+    steps.push_back(Json{{"type", "Split"},
+                         {"pattern", Json{{"Regex", pattern}}},
+                         {"behavior", "Isolated"},
+                         {"invert", false}});
+  steps.push_back(byteLevel);
   Json model{{"type", "BPE"},
              {"ignore_merges", kind.ignoreMerges},
              {"vocab", vocabularyObject(parts.tokens)},
              {"merges", parts.merges}};
   return build(parts, kind.composes ? Json{{"type", "NFC"}} : Json(),
-               sequence("pretokenizers", {split, byteLevel}), byteLevel, std::move(model));
+               sequence("pretokenizers", std::move(steps)), byteLevel, std::move(model));
 }
 
 /// GGUF's spelling of a WordPiece token to BERT's.

@@ -2,6 +2,7 @@
 // model. The parts become a tokenizer.json, so the result is checked, saved and loaded as any other.
 #pragma once
 
+#include "frontend/tokenizer/BytePreTokenizers.h"
 #include "frontend/tokenizer/Tokenizer.h"
 
 namespace lmc {
@@ -18,6 +19,7 @@ struct VocabularyParts {
   std::vector<std::string> merges; ///< "left right", by rank; byte-level BPE only
   std::optional<int32_t> unknownId, bosId, eosId, padId; ///< BERT: bosId is [CLS], eosId is [SEP]
   bool addBos = false, addEos = false;
+  std::string chatTemplate; ///< goes into tokenizer_config.json
 };
 
 /// SentencePiece's normalizer.
@@ -31,7 +33,8 @@ struct SentencePieceNormalizer {
 /// that is not finite).
 
 /// Byte pair encoding by the scores of what a merge gives (GGUF "llama"): the highest first, the
-/// leftmost among equals. Characters without a token become byte tokens where all 256 are there.
+/// leftmost among equals. Characters without a token become byte tokens where those of all their bytes
+/// are there.
 std::unique_ptr<Tokenizer> makeSentencePieceBpe(const VocabularyParts &parts,
                                                 const SentencePieceNormalizer &normalizer);
 
@@ -39,11 +42,10 @@ std::unique_ptr<Tokenizer> makeSentencePieceBpe(const VocabularyParts &parts,
 std::unique_ptr<Tokenizer> makeUnigram(const VocabularyParts &parts,
                                        const SentencePieceNormalizer &normalizer);
 
-/// Byte-level BPE (GGUF "gpt2"). preTokenizer: GGUF's tokenizer.ggml.pre: gpt-2, default, llama3,
-/// llama-v3, llama-bpe, smaug-bpe, qwen2, gpt-4o, llama4; Error for another name. Control and
-/// user-defined tokens are found in a text before anything else.
+/// Byte-level BPE (GGUF "gpt2"). Control and user-defined tokens are found in a text before anything
+/// else.
 std::unique_ptr<Tokenizer> makeByteLevelBpe(const VocabularyParts &parts,
-                                            std::string_view preTokenizer);
+                                            const BytePreTokenizer &preTokenizer);
 
 /// BERT's WordPiece (GGUF "bert"), without capitals and accents. phantomSpaces: tokens are spelled
 /// as GGUF does, "▁word" and "ly", not as BERT does, "word" and "##ly".

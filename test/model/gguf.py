@@ -5,6 +5,7 @@ import endtoend
 from endtoend import SHARED, read_npy
 
 MODEL = SHARED / "models/stories260k"
+SPEC_LLAMA = endtoend.SPEC.format(architecture="llama")
 TOKENS = ",".join(str(token) for token in [1, 403, 407, 261, 378, 432, 317, 299, 500, 421, 33, 97])
 
 
@@ -42,11 +43,44 @@ class Gguf(endtoend.Test):
             if row["key"] not in ("general.name", "tokenizer.ggml.scores"):
                 self.assertIn(row, ours["metadata"])
 
-        self.ok("quantize", MODEL / "stories260k-f32.gguf", "--type", "f32", "-o", "back", "--shard-size", "300KB")
+        self.ok("import", MODEL / "stories260k-f32.gguf", "-o", "back", "--shard-size", "300KB")
         names = sorted(path.name for path in (self.folder / "back").glob("*.safetensors"))
         self.assertEqual(names, [f"model-{i:05}-of-00004.safetensors" for i in range(1, 5)])
         self.assertEqual(self.logits("back"), self.logits(MODEL))
         self.assertEqual(self.text("back"), self.text(MODEL))
+
+    def test_every_form_becomes_every_other(self):
+        self.write("model.yaml", SPEC_LLAMA)
+        self.ok("train", "train.yaml", "--steps", 2)
+        answer = self.json("export", "run", "--format", "safetensors", "-o", "folder")
+        self.assertEqual(answer["lost"], ["the state of training (moments, step, place in the data)"])
+        self.assertEqual(answer["architecture"], "llama")
+        self.assertEqual(self.json("export", "folder", "--format", "gguf", "-o", "m.gguf")["lost"], [])
+        self.assertEqual(self.json("import", "m.gguf", "-o", "again")["lost"], ["metadata (general.name)"])
+        expected = self.logits("run")
+        for model in ("folder", "m.gguf", "again"):
+            self.assertEqual(self.logits(model), expected)
+            told = self.json("inspect", model)
+            self.assertEqual(told["architecture"], "llama")
+            self.assertEqual((told["tokenizer"]["kind"], told["tokenizer"]["tokens"]), ("bytes", 256))
+            self.assertEqual(told["parameters"], self.json("inspect", "run")["parameters"])
+        self.assertEqual((self.folder / "again/model.safetensors").read_bytes(), (self.folder / "folder/model.safetensors").read_bytes())
+        self.ok("export", "folder", "--format", "safetensors", "--type", "bf16", "-o", "half")
+        self.assertEqual({row["type"] for row in self.json("inspect", "half")["tensors"]}, {"BF16"})
+        self.fails("export", "folder", "--format", "safetensors", "--type", "q8_0", "-o", "x", code=2, says="folders have f32")
+        self.fails("export", "folder", "--format", "gguf", "-o", "x", code=2, says="does not end in .gguf")
+        self.fails("import", "folder", "-o", "folder", says="is the model itself")
+
+    def test_inspect_says_what_is_in_a_model(self):
+        for form in (MODEL, MODEL / "stories260k-f32.gguf", MODEL / "stories260k-q8_0.gguf"):
+            told = self.json("inspect", form)
+            self.assertEqual(told["architecture"], "llama")
+            self.assertEqual(told["tokenizer"]["kind"], "SentencePiece BPE")
+            self.assertEqual((told["tokenizer"]["tokens"], told["tokenizer"]["bos"], told["tokenizer"]["eos"]), (512, 1, 2))
+            self.assertIs(told["chat_template"], False)
+            self.assertEqual(sum(row["tensors"] for row in told["types"]), len(told["tensors"]))
+            self.assertIn("layers: 5", told["spec"])
+        self.assertIn("Q8_0", {row["type"] for row in told["types"]})
 
     def test_quantised_models_tell_the_story(self):
         beginning = self.text(MODEL)[:60]
@@ -67,6 +101,8 @@ class Gguf(endtoend.Test):
         self.fails("quantize", q8, "--type", "q4_0", "-o", "x.gguf", says=["is Q8_0 already", "--allow-requantize"])
         self.fails("quantize", MODEL, "--type", "q9", "-o", "x.gguf", code=2, says="known are f32, f16")
         self.fails("quantize", MODEL, "--type", "q8_0", "-o", "folder", code=2, says="does not end in .gguf")
+        self.fails("import", q8, "-o", "folder", says=["is Q8_0", "give the type"])
+        self.ok("import", q8, "-o", "folder", "--type", "f16")
         self.write("cut.gguf", q8.read_bytes()[:100000])
         for command in (("inspect", "cut.gguf"), ("generate", "cut.gguf"), ("quantize", "cut.gguf", "--type", "f16", "-o", "x.gguf")):
             self.fails(*command, says=["cut.gguf", "is it truncated?"])

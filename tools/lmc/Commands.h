@@ -29,6 +29,8 @@ Command addTokenize(CLI::App &app, CommonOptions &common);
 Command addServe(CLI::App &app, CommonOptions &common);
 Command addInspect(CLI::App &app, CommonOptions &common);
 Command addQuantize(CLI::App &app, CommonOptions &common);
+Command addExport(CLI::App &app, CommonOptions &common);
+Command addImport(CLI::App &app, CommonOptions &common);
 Command addBench(CLI::App &app, CommonOptions &common);
 
 /// --threads, and --json where the command prints a result.

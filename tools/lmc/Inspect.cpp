@@ -7,30 +7,109 @@
 #include "runtime/Session.h"
 #include "train/CheckpointStore.h"
 
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
+
+#include <sstream>
 
 namespace lmc {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// Adds the tensors and how many elements they have.
-void describeTensors(const WeightSource &source, Json &result) {
-  int64_t parameters = 0;
-  for (const std::string &name : source.names()) {
-    const TensorView *view = source.find(name);
-    parameters += view->numElements();
-    result["tensors"].push_back({{"name", name},
-                                 {"type", std::string(nameOf(view->type))},
-                                 {"shape", view->shape},
-                                 {"bytes", view->bytes.size()}});
+/// The tensors, how many there are of each type, and the sums of elements and bytes.
+class TensorList {
+public:
+  void add(const std::string &name, const TensorView &view) {
+    std::string type(nameOf(view.type));
+    rows.push_back(
+        {{"name", name}, {"type", type}, {"shape", view.shape}, {"bytes", view.bytes.size()}});
+    auto &[tensors, typeBytes] = byType[type];
+    ++tensors;
+    typeBytes += view.bytes.size();
+    parameters += view.numElements();
+    bytes += view.bytes.size();
   }
-  result["parameters"] = parameters;
+  void addAll(const WeightSource &source) {
+    for (const std::string &name : source.names())
+      add(name, *source.find(name));
+  }
+  void describe(Json &result) const {
+    result["tensors"] = rows;
+    for (const auto &[type, sums] : byType)
+      result["types"].push_back({{"type", type}, {"tensors", sums.first}, {"bytes", sums.second}});
+    result["parameters"] = parameters;
+    result["bytes"] = bytes;
+  }
+
+private:
+  Json rows = Json::array();
+  std::map<std::string, std::pair<int64_t, uint64_t>> byType; // tensors, bytes
+  int64_t parameters = 0;
+  uint64_t bytes = 0;
+};
+
+/// "byte-level BPE", "SentencePiece BPE", "Unigram", ...
+std::string tokenizerKind(const Json &file) {
+  std::string type = file["model"].value("type", "BPE");
+  if (type != "BPE")
+    return type;
+  if (file["pre_tokenizer"].dump().find("\"ByteLevel\"") != std::string::npos)
+    return file["model"]["merges"].empty() ? "bytes" : "byte-level BPE";
+  return file["model"].value("byte_fallback", false) ? "SentencePiece BPE" : "BPE of characters";
+}
+
+Json describeTokenizer(const Tokenizer &tokenizer) {
+  constexpr size_t shown = 32; // vocabularies have a thousand reserved ones
+  Json result = {{"kind", tokenizerKind(Json::parse(tokenizer.serialize()))},
+                 {"tokens", tokenizer.vocabSize()}};
+  if (auto bos = tokenizer.bosId())
+    result["bos"] = *bos;
+  if (auto eos = tokenizer.eosId())
+    result["eos"] = *eos;
+  std::vector<int32_t> special;
+  for (int32_t id = 0; id < tokenizer.vocabSize(); ++id)
+    if (tokenizer.isSpecial(id))
+      special.push_back(id);
+  result["special_tokens"] = special.size();
+  special.resize(std::min(special.size(), shown));
+  result["special_ids"] = special;
+  return result;
+}
+
+/// Architecture, tokenizer and chat template, whatever holds them; what cannot be read is said.
+void describeModel(const std::filesystem::path &config, const std::filesystem::path &weights,
+                   Json &result) {
+  try {
+    ModelConfig model = readModelConfig(config);
+    result["architecture"] = std::string(architectureName(model.architecture));
+    if (model.isLanguageModel())
+      result["end_of_text_ids"] = model.eosIds;
+    result["spec"] = canonicalSpec(model);
+  } catch (const Error &error) {
+    result["not_a_model_here"] = error.what();
+  }
+  try {
+    std::string none;
+    auto tokenizer = modelTokenizer(weights, &none);
+    if (!tokenizer) {
+      result["tokenizer"] = fmt::format("none: {}", none);
+      return;
+    }
+    result["tokenizer"] = describeTokenizer(*tokenizer);
+    Json file = Json::parse(tokenizer->serializeConfig());
+    result["chat_template"] =
+        file.contains("chat_template") || std::filesystem::exists(weights / "chat_template.jinja");
+  } catch (const Error &error) {
+    result["tokenizer"] = fmt::format("none: {}", error.what());
+  }
 }
 
 Json describeSafetensors(const std::filesystem::path &path) {
   Json result = {{"kind", "safetensors"}, {"metadata", SafetensorsFile::open(path).metadata()}};
-  describeTensors(*openWeights(path), result);
+  TensorList tensors;
+  tensors.addAll(*openWeights(path));
+  tensors.describe(result);
   return result;
 }
 
@@ -50,24 +129,11 @@ Json describeGguf(const std::filesystem::path &path) {
   for (const auto &[key, value] : file.metadata().entries())
     result["metadata"].push_back(
         {{"key", key}, {"type", typeText(value)}, {"value", briefly(value)}});
-  int64_t parameters = 0;
-  uint64_t bytes = 0;
-  std::map<std::string, std::pair<int64_t, uint64_t>> byType; // tensors, bytes
-  for (const auto &[name, view] : file.tensors()) {
-    parameters += view.numElements();
-    bytes += view.bytes.size();
-    auto &[tensors, typeBytes] = byType[std::string(nameOf(view.type))];
-    ++tensors;
-    typeBytes += view.bytes.size();
-    result["tensors"].push_back({{"name", name},
-                                 {"type", std::string(nameOf(view.type))},
-                                 {"shape", view.shape},
-                                 {"bytes", view.bytes.size()}});
-  }
-  for (const auto &[type, sums] : byType)
-    result["types"].push_back({{"type", type}, {"tensors", sums.first}, {"bytes", sums.second}});
-  result["parameters"] = parameters;
-  result["bytes"] = bytes;
+  TensorList tensors;
+  for (const auto &[name, view] : file.tensors())
+    tensors.add(name, view);
+  tensors.describe(result);
+  describeModel(path, path, result);
   return result;
 }
 
@@ -99,6 +165,15 @@ Json describeExecutable(const std::filesystem::path &path) {
   }
   result["kernels"] = message.kernels_size();
   result["code_bytes"] = message.code_bytes();
+  auto text = [&](const char *key) {
+    auto found = message.metadata().find(key);
+    return found == message.metadata().end() ? std::string() : found->second;
+  };
+  if (std::string json = text("tokenizer.json"); !json.empty()) {
+    auto tokenizer = parseTokenizer(json, text("tokenizer_config.json"), path.string());
+    result["tokenizer"] = describeTokenizer(*tokenizer);
+    result["chat_template"] = Json::parse(tokenizer->serializeConfig()).contains("chat_template");
+  }
   for (const auto &[key, value] : message.metadata())
     result["metadata"][key] = value.size() > 200 ? fmt::format("({} bytes)", value.size()) : value;
   return result;
@@ -107,17 +182,15 @@ Json describeExecutable(const std::filesystem::path &path) {
 Json describe(const std::filesystem::path &path) {
   if (std::filesystem::is_directory(path)) {
     ModelSource source = findModel(path);
+    Json result = {{"kind", "model folder"}, {"folder", source.weights.string()}};
     if (std::filesystem::exists(source.weights / "state.json")) {
-      Json result = {{"kind", "checkpoint"}, {"folder", source.weights.string()}};
+      result["kind"] = "checkpoint";
       result["state"] = verifyCheckpoint(source.weights);
-      return result;
     }
-    Json result;
-    if (std::filesystem::exists(source.weights / "model.safetensors.index.json"))
-      describeTensors(*openWeights(source.weights), result);
-    else
-      result = describeSafetensors(source.weights / "model.safetensors");
-    result["kind"] = "model folder";
+    TensorList tensors;
+    tensors.addAll(*openWeights(source.weights));
+    tensors.describe(result);
+    describeModel(source.config, source.weights, result);
     return result;
   }
   if (!std::filesystem::exists(path))
@@ -131,9 +204,21 @@ Json describe(const std::filesystem::path &path) {
   fail("'{}': not an .lmx, .gguf, .safetensors file or checkpoint folder", path.string());
 }
 
-/// Lists of objects as lines, the rest as `key: value`.
+std::vector<std::string> linesOf(const std::string &text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);)
+    lines.push_back(line);
+  return lines;
+}
+
+/// Lists of objects as lines, texts of several lines below their key, the rest as `key: value`.
 void print(const Json &value) {
   for (const auto &[key, entry] : value.items()) {
+    if (entry.is_string() && entry.get<std::string>().find('\n') != std::string::npos) {
+      fmt::print("{}:\n  {}\n", key, fmt::join(linesOf(entry.get<std::string>()), "\n  "));
+      continue;
+    }
     if (!entry.is_array() || entry.empty() || !entry.front().is_object()) {
       fmt::print("{}: {}\n", key, entry.is_string() ? entry.get<std::string>() : entry.dump());
       continue;

@@ -290,7 +290,8 @@ std::map<std::string, std::string> Weights::formats() const {
   for (size_t i = 0; i < parameters.size(); ++i) {
     std::string name = formatName(views[i]->type);
     bool isHalf = views[i]->type == TensorType::F16 || views[i]->type == TensorType::BF16;
-    if (isHalf || (formatOf(views[i]->type).isQuantised() && lm::findBlockFormat(name)))
+    bool isBlocks = formatOf(views[i]->type).isQuantised() && lm::findBlockFormat(name);
+    if (views[i]->offset == 0 && (isHalf || isBlocks))
       formats[parameters[i].name] = name;
   }
   return formats;
@@ -307,7 +308,8 @@ ParameterData Weights::data() {
       lent = views[i];
       const TensorFormat &stored = formatOf(lent->type);
       // A transposed matrix of blocks is asked for by columns, which is how it lies.
-      bool asItLies = lent->order != StoredOrder::Transposed || stored.isQuantised();
+      bool asItLies = lent->offset == 0 &&
+                      (lent->order != StoredOrder::Transposed || stored.isQuantised());
       if (formatName(lent->type) == format && asItLies)
         return storedBytes(*lent);
       converted.resize(lent->numElements());
@@ -352,8 +354,7 @@ std::shared_ptr<const Tokenizer> modelTokenizer(const fs::path &path, std::strin
   if (isGguf(path)) {
     GgufTokenizer tokenizer = readGgufTokenizer(GgufFile::open(path).metadata());
     try {
-      TokenizerTexts texts = tokenizerTexts(tokenizer);
-      return parseTokenizer(texts.json, texts.configJson, path.string());
+      return makeTokenizer(tokenizer, path.string());
     } catch (const Error &error) {
       if (why)
         *why = error.what();

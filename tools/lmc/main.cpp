@@ -114,8 +114,10 @@ int main(int argc, char **argv) {
   add("tokenize", "Text on standard input to token ids, or back", addTokenize);
   add("serve", "Serve a model over gRPC and HTTP", addServe);
   add("inspect", "Say what is in an .lmx, checkpoint, GGUF or safetensors file", addInspect);
-  add("quantize", "Write a model as a GGUF file, quantised or not, or a GGUF file as a folder",
-      addQuantize);
+  add("quantize", "Write a model as a GGUF file, quantised or not", addQuantize);
+  add("import", "Write a model of any form as a folder that lmc trains, runs and serves",
+      addImport);
+  add("export", "Write a model as a GGUF file or a Hugging Face folder", addExport);
   add("bench", "Check and time kernels and models on this machine", addBench);
   try {
     app.parse(argc, argv);

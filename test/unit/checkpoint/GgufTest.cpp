@@ -146,4 +146,48 @@ TEST(Gguf, writerRefuses) {
   EXPECT_TRUE(std::filesystem::is_empty(folder.path));
 }
 
+namespace {
+
+void writePart(const TemporaryFolder &folder, const std::string &name, const std::string &tensor,
+               int64_t part, int64_t parts, int64_t tensors) {
+  GgufMetadata m("m");
+  m.set("general.architecture", std::string("x"));
+  m.set("split.no", uint16_t(part));
+  m.set("split.count", uint16_t(parts));
+  m.set("split.tensors.count", int32_t(tensors));
+  GgufWriter writer(folder / name, m, {{tensor, TensorType::F32, {2}}});
+  const float values[] = {float(part), 7};
+  writer.write(std::as_bytes(std::span(values)));
+  writer.commit();
+}
+
+} // namespace
+
+TEST(Gguf, filesInParts) {
+  TemporaryFolder folder;
+  writePart(folder, "m-00001-of-00002.gguf", "a", 0, 2, 2);
+  writePart(folder, "m-00002-of-00002.gguf", "b", 1, 2, 2);
+  {
+    GgufFile file = GgufFile::open(folder / "m-00001-of-00002.gguf");
+    ASSERT_EQ(file.tensors().size(), 2u);
+    std::vector<float> values(2);
+    readAsF32(*file.find("b"), values);
+    EXPECT_EQ(values, (std::vector<float>{1, 7}));
+  }
+  auto opening = [&](const char *name) { return errorOf([&] { GgufFile::open(folder / name); }); };
+  using testing::HasSubstr;
+  EXPECT_THAT(opening("m-00002-of-00002.gguf"),
+              HasSubstr("is part 2 of 2; give the first, 'm-00001-of-00002.gguf'"));
+  writePart(folder, "m-00002-of-00002.gguf", "a", 1, 2, 2);
+  EXPECT_THAT(opening("m-00001-of-00002.gguf"), HasSubstr("tensor 'a' is in another part too"));
+  writePart(folder, "m-00002-of-00002.gguf", "b", 1, 3, 2);
+  EXPECT_THAT(opening("m-00001-of-00002.gguf"), HasSubstr("says that it is part 2 of 3"));
+  writePart(folder, "n-00001-of-00002.gguf", "a", 0, 2, 3);
+  EXPECT_THAT(opening("n-00001-of-00002.gguf"), HasSubstr("n-00002-of-00002.gguf"));
+  writePart(folder, "n-00002-of-00002.gguf", "b", 1, 2, 3);
+  EXPECT_THAT(opening("n-00001-of-00002.gguf"), HasSubstr("is 3, but the 2 parts have 2"));
+  writePart(folder, "other.gguf", "a", 0, 2, 2);
+  EXPECT_THAT(opening("other.gguf"), HasSubstr("must be called ...-00001-of-00002.gguf"));
+}
+
 } // namespace lmc

@@ -1,8 +1,8 @@
 #include "frontend/gguf/GgufModel.h"
 
 #include "ModelFolder.h"
+#include "frontend/WriteFolder.h"
 #include "frontend/gguf/Quantize.h"
-#include "frontend/gguf/WriteFolder.h"
 #include "runtime/Error.h"
 
 #include <gmock/gmock.h>
@@ -37,7 +37,33 @@ std::string errorOf(const GgufMetadata &metadata, std::vector<int64_t> table = {
 } // namespace
 
 TEST(GgufModel, foldersComeBackToTheBit) {
-  for (const char *json : {smallLlama, smallGpt2}) {
+  const std::string untied = R"("tie_word_embeddings":false)";
+  const std::string models[] = {
+      smallLlama,
+      smallGpt2,
+      smallDecoder("llama", R"("attention_bias":true,"mlp_bias":true)"),
+      smallDecoder("llama", R"("rope_scaling":{"rope_type":"linear","factor":2.5})"),
+      smallDecoder("llama", R"("rope_theta":5e5,"rope_scaling":{"rope_type":"llama3","factor":8.0,
+          "low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":40})"),
+      smallDecoder("llama", R"("rope_scaling":{"rope_type":"yarn","factor":4.0,"beta_fast":16.0,
+          "original_max_position_embeddings":16})"),
+      smallDecoder("llama", R"("rope_scaling":{"rope_type":"yarn","factor":4.0,
+          "attention_factor":0.75,"original_max_position_embeddings":16})"),
+      smallDecoder("mistral", R"("sliding_window":13)"),
+      smallDecoder("qwen2", untied),
+      smallDecoder("qwen2",
+                   R"("use_sliding_window":true,"sliding_window":9,"max_window_layers":1)"),
+      smallDecoder("qwen3", R"("tie_word_embeddings":true)"),
+      smallDecoder("phi3", R"("sliding_window":null,"partial_rotary_factor":0.75)"),
+      smallDecoder("phi3", R"("original_max_position_embeddings":22,"rope_scaling":{
+          "rope_type":"longrope","short_factor":[1,1.1,1.2,1.3],"long_factor":[1.5,2.2,2.9,3.6]})"),
+      smallDecoder("gemma2", R"("query_pre_attn_scalar":24,"sliding_window":11,
+          "attn_logit_softcapping":5.5)"),
+      smallDecoder("gemma3_text", R"("query_pre_attn_scalar":8,"sliding_window":11,
+          "layer_types":["full_attention","sliding_attention","full_attention"])"),
+  };
+  for (const std::string &json : models) {
+    SCOPED_TRACE(json);
     ModelFolder model(json);
     convert(model.folder.path, model.folder / "m.gguf");
     ModelConfig config = readModelConfig(model.folder / "m.gguf");
@@ -47,11 +73,76 @@ TEST(GgufModel, foldersComeBackToTheBit) {
     for (size_t i = 0; i < views.size(); ++i) {
       std::vector<float> values(views[i]->numElements());
       readAsF32(*views[i], values);
+      if (views[i]->offset != 0) // what the norm multiplies by is stored
+        for (float *list : {values.data(), model.values[i].data()})
+          for (size_t at = 0; at < values.size(); ++at)
+            list[at] += 1;
       EXPECT_EQ(values, model.values[i]) << model.parameters[i].name;
     }
     convert(model.folder / "m.gguf", model.folder / "again.gguf");
     EXPECT_EQ(readBytes(model.folder / "again.gguf"), readBytes(model.folder / "m.gguf"));
   }
+}
+
+TEST(GgufModel, normsOfGemmaAreStoredWithTheirOne) {
+  ModelFolder model(smallDecoder("gemma3_text", R"("query_pre_attn_scalar":8)"));
+  convert(model.folder.path, model.folder / "m.gguf");
+  GgufFile file = GgufFile::open(model.folder / "m.gguf");
+  for (const auto &[name, own] :
+       {std::pair("blk.1.attn_q_norm.weight", "model.layers.1.self_attn.q_norm.weight"),
+        {"blk.1.post_ffw_norm.weight", "model.layers.1.post_feedforward_layernorm.weight"},
+        {"blk.1.ffn_norm.weight", "model.layers.1.pre_feedforward_layernorm.weight"},
+        {"output_norm.weight", "model.norm.weight"}}) {
+    std::vector<float> stored(file.find(name)->numElements());
+    readAsF32(*file.find(name), stored);
+    for (size_t i = 0; i < model.parameters.size(); ++i)
+      if (model.parameters[i].name == own)
+        for (size_t at = 0; at < stored.size(); ++at)
+          EXPECT_EQ(stored[at], 1 + model.values[i][at]) << name;
+  }
+}
+
+// Keys that the folders above do not lead to.
+TEST(GgufModel, otherWaysToSayIt) {
+  ModelFolder llama(smallLlama), gemma(smallDecoder("gemma2", R"("query_pre_attn_scalar":8)"));
+  auto read = [](const ModelFolder &model, auto change, std::vector<GgufTable> tables = {}) {
+    GgufMetadata metadata = writeGgufConfig(model.config, "m").metadata;
+    change(metadata);
+    std::vector<GgufTensorInfo> infos = {{"token_embd.weight", TensorType::F32, {40, 32}}};
+    for (const GgufTable &table : tables)
+      infos.push_back({table.name, TensorType::F32, {int64_t(table.values.size())}});
+    GgufWriter writer(model.folder / "x.gguf", metadata, infos);
+    writer.write(std::vector<std::byte>(40 * 32 * 4));
+    for (const GgufTable &table : tables)
+      writer.write(std::as_bytes(std::span(table.values)));
+    writer.commit();
+    return readGgufConfig(GgufFile::open(model.folder / "x.gguf"));
+  };
+  auto none = [](GgufMetadata &) {};
+  EXPECT_EQ(read(llama, none).architecture, Architecture::Llama);
+  ModelConfig scaled = read(llama, [](auto &m) { m.set("llama.rope.scale_linear", 2.0f); });
+  EXPECT_EQ(scaled.rope.scaling, RopeConfig::Scaling::Linear);
+  EXPECT_EQ(scaled.rope.factor, 2);
+  ModelConfig mistral = read(llama, [](auto &m) { m.set("llama.attention.sliding_window", 16u); });
+  EXPECT_EQ(mistral.architecture, Architecture::Mistral);
+  EXPECT_EQ(mistral.windowLayers, (std::vector<int64_t>{0, 1}));
+  // Factors of nobody's settings.
+  ModelConfig factors = read(llama, none, {{"rope_freqs.weight", {1, 1.5, 7, 3}}});
+  EXPECT_EQ(factors.rope.scaling, RopeConfig::Scaling::LongRope);
+  EXPECT_EQ(factors.rope.shortFactors, (std::vector<double>{1, 1.5, 7, 3}));
+  EXPECT_EQ(factors.rope.longFactors, factors.rope.shortFactors);
+
+  EXPECT_EQ(read(gemma, none).windowLayers, (std::vector<int64_t>{0, 2}));
+  EXPECT_EQ(read(gemma, none).window, 4096);
+  ModelConfig every = read(gemma, [](auto &m) {
+    m.set("gemma2.attention.sliding_window_pattern", 3u);
+    m.set("gemma2.attention.scale", 0.25f);
+    m.set("gemma2.attn_logit_softcapping", 0.0f);
+  });
+  EXPECT_EQ(every.windowLayers, (std::vector<int64_t>{0, 1}));
+  EXPECT_EQ(every.queryScalar, 16);
+  EXPECT_EQ(every.attentionCap, 0);
+  EXPECT_EQ(every.logitCap, 30);
 }
 
 // GGUF's llama rotates neighbouring rows, its matrices are [out, in].
@@ -96,9 +187,11 @@ TEST(GgufModel, foldersAreWrittenFromGguf) {
   ModelFolder model(smallLlama);
   convert(model.folder.path, model.folder / "m.gguf");
   std::filesystem::path folder = model.folder / "folder";
-  EXPECT_THAT(writeModelFolder(model.folder / "m.gguf", folder, TensorType::F32, 1 << 14),
-              testing::HasSubstr("holds no tokenizer"));
+  auto weights = openModelWeights(model.folder / "m.gguf");
+  writeModelFolder(readModelConfig(model.folder / "m.gguf"), *weights, nullptr, folder, {},
+                   1 << 14);
   EXPECT_TRUE(std::filesystem::exists(folder / "model-00010-of-00010.safetensors"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "tokenizer.json"));
   ModelConfig config = readModelConfig(folder);
   EXPECT_EQ(canonicalSpec(config), canonicalSpec(model.config));
   auto source = openWeights(folder);
@@ -110,9 +203,27 @@ TEST(GgufModel, foldersAreWrittenFromGguf) {
   }
 }
 
+TEST(GgufModel, quantisedWeightsAreNotExpandedUnasked) {
+  ModelFolder model(smallLlama);
+  GgufModel source = convertToGguf(model.folder.path);
+  const QuantizationMix &mix = quantizationMix("q8_0");
+  quantize(source, mix, planQuantization(source, mix, false), model.folder / "m.gguf", 1);
+  ModelConfig config = readModelConfig(model.folder / "m.gguf");
+  auto weights = openModelWeights(model.folder / "m.gguf");
+  std::filesystem::path folder = model.folder / "folder";
+  try {
+    writeModelFolder(config, *weights, nullptr, folder, {}, 1 << 20);
+    FAIL();
+  } catch (const Error &error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("is Q8_0; give the type"));
+  }
+  writeModelFolder(config, *weights, nullptr, folder, TensorType::BF16, 1 << 20);
+  EXPECT_EQ(openWeights(folder)->find("lm_head.weight")->type, TensorType::BF16);
+}
+
 TEST(GgufModel, configErrorsNameTheKey) {
   ModelFolder model(smallLlama);
-  GgufMetadata good = writeGgufConfig(model.config, "m");
+  GgufMetadata good = writeGgufConfig(model.config, "m").metadata;
   EXPECT_EQ(errorOf(good), "no error");
   auto with = [&](const char *key, GgufValue value) {
     GgufMetadata changed = good;
@@ -120,20 +231,27 @@ TEST(GgufModel, configErrorsNameTheKey) {
     return errorOf(changed);
   };
   using testing::HasSubstr;
-  EXPECT_THAT(with("general.architecture", std::string("mamba")),
-              HasSubstr("m.gguf': key 'general.architecture' is 'mamba', known are llama, gpt2"));
+  EXPECT_THAT(
+      with("general.architecture", std::string("mamba")),
+      HasSubstr("m.gguf': key 'general.architecture' is 'mamba', known are llama, gpt2, qwen2"));
   EXPECT_THAT(with("llama.block_count", 0u), HasSubstr("expected a whole number in [1, 4096]"));
   EXPECT_THAT(with("llama.block_count", GgufArray{std::vector<uint32_t>{1, 2}}),
               HasSubstr("key 'llama.block_count' is [1, 2] (array of u32)"));
   EXPECT_THAT(with("llama.attention.head_count", 5u), HasSubstr("must divide"));
   EXPECT_THAT(with("llama.vocab_size", 41u),
               HasSubstr("but tensor 'token_embd.weight' is [40, 32]"));
-  EXPECT_THAT(with("llama.rope.scaling.type", std::string("yarn")), HasSubstr("is 'yarn'"));
-  EXPECT_THAT(with("llama.rope.scaling.factor", 2.0f), HasSubstr("is 2"));
+  EXPECT_THAT(with("llama.rope.scaling.type", std::string("odd")),
+              HasSubstr("is 'odd', known are"));
+  EXPECT_THAT(with("llama.rope.scaling.type", std::string("longrope")),
+              HasSubstr("tensor 'rope_factors_long.weight' is missing"));
+  EXPECT_THAT(with("llama.rope.scaling.factor", -2.0f), HasSubstr("is -2"));
+  EXPECT_THAT(with("llama.attention.causal", false), HasSubstr("is 0; attention to later tokens"));
   EXPECT_THAT(with("llama.expert_count", 8u), HasSubstr("mixtures of experts"));
-  EXPECT_THAT(with("llama.rope.dimension_count", 4u), HasSubstr("only the head's 8"));
+  EXPECT_THAT(with("llama.rope.dimension_count", 9u),
+              HasSubstr("expected a whole number in [2, 8]"));
+  EXPECT_THAT(with("llama.attention.value_length", 4u), HasSubstr("only the keys' 8"));
   EXPECT_THAT(with("llama.attention.layer_norm_rms_epsilon", 0.0f), HasSubstr("above 0"));
-  EXPECT_THAT(with("llama.attention.sliding_window", 4096u), HasSubstr("is not understood"));
+  EXPECT_THAT(with("llama.attention.other", 4096u), HasSubstr("is not understood"));
   EXPECT_THAT(with("tokenizer.ggml.bos_token_id", 40u), HasSubstr("outside the vocabulary"));
   EXPECT_THAT(errorOf(good, {40}), HasSubstr("has no tensor 'token_embd.weight' of shape"));
   EXPECT_THAT(errorOf(GgufMetadata("m")), HasSubstr("key 'general.architecture' is missing"));

@@ -5,13 +5,15 @@
 #include "runtime/Error.h"
 
 #include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
+
+#include <fstream>
 
 namespace lmc {
 namespace {
 
 std::unique_ptr<Tokenizer> build(const GgufTokenizer &tokenizer) {
-  TokenizerTexts texts = tokenizerTexts(tokenizer);
-  return parseTokenizer(texts.json, texts.configJson);
+  return makeTokenizer(tokenizer, "m.gguf");
 }
 
 GgufTokenizer sentencePiece() {
@@ -79,9 +81,9 @@ TEST(GgufTokenizer, byteLevelBpeGoesBothWays) {
 TEST(GgufTokenizer, sentencePieceGoesBothWays) {
   TemporaryFolder folder;
   GgufTokenizer original = sentencePiece();
-  TokenizerTexts texts = tokenizerTexts(original);
-  folder.write("tokenizer.json", texts.json);
-  folder.write("tokenizer_config.json", texts.configJson);
+  auto tokenizer = build(original);
+  folder.write("tokenizer.json", tokenizer->serialize());
+  folder.write("tokenizer_config.json", tokenizer->serializeConfig());
   GgufTokenizer converted = convertTokenizer(folder.path);
   EXPECT_EQ(converted.model, "llama");
   EXPECT_EQ(converted.tokens, original.tokens);
@@ -92,6 +94,53 @@ TEST(GgufTokenizer, sentencePieceGoesBothWays) {
   converted.huggingFaceJson.clear();
   for (const char *text : {"ab", "aab", "b a\nab", "aaab ab"})
     EXPECT_EQ(build(converted)->encode(text, true), build(original)->encode(text, true)) << text;
+}
+
+// Tables of Hugging Face's tokenizers (test/data/tokenizer/make_kinds.py, make_tables.py), through the
+// lists alone, as files of others have them.
+TEST(GgufTokenizer, listsGiveTheIdsOfTokenizerJson) {
+  const std::map<std::string, std::string> expected = {
+      {"llama 2", "llama"}, {"gemma", "llama"},       {"bert", "bert"},
+      {"bert cased", ""},   {"unigram", ""},          {"word level", ""},
+      {"word suffix", ""},  {"prefix space", ""},     {"llama 3", "gpt2 llama-bpe"},
+      {"removed", ""},      {"digits", "gpt2 smollm"}};
+  auto parse = [](const char *name) {
+    std::ifstream file(std::string("test/data/tokenizer/") + name);
+    return nlohmann::ordered_json::parse(file);
+  };
+  const nlohmann::ordered_json plain = parse("bpe.json");
+  nlohmann::ordered_json cases = parse("kinds.json");
+  for (const auto &variant : parse("variants.json")) {
+    cases.push_back(variant);
+    cases.back()["file"] = plain;
+    cases.back()["file"].merge_patch(variant["patch"]);
+  }
+  size_t seen = 0;
+  for (const auto &entry : cases) {
+    auto kind = expected.find(entry["name"].get<std::string>());
+    if (kind == expected.end())
+      continue;
+    SCOPED_TRACE(kind->first);
+    ++seen;
+    TemporaryFolder folder;
+    folder.write("tokenizer.json", entry["file"].dump());
+    GgufTokenizer converted = convertTokenizer(folder.path);
+    EXPECT_EQ(converted.model + (converted.model == "gpt2" ? " " + converted.pre : ""),
+              kind->second);
+    EXPECT_EQ(converted.huggingFaceJson, entry["file"].dump());
+    GgufMetadata metadata("m");
+    writeGgufTokenizer(converted, metadata);
+    GgufTokenizer read = readGgufTokenizer(metadata);
+    read.huggingFaceJson.clear();
+    if (kind->second.empty())
+      continue;
+    auto tokenizer = build(read);
+    for (const auto &row : entry["rows"])
+      EXPECT_EQ(tokenizer->encode(row["text"].get<std::string>(), true),
+                row["ids"].get<std::vector<int32_t>>())
+          << row["text"];
+  }
+  EXPECT_EQ(seen, expected.size());
 }
 
 TEST(GgufTokenizer, errorsSayWhatIsWrong) {
@@ -109,16 +158,18 @@ TEST(GgufTokenizer, errorsSayWhatIsWrong) {
     change(t);
     return errorOf([&] { build(t); });
   };
-  EXPECT_THAT(text([](auto &t) { t.model = "bert"; }), HasSubstr("is of kind 'bert', only 'gpt2'"));
+  EXPECT_THAT(
+      text([](auto &t) { t.model = "rwkv"; }),
+      HasSubstr("'m.gguf': the tokenizer is of kind 'rwkv' (known: gpt2, llama, t5, bert)"));
   EXPECT_THAT(text([](auto &t) {
                 t.model = "gpt2";
-                t.pre = "qwen2";
+                t.pre = "qwen9";
               }),
-              HasSubstr("as 'qwen2' says"));
-  EXPECT_THAT(text([](auto &t) { t.scores.clear(); }), HasSubstr("has no scores"));
+              HasSubstr("the way 'qwen9' to cut a text is unknown (known: gpt-2"));
+  EXPECT_THAT(text([](auto &t) { t.scores.clear(); }), HasSubstr("0 scores for 10 tokens"));
   EXPECT_THAT(text([](auto &t) { t.tokens.clear(); }), HasSubstr("holds no tokenizer"));
-  EXPECT_THAT(text([](auto &t) { t.tokens[5] = "b"; }), HasSubstr("token 'b' twice"));
-  EXPECT_THAT(text([](auto &t) { t.tokens[5] = "\xFF"; }), HasSubstr("not all UTF-8"));
+  EXPECT_THAT(text([](auto &t) { t.tokens[5] = "b"; }), HasSubstr("tokens 5 and 6 are both 'b'"));
+  EXPECT_THAT(text([](auto &t) { t.tokens[5] = "\xFF"; }), HasSubstr("is not UTF-8"));
   GgufMetadata m("m");
   writeGgufTokenizer(sentencePiece(), m);
   m.set("tokenizer.ggml.bos_token_id", 10u);

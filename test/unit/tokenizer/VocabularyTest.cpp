@@ -27,12 +27,13 @@ static VocabularyParts partsOf(const nlohmann::json &file) {
 }
 
 TEST(Vocabulary, byteLevel) {
-  std::unique_ptr<Tokenizer> tokenizer = makeByteLevelBpe(partsOf(readTable("bpe.json")), "gpt-2");
+  std::unique_ptr<Tokenizer> tokenizer =
+      makeByteLevelBpe(partsOf(readTable("bpe.json")), bytePreTokenizer("gpt-2"));
   for (const nlohmann::json &row : readTable("bpe_ids.json"))
     EXPECT_EQ(tokenizer->encode(row["text"].get<std::string>(), false), row["ids"].get<Ids>());
   for (const nlohmann::json &variant : readTable("variants.json"))
     if (variant["name"] == "llama 3") {
-      tokenizer = makeByteLevelBpe(partsOf(readTable("bpe.json")), "llama-bpe");
+      tokenizer = makeByteLevelBpe(partsOf(readTable("bpe.json")), bytePreTokenizer("llama-bpe"));
       for (const nlohmann::json &row : variant["rows"])
         EXPECT_EQ(tokenizer->encode(row["text"].get<std::string>(), false), row["ids"].get<Ids>());
     }
@@ -145,8 +146,8 @@ TEST(Vocabulary, refusals) {
   parts.addBos = true;
   EXPECT_THAT(errorOf(bpe), testing::HasSubstr("has no id"));
   parts.addBos = false;
-  EXPECT_THAT(errorOf([&] { makeByteLevelBpe(parts, "odd"); }),
-              testing::HasSubstr("unknown pre-tokenizer 'odd' (known: deepseek-r1-qwen, "));
+  EXPECT_THAT(errorOf([&] { makeByteLevelBpe(parts, bytePreTokenizer("odd")); }),
+              testing::HasSubstr("the way 'odd' to cut a text is unknown (known: gpt-2, "));
   EXPECT_THAT(errorOf([&] { makeWordPiece(parts, true); }),
               testing::HasSubstr("needs an unknown token"));
 }
