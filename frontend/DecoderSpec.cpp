@@ -12,6 +12,15 @@ namespace {
 
 using Scaling = RopeConfig::Scaling;
 
+template <typename Visitor, typename Mixture>
+void visitExperts(Visitor &visitor, Mixture &mixture) {
+  visitor.count("experts", mixture.experts);
+  visitor.count("experts_per_token", mixture.perToken);
+  visitor.count("expert_width", mixture.width);
+  visitor.boolean("normalize_experts", mixture.normalized);
+  visitor.list("dense_layers", mixture.denseLayers);
+}
+
 /// The one list of keys, for a Visitor that collects, reads or writes them; when() guards keys that
 /// mean nothing without others.
 template <typename Visitor, typename Config> void visit(Visitor &visitor, Config &c) {
@@ -52,6 +61,8 @@ template <typename Visitor, typename Config> void visit(Visitor &visitor, Config
   visitor.optionalPositive("logit_cap", c.logitCap);
   visitor.boolean("attention_biases", c.attentionBiases);
   visitor.boolean("mlp_biases", c.mlpBiases);
+  if (visitor.when(c.hasExperts()))
+    visitExperts(visitor, c.mixture);
 }
 
 struct Collector {
@@ -146,6 +157,17 @@ void readDecoderSpec(ModelConfig &c, const SpecFields &fields, const YAML::Node 
     c.windowLayers.push_back(layer);
   // Scaling decides which factors there are, and the context what they default to.
   c.rope.originalContext = c.context;
+  if (c.hasExperts()) {
+    c.mixture.experts = 8, c.mixture.perToken = 2; // Mixtral's own
+    c.mixture.width = c.ffnWidth;
+  } else {
+    Collector experts;
+    visitExperts(experts, c.mixture);
+    for (std::string_view key : experts.keys)
+      if (fields.has(key))
+        fields.bad(key, "{}: {} has plain MLPs; mixtral and qwen3_moe have experts", key,
+                   architectureName(c.architecture));
+  }
   Reader reader{fields, mapping};
   visit(reader, c);
   if (c.window == 0)
@@ -166,6 +188,30 @@ std::string decoderSpecText(const ModelConfig &config) {
   Writer writer;
   visit(writer, config);
   return writer.text;
+}
+
+static bool isRisingBelow(int64_t end, const std::vector<int64_t> &numbers) {
+  return std::ranges::is_sorted(numbers, std::less_equal()) &&
+         (numbers.empty() || (numbers.front() >= 0 && numbers.back() < end));
+}
+
+static void checkExperts(const ModelConfig &c, const ExpertStyle &style, const std::string &file) {
+  const MixtureConfig &mixture = c.mixture;
+  if (mixture.experts < 1 || mixture.experts > maxExperts)
+    fail("{}: expected 1 to {} experts, got {}", file, maxExperts, mixture.experts);
+  if (mixture.perToken < 1 || mixture.perToken > mixture.experts)
+    fail("{}: a token takes 1 to {} of the experts, got {}", file, mixture.experts,
+         mixture.perToken);
+  if (!isRisingBelow(c.layers, mixture.denseLayers))
+    fail("{}: the layers with a plain MLP must be rising numbers in [0, {})", file, c.layers);
+  if (c.mlpBiases)
+    fail("{}: {} has no biases in its MLPs", file, architectureName(c.architecture));
+  if (style.isFixed &&
+      (mixture.width != c.ffnWidth || !mixture.normalized || !mixture.denseLayers.empty()))
+    fail("{}: every layer of {} has experts as wide as ffn_width ({}), with weights that add up to "
+         "1; "
+         "qwen3_moe leaves the choice",
+         file, architectureName(c.architecture), c.ffnWidth);
 }
 
 void checkDecoder(const ModelConfig &c, const std::string &file) {
@@ -192,9 +238,9 @@ void checkDecoder(const ModelConfig &c, const std::string &file) {
         fail("{}: the {} factors of longrope must be numbers > 0", file, which);
     }
   }
-  if (!std::ranges::is_sorted(c.windowLayers, std::less_equal()) ||
-      (!c.windowLayers.empty() &&
-       (c.windowLayers.front() < 0 || c.windowLayers.back() >= c.layers)))
+  if (style.experts)
+    checkExperts(c, *style.experts, file);
+  if (!isRisingBelow(c.layers, c.windowLayers))
     fail("{}: the layers with a window must be rising numbers in [0, {})", file, c.layers);
   bool some = !c.windowLayers.empty() && static_cast<int64_t>(c.windowLayers.size()) != c.layers;
   if (some && !style.mixedAttention)

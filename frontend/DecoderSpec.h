@@ -1,4 +1,5 @@
-// The keys of a YAML spec that only decoders with a DecoderStyle have: rotation, window, caps.
+// The keys of a YAML spec that only decoders with a DecoderStyle have: rotation, window, caps,
+// experts.
 #pragma once
 
 #include "frontend/ModelConfig.h"

@@ -8,8 +8,9 @@
 namespace lmc {
 
 std::string_view architectureName(Architecture architecture) {
-  constexpr std::array<std::string_view, 10> names = {
-      "gpt2", "llama", "mistral", "qwen2", "qwen3", "phi3", "gemma2", "gemma3", "layers", "mlir"};
+  constexpr std::array<std::string_view, 12> names = {"gpt2",   "llama",     "mistral", "qwen2",
+                                                      "qwen3",  "qwen3_moe", "mixtral", "phi3",
+                                                      "gemma2", "gemma3",    "layers",  "mlir"};
   return names.at(static_cast<size_t>(architecture));
 }
 
@@ -17,6 +18,10 @@ const DecoderStyle *decoderStyle(Architecture architecture) {
   static constexpr DecoderStyle llama, mistral, qwen2 = {.biasedQkv = true, .mixedAttention = true},
                                                 qwen3 = {.qkNorm = true, .mixedAttention = true},
                                                 phi3 = {.fusedProjections = true};
+  static constexpr ExpertStyle mixtralExperts = {".block_sparse_moe", "w1", "w3", "w2", true},
+                               qwenExperts = {".mlp", "gate_proj", "up_proj", "down_proj"};
+  static constexpr DecoderStyle mixtral = {.experts = &mixtralExperts},
+                                qwen3Moe = {.qkNorm = true, .experts = &qwenExperts};
   static constexpr DecoderStyle gemma2 = {.sandwichNorms = true,
                                           .offsetNorms = true,
                                           .scaledEmbedding = true,
@@ -37,6 +42,10 @@ const DecoderStyle *decoderStyle(Architecture architecture) {
     return &qwen2;
   case Architecture::Qwen3:
     return &qwen3;
+  case Architecture::Qwen3Moe:
+    return &qwen3Moe;
+  case Architecture::Mixtral:
+    return &mixtral;
   case Architecture::Phi3:
     return &phi3;
   case Architecture::Gemma2:

@@ -21,6 +21,8 @@ enum class Architecture {
   Mistral,
   Qwen2,
   Qwen3,
+  Qwen3Moe,
+  Mixtral,
   Phi3,
   Gemma2,
   Gemma3,
@@ -42,6 +44,14 @@ struct LayerSpec {
   bool operator==(const LayerSpec &) const = default;
 };
 
+/// What a family has whose MLPs are mixtures of experts (Shazeer et al. 2017, arXiv:1701.06538).
+struct ExpertStyle {
+  std::string_view block;          ///< in a checkpoint's names: the router and the experts
+  std::string_view gate, up, down; ///< and an expert's matrices
+  bool isFixed =
+      false; ///< every layer has experts, as wide as ffn_width, whose weights add up to 1
+};
+
 /// What a family of decoders with rotary positions and rms_norm always has, beside Llama.
 struct DecoderStyle {
   bool biasedQkv = false;        ///< biases of the q, k and v projections
@@ -53,10 +63,20 @@ struct DecoderStyle {
   bool mixedAttention = false;   ///< a window may hold for some layers only
   bool localRotation = false;    ///< layers with a window have a rotation of their own
   bool caps = false;             ///< tanh may bound scores and logits
+  const ExpertStyle *experts = nullptr;     ///< null: plain MLPs
   Activation activation = Activation::Silu; ///< of the MLP's gate
 };
 /// Null for architectures of another kind.
 const DecoderStyle *decoderStyle(Architecture architecture);
+
+/// The experts of a layer, each an MLP: those with the largest probabilities compute a token.
+struct MixtureConfig {
+  int64_t experts = 0, perToken = 0; ///< 0: a plain MLP
+  int64_t width = 0;                 ///< hidden features of an expert
+  bool normalized = true; ///< the probabilities of the chosen experts are divided by their sum
+  std::vector<int64_t> denseLayers = {}; ///< layers with a plain MLP, rising
+  bool operator==(const MixtureConfig &) const = default;
+};
 
 struct ModelConfig {
   Architecture architecture = Architecture::Gpt2;
@@ -79,6 +99,7 @@ struct ModelConfig {
   double logitCap = 0;               ///< the same of logits
   bool attentionBiases = false;      ///< of the q, k, v and output projections
   bool mlpBiases = false;            ///< of the gate, up and down projections
+  MixtureConfig mixture;             ///< with DecoderStyle::experts
 
   bool tiedHead = true; ///< the head is the token embedding
   Activation activation = Activation::GeluTanh;
@@ -95,6 +116,10 @@ struct ModelConfig {
   bool hasLocalRotation() const {
     const DecoderStyle *style = decoderStyle(architecture);
     return style && style->localRotation;
+  }
+  bool hasExperts() const {
+    const DecoderStyle *style = decoderStyle(architecture);
+    return style && style->experts;
   }
   bool isLanguageModel() const {
     return architecture == Architecture::Gpt2 || decoderStyle(architecture);

@@ -8,7 +8,7 @@ namespace lmc {
 
 // Far above any real model, and products of three stay below 2^63.
 inline constexpr int64_t maxLayers = 4096, maxWidth = 1 << 20, maxVocab = 1 << 22,
-                         maxContext = 1 << 22;
+                         maxContext = 1 << 22, maxExperts = 4096;
 
 /// How a file calls the sizes that depend on each other.
 struct SizeNames {

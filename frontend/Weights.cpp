@@ -1,5 +1,6 @@
 #include "frontend/Weights.h"
 
+#include "frontend/checkpoint/StackedNames.h"
 #include "frontend/gguf/GgufModel.h"
 #include "frontend/models/Blocks.h"
 #include "runtime/Error.h"
@@ -16,10 +17,13 @@ namespace {
 constexpr const char *headName = "lm_head.weight";
 
 /// The checkpoint's spelling of a parameter's name.
-std::string spelling(const WeightSource &source, const ModelFamily &family,
-                     const std::string &name) {
+std::string spelling(const WeightSource &source, const ModelFamily &family, const std::string &name,
+                     std::span<const int64_t> shape) {
+  auto has = [&](const std::string &name) {
+    return source.find(name) || source.find(storedNames(name, shape).front());
+  };
   llvm::StringRef bare = name;
-  if (!source.find(name) && bare.consume_front(family.optionalPrefix) && source.find(bare.str()))
+  if (!has(name) && bare.consume_front(family.optionalPrefix) && has(bare.str()))
     return bare.str();
   return name;
 }
@@ -53,9 +57,11 @@ std::vector<const TensorView *> matchWeights(const WeightSource &source, const M
   std::vector<const TensorView *> views;
   std::set<std::string> used;
   for (const ParameterSpec &parameter : parameters) {
-    std::string name = spelling(source, family, parameter.name);
+    std::string name = spelling(source, family, parameter.name, parameter.shape);
     views.push_back(&source.require(name, parameter.shape));
     used.insert(name);
+    for (const std::string &part : storedNames(name, parameter.shape))
+      used.insert(part);
   }
   for (const std::string &name : source.names()) {
     if (used.contains(name) || isBuffer(family, name))
@@ -63,7 +69,7 @@ std::vector<const TensorView *> matchWeights(const WeightSource &source, const M
     if (name != headName || !config.isLanguageModel() || !config.tiedHead)
       fail("'{}': the model has no parameter for tensor '{}'", source.describe(name), name);
     const TensorView &head = *source.find(name);
-    const TensorView &table = *source.find(spelling(source, family, family.embedding.str()));
+    const TensorView &table = *source.find(spelling(source, family, family.embedding.str(), {}));
     if (head.type != table.type || !std::ranges::equal(head.bytes, table.bytes))
       fail("'{}': tensor '{}' differs from the embedding, but the config ties them",
            source.describe(name), name);

@@ -41,8 +41,8 @@ void writeModelFolder(const ModelConfig &config, const WeightSource &weights,
       fail("tensor '{}' is {}; give the type that quantised weights become (f32, f16 or bf16)",
            parameters[i].name, nameOf(stored));
     contents.push_back(converted(*views[i], type.value_or(stored)));
-    tensors.push_back(
-        {parameters[i].name, {type.value_or(stored), parameters[i].shape, contents.back()}});
+    addStored(tensors,
+              {parameters[i].name, {type.value_or(stored), parameters[i].shape, contents.back()}});
   }
   std::filesystem::create_directories(folder);
   writeModelSafetensors(folder, std::move(tensors), maxShardBytes);

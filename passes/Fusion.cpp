@@ -13,8 +13,9 @@ using namespace mlir;
 namespace lmc {
 
 StringRef nameOf(KernelGroup::Family family) {
-  static constexpr StringRef names[] = {"map",    "row",          "column",  "matmul", "attention",
-                                        "gather", "block_gather", "scatter", "cache",  "quantize"};
+  static constexpr StringRef names[] = {"map",       "row",      "column",       "matmul",
+                                        "attention", "gather",   "block_gather", "scatter",
+                                        "cache",     "quantize", "route"};
   return names[family];
 }
 
@@ -125,6 +126,10 @@ static bool isAttention(Operation *op) {
   return isa<lm::AttentionOp, lm::AttentionDqOp, lm::AttentionDkDvOp, lm::AttentionDqkvOp>(op);
 }
 
+static bool isExpertProduct(Operation *op) {
+  return isa<lm::ExpertMatmulOp, lm::ExpertOuterOp>(op);
+}
+
 static bool keepsLastDimension(lm::TransposeOp op) {
   return op.getPermutation().back() + 1 == static_cast<int64_t>(op.getPermutation().size());
 }
@@ -134,15 +139,16 @@ void Fusion::findStored() {
   // What is read as it lies in memory; slices and transposes of it are read through strides.
   llvm::DenseSet<Value> required;
   auto require = [&](Operation *reader, Value value) {
-    bool converts = isa<lm::MatmulOp, lm::GatherOp>(reader);
+    bool converts = isa<lm::MatmulOp, lm::GatherOp>(reader) || isExpertProduct(reader);
     bool moved = false; // by a slice: a generator takes one offset
     while (Operation *op = value.getDefiningOp()) {
       auto slice = dyn_cast<lm::SliceOp>(op);
       auto transpose = dyn_cast<lm::TransposeOp>(op);
       if (slice && slice.getStart() != 0 && std::exchange(moved, true))
         break;
-      if (transpose && isAttention(reader) && !keepsLastDimension(transpose))
-        break; // rows of heads are read in vectors
+      if (transpose && (isAttention(reader) || isExpertProduct(reader)) &&
+          !keepsLastDimension(transpose))
+        break; // rows are read in vectors
       if (!slice && !transpose && !(converts && isConvertedArgument(op)) &&
           !(isAttention(reader) && isWidenedCache(op)))
         break;
@@ -212,7 +218,9 @@ void Fusion::group() {
     case Kind::Heavy:
       group->family =
           llvm::TypeSwitch<Operation *, KernelGroup::Family>(&op)
-              .Case<lm::MatmulOp, lm::BlockMatmulOp>([](auto) { return KernelGroup::Matmul; })
+              .Case<lm::MatmulOp, lm::BlockMatmulOp, lm::ExpertMatmulOp, lm::ExpertOuterOp>(
+                  [](auto) { return KernelGroup::Matmul; })
+              .Case<lm::TopKOp, lm::GroupRowsOp>([](auto) { return KernelGroup::Route; })
               .Case<lm::BlockGatherOp>([](auto) { return KernelGroup::BlockGather; })
               .Case<lm::QuantizeRowsOp>([](auto) { return KernelGroup::Quantize; })
               .Case<lm::GatherOp>([](auto) { return KernelGroup::Gather; })

@@ -39,7 +39,8 @@ struct KernelGroup {
     BlockGather,
     Scatter,
     CacheAppend,
-    Quantize
+    Quantize,
+    Route
   };
   Family family;
   lm::Shape space;                            ///< iteration space of map, row and column

@@ -40,6 +40,13 @@ public:
       lm::Shape a = lm::shapeOf(matmul.getA());
       double k = extent(matmul.getTransposeA() ? a[a.size() - 2] : a.back());
       addProduct(matmul.getA(), 2 * elements(matmul.getY()) * k);
+    } else if (auto experts = dyn_cast<lm::ExpertMatmulOp>(op)) {
+      double k = extent(lm::shapeOf(experts.getX()).back());
+      addProduct(experts.getX(), 2 * elements(experts.getY()) * k);
+    } else if (auto outer = dyn_cast<lm::ExpertOuterOp>(op)) {
+      double mn =
+          extent(lm::shapeOf(outer.getA()).back()) * extent(lm::shapeOf(outer.getB()).back());
+      addProduct(outer.getA(), 2 * elements(outer.getOrder()) * mn);
     } else if (auto attention = dyn_cast<lm::AttentionOp>(op)) {
       countAttention(attention, 2);
     } else if (auto dq = dyn_cast<lm::AttentionDqOp>(op)) {
@@ -68,6 +75,9 @@ public:
       bool isCache = isa<lm::CacheAppendOp>(op) && use.getOperandNumber() == 0;
       if (isTable || isa<lm::SliceOp>(op))
         sum += bytes(op->getResult(0));
+      else if (auto experts = dyn_cast<lm::ExpertMatmulOp>(op); experts && input == experts.getW())
+        sum += bytes(input) *
+               std::min(1.0, elements(experts.getOrder()) / extent(lm::shapeOf(input)[0]));
       else if (auto attention = dyn_cast<lm::AttentionOp>(op);
                attention && (input == attention.getK() || input == attention.getV()))
         sum += bytes(input) * readShare(attention);

@@ -21,7 +21,7 @@ struct KernelWork {
   double exponentials = 0;
   /// Of memory, each element once: a gather reads the rows that it names, an append to a cache writes
   /// what is new. A cache is read up to its largest extent, of
-  /// attention with a window only what that reaches.
+  /// attention with a window only what that reaches, of experts' weights no more experts than rows.
   double bytesRead = 0, bytesWritten = 0;
 
   /// `body`: of an lm.kernel or a plan.kernel. `largest`: of a symbolic dimension.

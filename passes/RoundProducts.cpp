@@ -36,8 +36,12 @@ bool isView(Operation *op) {
   return isa_and_nonnull<lm::ReshapeOp, lm::SliceOp, lm::TransposeOp>(op);
 }
 
+bool isProduct(Operation *op) {
+  return isa<lm::MatmulOp, lm::ExpertMatmulOp, lm::ExpertOuterOp>(op);
+}
+
 bool readsRounded(Operation *op) {
-  return isa<lm::MatmulOp, lm::AttentionOp, lm::AttentionGradOp>(op);
+  return isProduct(op) || isa<lm::AttentionOp, lm::AttentionGradOp>(op);
 }
 
 /// Rounds what one function's products read and make.
@@ -57,8 +61,8 @@ public:
       bool looksUp = gather && isa<BlockArgument>(gather.getTable());
       if (looksUp || readsRounded(op))
         narrowOperands(op);
-      if (auto product = dyn_cast<lm::MatmulOp>(op))
-        roundResult(product);
+      if (isProduct(op))
+        roundResult(op->getResult(0));
       else if (auto append = dyn_cast<lm::CacheAppendOp>(op))
         narrowCache(append);
     }
@@ -84,8 +88,8 @@ private:
     });
   }
 
-  void roundResult(lm::MatmulOp product) {
-    Value y = product.getY();
+  /// y: a product.
+  void roundResult(Value y) {
     if (y.hasOneUse())
       if (auto add = dyn_cast<lm::AddOp>(*y.getUsers().begin())) {
         Value other = add.getLhs() == y ? add.getRhs() : add.getLhs();
@@ -117,7 +121,7 @@ private:
       if (!statistic && lm::elementOf(operand.get()) == f32)
         operand.set(rounded(operand.get()));
     }
-    if (isa<lm::MatmulOp>(op))
+    if (isProduct(op))
       return; // the sums are f32
     builder.setInsertionPointAfter(op);
     for (Value result : op->getResults()) {

@@ -1,6 +1,7 @@
 #include "train/Checkpoint.h"
 
 #include "frontend/checkpoint/SafetensorsFile.h"
+#include "frontend/checkpoint/StackedNames.h"
 #include "runtime/AtomicFile.h"
 #include "runtime/Error.h"
 
@@ -28,8 +29,8 @@ std::vector<ParameterInfo> tensorsOf(const TrainableModel &model, std::string_vi
 void writeTensors(const fs::path &folder, const char *file, TrainableModel &model) {
   std::vector<NamedTensor> tensors;
   for (const ParameterInfo &info : tensorsOf(model, file))
-    tensors.push_back(
-        {info.name, {TensorType::F32, info.shape, std::as_bytes(model.state(info.name))}});
+    addStored(tensors,
+              {info.name, {TensorType::F32, info.shape, std::as_bytes(model.state(info.name))}});
   writeSafetensors(folder / file, std::move(tensors));
 }
 
@@ -38,23 +39,31 @@ class TensorFile {
 public:
   TensorFile(const fs::path &path, const TrainableModel &model)
       : expected(tensorsOf(model, path.filename().string())), file(SafetensorsFile::open(path)) {
-    for (const ParameterInfo &info : expected) {
-      const TensorView *found = file.find(info.name);
-      if (!found)
-        fail("'{}': no tensor '{}', which the model trains; is it a checkpoint of another model?",
-             path.string(), info.name);
-      if (found->shape != info.shape)
-        fail("'{}': tensor '{}' is {}, the model expects {}", path.string(), info.name,
-             shapeText(found->shape), shapeText(info.shape));
-    }
-    if (size_t count = file.names().size(); count != expected.size())
+    size_t count = 0;
+    for (const ParameterInfo &info : expected)
+      for (const std::string &name : storedNames(info.name, info.shape)) {
+        ++count;
+        const TensorView *found = file.find(name);
+        if (!found)
+          fail("'{}': no tensor '{}', which the model trains; is it a checkpoint of another model?",
+               path.string(), name);
+        if (!std::ranges::equal(found->shape, storedShape(info.name, info.shape)))
+          fail("'{}': tensor '{}' is {}, the model expects {}", path.string(), name,
+               shapeText(found->shape), shapeText(storedShape(info.name, info.shape)));
+      }
+    if (file.names().size() != count)
       fail("'{}': has {} tensors, the model trains {}; is it a checkpoint of another model?",
-           path.string(), count, expected.size());
+           path.string(), file.names().size(), count);
   }
 
   void copyInto(TrainableModel &model) const {
-    for (const ParameterInfo &info : expected)
-      readAsF32(*file.find(info.name), model.state(info.name));
+    for (const ParameterInfo &info : expected) {
+      std::vector<std::string> names = storedNames(info.name, info.shape);
+      std::span<float> values = model.state(info.name);
+      size_t each = values.size() / names.size();
+      for (size_t i = 0; i < names.size(); ++i)
+        readAsF32(*file.find(names[i]), values.subspan(i * each, each));
+    }
   }
 
 private:

@@ -113,6 +113,7 @@ Schedule emitKernel(Emit &emit, plan::KernelOp kernel, const Symbols &symbols, S
                      .Case("cache", emitCacheAppend)
                      .Case("matmul", emitProduct)
                      .Case("attention", emitAttention)
+                     .Case("route", emitRoute)
                      .Default(nullptr);
   assert(emitter && "fusion made a family that no emitter knows");
   Schedule schedule = emitter(x);

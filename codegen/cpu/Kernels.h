@@ -30,9 +30,14 @@ Schedule emitScatter(Expression &x);     ///< Scatter.cpp
 Schedule emitCacheAppend(Expression &x); ///< Scatter.cpp
 Schedule emitProduct(Expression &x);     ///< Product.cpp: a matrix product with its epilogue
 Schedule emitAttention(Expression &x);   ///< AttentionKernel.cpp
+Schedule emitRoute(Expression &x);       ///< Route.cpp: which experts, and which rows of each
 
 /// A product with block-quantised weights and its epilogue (BlockProduct.cpp).
 Schedule emitBlockProduct(Expression &x, lm::BlockMatmulOp op);
+
+/// Products of a mixture of experts (ExpertProduct.cpp); the first with its epilogue.
+Schedule emitExpertMatmul(Expression &x, lm::ExpertMatmulOp op);
+Schedule emitExpertOuter(Expression &x, lm::ExpertOuterOp op);
 
 /// A map with operands that are turned on the way (Transposes.cpp).
 Schedule emitTransposingMap(Expression &x, const CrossReads &reads);

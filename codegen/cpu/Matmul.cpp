@@ -81,7 +81,10 @@ void MatmulEmitter::items() {
   e.loop(first, last, 1, [&](Value index) {
     enterBatch(index);
     Value start = e.mul(index, perBatch);
-    batchItems(e.max(e.sub(e.begin(), start), e.i64(0)), e.min(e.sub(e.end(), start), perBatch));
+    auto own = [&] {
+      batchItems(e.max(e.sub(e.begin(), start), e.i64(0)), e.min(e.sub(e.end(), start), perBatch));
+    };
+    d.ragged == MatmulDescription::Ragged::Rows ? e.ifThen(e.less(e.i64(0), m), own) : own();
   });
 }
 
@@ -96,6 +99,8 @@ void MatmulEmitter::enterBatch(Value index) {
   }
   a = bodies.loadA ? aFirst : e.at(d.a.storage, aFirst, aOffset);
   b = bodies.loadB ? bFirst : e.at(d.b.storage, bFirst, bOffset);
+  if (d.ragged != MatmulDescription::Ragged::No)
+    (d.ragged == MatmulDescription::Ragged::Rows ? m : k) = bodies.enter(batch);
 }
 
 // A run of items is a part of one outer strip, whole strips (one rectangle, so that packed panels
@@ -140,7 +145,7 @@ void MatmulEmitter::batchItems(Value low, Value high) {
 void MatmulEmitter::rectangle(Value m0, Value m1, Value n0, Value n1) {
   if (p.smallRows == 0)
     return packedRectangle(m0, m1, n0, n1);
-  if (d.m.isFixed())
+  if (d.hasFixedRows())
     return fewRows(d.m.factor, n0, n1);
   // The number of rows is known at run time: a body for 1, 2, 4, ... rows; rows
   // beyond m repeat the last.
@@ -179,7 +184,7 @@ static int64_t rowDepth(const MatmulDescription &d, unsigned lanes) {
 void MatmulEmitter::copyRows(unsigned rows) {
   int64_t depth = rowDepth(d, fullLanes);
   for (unsigned r = 0; r < rows; ++r) {
-    Value row = d.m.isFixed() ? e.i64(r) : e.min(e.i64(r), e.sub(m, e.i64(1)));
+    Value row = d.hasFixedRows() ? e.i64(r) : e.min(e.i64(r), e.sub(m, e.i64(1)));
     auto place = [&](Value column) { return e.add(column, r * depth); };
     if (aLies == Contiguous::AlongK) {
       e.vectorLoop(e.i64(0), k, fullLanes, [&](Value column, Lanes lanes) {

@@ -56,6 +56,11 @@ struct MatmulDescription {
   Extent m, n, k;                  ///< m and n of at most one symbolic dimension each
   MatmulOperand a;                 ///< rows m, columns k
   MatmulOperand b;                 ///< rows k, columns n
+  /// Each batch entry has its own number of rows (m) or of steps (k), at most the one above:
+  /// MatmulBodies::enter says it.
+  enum class Ragged { No, Rows, Depth } ragged = Ragged::No;
+
+  bool hasFixedRows() const { return m.isFixed() && ragged != Ragged::Rows; }
 };
 
 /// One factor of a launch's number of items: dim < 0 ? mul : ceil(dims[dim] * mul / div), as
@@ -108,6 +113,10 @@ struct MatmulBodies {
   /// be zero. May be called more than once for an element. Default: loads from the operand's
   /// pointer.
   Load loadA, loadB;
+
+  /// Needed where the description is ragged: begins a batch entry and gives its own m or k, which may
+  /// be 0.
+  std::function<mlir::Value(llvm::ArrayRef<mlir::Value> batch)> enter;
 
   /// Applies fused pointwise ops to finished sums and stores them: `sums` holds the elements
   /// (row, column .. column + lanes.width - 1), those masked off do not exist. Called exactly once

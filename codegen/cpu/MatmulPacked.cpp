@@ -19,13 +19,15 @@ void MatmulEmitter::packedRectangle(Value m0, Value m1, Value n0, Value n1) {
   Value zero = e.i64(0);
   auto rest = [&](Value block, Value from, Value to) { return e.min(block, e.sub(to, from)); };
   Value columnStep = isPanels() ? columnsAtOnce() : e.i64(p.nc);
+  // A sum over no steps is zero, and must be stored all the same.
+  Value depthEnd = d.ragged == MatmulDescription::Ragged::Depth ? e.max(k, e.i64(1)) : k;
   e.loop(m0, m1, p.mc, [&](Value i) {
     Value rows = rest(e.i64(p.mc), i, m1);
     if (p.packA == PackA::Whole)
       packRows(i, rows, zero, k);
     e.loop(n0, n1, columnStep, [&](Value j) {
       Value columns = rest(columnStep, j, n1);
-      e.loop(zero, k, p.kc, [&](Value k0) {
+      e.loop(zero, depthEnd, p.kc, [&](Value k0) {
         Value depth = rest(e.i64(p.kc), k0, k);
         if (p.packA == PackA::Block)
           packRows(i, rows, k0, depth);

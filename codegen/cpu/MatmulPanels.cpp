@@ -46,7 +46,7 @@ void MatmulEmitter::fewRowsOfPanels(unsigned rows, Value n0, Value n1) {
 MatmulEmitter::Value MatmulEmitter::columnsAtOnce() {
   int64_t bytes = Emit::storageBytes(type);
   int64_t rows = p.packA == PackA::Whole ? e.target().l2Bytes / 2 / (d.k.factor * bytes) : 0;
-  if (d.m.isFixed())
+  if (d.hasFixedRows())
     return e.i64(d.m.factor <= rows ? p.nr() : p.nc);
   return e.select(e.less(e.i64(rows), m), e.i64(p.nc), e.i64(p.nr()));
 }

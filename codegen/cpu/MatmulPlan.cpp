@@ -43,7 +43,7 @@ void chooseRegisterTile(MatmulPlan &plan, const MatmulDescription &d, const Targ
   for (unsigned mr = most; mr >= 1 && mr * 2 >= most; --mr) {
     // Two multiply-adds a cycle; a row of B from L2 costs about 1.5 cycles (measured).
     double cost = double(divideUp(d.m.max, mr)) * (mr * plan.nv / 2.0 + 1.5);
-    if (mr == most || (d.m.isFixed() && cost < best)) {
+    if (mr == most || (d.hasFixedRows() && cost < best)) {
       best = cost;
       plan.mr = mr;
     }
@@ -100,9 +100,14 @@ void chooseItems(MatmulPlan &plan, const MatmulDescription &d) {
     double strips = std::exp2(std::round(std::log2(double(outer * outerUnit) / side)));
     outerStep = std::max(outerStep, divideUp(outer, static_cast<int64_t>(std::max(1.0, strips))));
   }
+  // Few entries may have rows, and how many is not known here: each is cut into strips of all its rows.
+  bool ragged = d.ragged == MatmulDescription::Ragged::Rows;
+  if (ragged)
+    outerStep = std::max<int64_t>(1, std::min(outerStep, outer / 8));
   int64_t outerTiles = divideUp(outer, outerStep), wanted = outerStep > 1 ? 64 : 24;
-  int64_t innerTiles =
-      outerTiles * batch >= 24 ? 1 : std::min(inner, divideUp(wanted, outerTiles * batch));
+  int64_t innerTiles = ragged || outerTiles * batch >= 24
+                           ? 1
+                           : std::min(inner, divideUp(wanted, outerTiles * batch));
   int64_t innerStep = divideUp(inner, innerTiles);
   plan.tileN = plan.outerIsN ? outerStep * outerUnit : innerStep * innerUnit;
   plan.tileM = plan.outerIsN ? innerStep * innerUnit : outerStep * outerUnit;
@@ -144,7 +149,7 @@ MatmulPlan planMatmul(const MatmulDescription &d, const Target &target) {
   MatmulPlan plan;
   int64_t bytes = Emit::storageBytes(Emit::computeType(d.a.storage));
   bool readInPlace = d.b.columnStride.is(1) || d.b.rowStride.is(1);
-  int64_t least = d.m.isFixed() ? d.m.factor : 1;
+  int64_t least = d.hasFixedRows() ? d.m.factor : 1;
   // Measured: with more rows packing pays, and the copy of A leaves L1.
   int64_t few = target.vectorRegisters >= 32 ? 12 : 8;
   plan.kUnroll =

@@ -11,6 +11,10 @@ Schedule emitProduct(Expression &x) {
   Emit &e = x.emit;
   if (auto block = opOf<lm::BlockMatmulOp>(x))
     return emitBlockProduct(x, block);
+  if (auto experts = opOf<lm::ExpertMatmulOp>(x))
+    return emitExpertMatmul(x, experts);
+  if (auto outer = opOf<lm::ExpertOuterOp>(x))
+    return emitExpertOuter(x, outer);
   auto op = opOf<lm::MatmulOp>(x);
   lm::Shape y = lm::shapeOf(op.getY());
   size_t rank = y.size();

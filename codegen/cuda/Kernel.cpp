@@ -27,13 +27,19 @@ Emitter emitterOf(StringRef family) {
 }
 
 /// Throws Error for what has kernels on the CPU alone.
-void refuseBlocks(plan::KernelOp kernel, StringRef path, StringRef architecture) {
-  for (Operation &op : kernel.getBody().front())
+void refuseOthers(plan::KernelOp kernel, StringRef path, StringRef architecture) {
+  for (Operation &op : kernel.getBody().front()) {
+    if (isa<lm::TopKOp, lm::GroupRowsOp, lm::ExpertMatmulOp, lm::ExpertOuterOp>(op))
+      fail("no kernel for '{}' ({}) on {}: mixtures of experts run on the CPU alone; compile for "
+           "--target "
+           "cpu",
+           path.str(), op.getName().getStringRef().str(), architecture.str());
     if (isa<lm::BlockMatmulOp, lm::BlockGatherOp, lm::QuantizeRowsOp>(op))
       fail(
           "no kernel for '{}' ({}) on {}: quantised weights are computed on by the CPU alone; here "
           "they must be expanded",
           path.str(), op.getName().getStringRef().str(), architecture.str());
+  }
 }
 
 } // namespace
@@ -75,7 +81,7 @@ Ranges rangesOf(ModuleOp plan) {
 Kernel emitKernel(plan::KernelOp kernel, const Ranges &ranges, StringRef name,
                   StringRef architecture) {
   std::string path = lm::modelPath(kernel.getLoc());
-  refuseBlocks(kernel, path, architecture);
+  refuseOthers(kernel, path, architecture);
   Emitter emitter = emitterOf(kernel.getFamily());
   assert(emitter && "fusion made a family that no emitter knows");
   Expression x(kernel.getBody().front(), ranges, name, architecture);

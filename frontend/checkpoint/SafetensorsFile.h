@@ -41,6 +41,9 @@ struct NamedTensor {
   TensorView view;
 };
 
+/// Adds a tensor as the pieces that files have (StackedNames.h), views into its bytes.
+void addStored(std::vector<NamedTensor> &tensors, NamedTensor tensor);
+
 /// Writes atomically; others' readers accept the file. Tensors come by falling element size and
 /// then by name, so that each is aligned to its elements; data starts at a multiple of 8. metadata
 /// gets "format": "pt" unless it says otherwise, and "lmc.xxh3". Error if names repeat or a view's

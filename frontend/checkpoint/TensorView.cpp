@@ -9,6 +9,8 @@
 namespace lmc {
 
 int64_t TensorView::numElements() const {
+  if (!parts.empty())
+    return static_cast<int64_t>(parts.size()) * parts.front().numElements();
   const TensorFormat &format = formatOf(type);
   return int64_t(bytes.size()) / format.blockBytes * format.blockElements;
 }
@@ -56,6 +58,12 @@ void readInOrder(const TensorView &view, const TensorFormat &format, int64_t num
 
 void readAsF32(const TensorView &view, std::span<float> values) {
   assert(int64_t(values.size()) == view.numElements());
+  if (!view.parts.empty()) {
+    size_t each = values.size() / view.parts.size();
+    for (size_t i = 0; i < view.parts.size(); ++i)
+      readAsF32(view.parts[i], values.subspan(i * each, each));
+    return;
+  }
   const TensorFormat &format = formatOf(view.type);
   if (!format.dequantise)
     fail("a tensor of type {} cannot be read as F32", format.name);

@@ -32,8 +32,12 @@ struct TensorView {
   int64_t heads = 0; ///< of rotary orders: rows are a multiple of 2 * heads
   float offset = 0;  ///< is added to every element; GGUF stores some norms as 1 + weight
 
+  /// Not empty: the tensor is in pieces, one for each index of its first dimension. `type` is the first's,
+  /// and there are no bytes here.
+  std::vector<TensorView> parts = {};
+
   /// Whether the bytes are the tensor's elements row by row, and nothing is to be done to them.
-  bool isPlain() const { return order == StoredOrder::Rows && offset == 0; }
+  bool isPlain() const { return order == StoredOrder::Rows && offset == 0 && parts.empty(); }
 
   int64_t numElements() const;
   /// Where row `row` of the tensor is among the stored ones; not of Transposed. Rows of blocks can be

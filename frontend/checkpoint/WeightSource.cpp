@@ -1,6 +1,7 @@
 #include "frontend/checkpoint/WeightSource.h"
 
 #include "frontend/checkpoint/SafetensorsHeader.h"
+#include "frontend/checkpoint/StackedNames.h"
 #include "frontend/json/StrictJson.h"
 #include "runtime/Error.h"
 
@@ -31,7 +32,11 @@ public:
     auto found = shardOf.find(name);
     return (found == shardOf.end() ? path : files[found->second].path()).string();
   }
-  void forget(const TensorView &view) const override { MappedFile::forget(view.bytes); }
+  void forget(const TensorView &view) const override {
+    MappedFile::forget(view.bytes);
+    for (const TensorView &part : view.parts)
+      forget(part);
+  }
 
 private:
   std::filesystem::path path;
@@ -90,6 +95,14 @@ void Shards::addIndex(const std::filesystem::path &index) {
 const TensorView &WeightSource::require(const std::string &name,
                                         std::span<const int64_t> shape) const {
   const TensorView *view = find(name);
+  if (std::vector<std::string> parts = storedNames(name, shape); !view && parts.front() != name) {
+    TensorView whole;
+    whole.shape.assign(shape.begin(), shape.end());
+    for (const std::string &part : parts)
+      whole.parts.push_back(require(part, shape.subspan(1)));
+    whole.type = whole.parts.front().type;
+    return stacked[name] = std::move(whole);
+  }
   if (!view)
     fail("'{}': has no tensor '{}', the model expects {}", describe(name), name, shapeText(shape));
   if (!std::equal(shape.begin(), shape.end(), view->shape.begin(), view->shape.end()))

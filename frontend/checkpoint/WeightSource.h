@@ -3,6 +3,7 @@
 
 #include "frontend/checkpoint/SafetensorsFile.h"
 
+#include <map>
 #include <memory>
 
 namespace lmc {
@@ -20,9 +21,13 @@ public:
   /// Gives the memory of a tensor's bytes back, where they can be read again.
   virtual void forget(const TensorView &) const {}
 
-  /// Error if the tensor is missing or has another shape:
+  /// The tensor, or where the source has it in pieces (StackedNames.h) these. Valid as long as this object.
+  /// Error if one is missing or has another shape:
   ///   'model.safetensors': tensor 'wte' is [50257, 768], the model expects [50304, 768]
   const TensorView &require(const std::string &name, std::span<const int64_t> shape) const;
+
+private:
+  mutable std::map<std::string, TensorView> stacked;
 };
 
 /// A .safetensors file, or a folder with model.safetensors.index.json and its shards, with

@@ -1,5 +1,6 @@
 #include "frontend/checkpoint/SafetensorsFile.h"
 #include "frontend/checkpoint/SafetensorsHeader.h"
+#include "frontend/checkpoint/StackedNames.h"
 #include "runtime/AtomicFile.h"
 #include "runtime/Error.h"
 
@@ -27,6 +28,17 @@ static void check(const std::filesystem::path &path, const std::vector<NamedTens
       fail("'{}': tensor '{}' of {} {} needs {} bytes, got {}", path.string(), name,
            nameOf(view.type), shapeText(view.shape), bytes, view.bytes.size());
   }
+}
+
+void addStored(std::vector<NamedTensor> &tensors, NamedTensor tensor) {
+  std::vector<std::string> names = storedNames(tensor.name, tensor.view.shape);
+  std::span<const int64_t> shape = storedShape(tensor.name, tensor.view.shape);
+  size_t each = tensor.view.bytes.size() / names.size();
+  for (size_t i = 0; i < names.size(); ++i)
+    tensors.push_back({names[i],
+                       {tensor.view.type,
+                        {shape.begin(), shape.end()},
+                        tensor.view.bytes.subspan(i * each, each)}});
 }
 
 void writeSafetensors(const std::filesystem::path &path, std::vector<NamedTensor> tensors,

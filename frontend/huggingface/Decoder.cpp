@@ -1,5 +1,6 @@
 // config.json of Llama and the families like it. Source: transformers, LlamaConfig, MistralConfig,
-// Qwen2Config, Qwen3Config, Phi3Config, Gemma2Config, Gemma3TextConfig (field names and defaults).
+// Qwen2Config, Qwen3Config, Phi3Config, Gemma2Config, Gemma3TextConfig, MixtralConfig, Qwen3MoeConfig
+// (field names and defaults).
 #include "frontend/DecoderSpec.h"
 #include "frontend/ModelLimits.h"
 #include "frontend/huggingface/ConfigFile.h"
@@ -16,6 +17,7 @@ using nlohmann::json;
 enum class Windows {
   None,
   Always,   ///< sliding_window holds for every layer
+  Gated,    ///< the same where use_sliding_window says so
   Optional, ///< the same where use_sliding_window says so, from max_window_layers on, or layer_types
   Alternate, ///< sliding_window_pattern or layer_types: all layers but each n-th
 };
@@ -31,6 +33,7 @@ struct Family {
   int64_t window = 0;                          ///< where sliding_window is left out
   int64_t pattern = 0;                         ///< where sliding_window_pattern is
   bool attentionBias = false, mlpBias = false; ///< attention_bias and mlp_bias are keys of it
+  int64_t experts = 0, perToken = 0, expertWidth = 0; ///< where they are left out
 };
 
 constexpr std::array families = {
@@ -57,6 +60,25 @@ constexpr std::array families = {
            .windows = Windows::Optional,
            .window = 4096,
            .attentionBias = true},
+    Family{.type = "qwen3_moe",
+           .className = "Qwen3MoeForCausalLM",
+           .architecture = Architecture::Qwen3Moe,
+           .kvHeads = 4,
+           .windows = Windows::Gated,
+           .window = 4096,
+           .attentionBias = true,
+           .experts = 128,
+           .perToken = 8,
+           .expertWidth = 768},
+    Family{.type = "mixtral",
+           .className = "MixtralForCausalLM",
+           .architecture = Architecture::Mixtral,
+           .theta = 1e6,
+           .normEps = 1e-5,
+           .kvHeads = 8,
+           .windows = Windows::Always,
+           .experts = 8,
+           .perToken = 2},
     Family{.type = "phi3",
            .className = "Phi3ForCausalLM",
            .architecture = Architecture::Phi3,
@@ -107,6 +129,9 @@ void check(const ConfigFile &file, const Family &family, const DecoderStyle &sty
     allow({"sliding_window"});
   if (family.windows == Windows::Optional)
     allow({"use_sliding_window", "max_window_layers", "layer_types"});
+  if (family.windows ==
+      Windows::Gated) // transformers has max_window_layers too, and does not read it
+    allow({"use_sliding_window", "max_window_layers"});
   if (family.windows == Windows::Alternate)
     allow({"sliding_window_pattern", "_sliding_window_pattern", "layer_types",
            "cache_implementation"});
@@ -115,6 +140,16 @@ void check(const ConfigFile &file, const Family &family, const DecoderStyle &sty
     allow({"hidden_activation", "query_pre_attn_scalar", "final_logit_softcapping",
            "attn_logit_softcapping"});
   std::vector<FixedKey> fixed = {{"is_encoder_decoder", false}};
+  if (style.experts) {
+    allow({"num_experts_per_tok", "num_local_experts", "num_experts"});
+    if (style.experts->isFixed)
+      allow({"router_jitter_noise"});
+    else
+      allow({"moe_intermediate_size", "norm_topk_prob", "decoder_sparse_step", "mlp_only_layers"});
+    // The loss that balances experts is added only where the router's logits are asked for.
+    allow({"router_aux_loss_coef"});
+    fixed.push_back({"output_router_logits", false});
+  }
   if (isGemma(family.architecture))
     fixed.push_back({"use_bidirectional_attention", false});
   if (family.attentionBias)
@@ -154,7 +189,8 @@ void readWindow(ModelConfig &c, const ConfigFile &file, const Family &family) {
   int64_t window = fields.find("sliding_window") && !fields.has("sliding_window")
                        ? 0
                        : fields.count("sliding_window", 1, maxContext, family.window);
-  if (family.windows == Windows::Optional && !fields.boolean("use_sliding_window", false))
+  bool gated = family.windows == Windows::Optional || family.windows == Windows::Gated;
+  if (gated && !fields.boolean("use_sliding_window", false))
     window = 0;
   if (window == 0)
     return;
@@ -179,6 +215,49 @@ void readWindow(ModelConfig &c, const ConfigFile &file, const Family &family) {
         c.windowLayers.push_back(layer);
   }
   c.window = c.windowLayers.empty() ? 0 : window;
+}
+
+void readExperts(ModelConfig &c, const ConfigFile &file, const Family &family,
+                 const ExpertStyle &style) {
+  const SpecFields &fields = file.fields;
+  MixtureConfig &mixture = c.mixture;
+  const char *key = fields.has("num_local_experts") ? "num_local_experts" : "num_experts";
+  mixture.experts = fields.count(key, 1, maxExperts, family.experts);
+  mixture.perToken = fields.count("num_experts_per_tok", 1, mixture.experts, family.perToken);
+  if (style.isFixed) {
+    mixture.width = c.ffnWidth;
+    const json noise = file.root.value("router_jitter_noise", json(0.0));
+    if (!noise.is_number() || noise.get<double>() != 0)
+      fields.bad("router_jitter_noise",
+                 "router_jitter_noise: expected 0, got {}; training draws no noise",
+                 noise.dump(-1, ' ', false, json::error_handler_t::replace).substr(0, 40));
+    return;
+  }
+  mixture.width = fields.count("moe_intermediate_size", 1, 8 * maxWidth, family.expertWidth);
+  mixture.normalized = fields.boolean("norm_topk_prob", false);
+  int64_t step = fields.count("decoder_sparse_step", 1, maxLayers, 1);
+  std::vector<int64_t> plain;
+  if (fields.has("mlp_only_layers"))
+    try {
+      plain = file.root.at("mlp_only_layers").get<std::vector<int64_t>>();
+    } catch (const json::exception &) {
+      fields.bad("mlp_only_layers", "mlp_only_layers: expected a list of whole numbers");
+    }
+  for (int64_t layer = 0; layer < c.layers; ++layer)
+    if ((layer + 1) % step != 0 || std::ranges::find(plain, layer) != plain.end())
+      mixture.denseLayers.push_back(layer);
+}
+
+void writeExperts(const ModelConfig &c, const ExpertStyle &style, nlohmann::ordered_json &out) {
+  const MixtureConfig &mixture = c.mixture;
+  out[style.isFixed ? "num_local_experts" : "num_experts"] = mixture.experts;
+  out["num_experts_per_tok"] = mixture.perToken;
+  if (style.isFixed)
+    return;
+  out["moe_intermediate_size"] = mixture.width;
+  out["norm_topk_prob"] = mixture.normalized;
+  out["decoder_sparse_step"] = 1;
+  out["mlp_only_layers"] = mixture.denseLayers;
 }
 
 void readGemma(ModelConfig &c, const ConfigFile &file) {
@@ -248,6 +327,8 @@ ModelConfig readDecoder(const ConfigFile &file, Architecture architecture) {
   readWindow(c, file, family);
   if (isGemma(architecture))
     readGemma(c, file);
+  if (style.experts)
+    readExperts(c, file, family, *style.experts);
   checkDecoder(c, file.name);
   return c;
 }
@@ -274,7 +355,7 @@ nlohmann::ordered_json writeDecoder(const ModelConfig &c) {
   writeRope(c, out);
   if (family.windows != Windows::None)
     out["sliding_window"] = c.window ? nlohmann::ordered_json(c.window) : nlohmann::ordered_json();
-  if (family.windows == Windows::Optional)
+  if (family.windows == Windows::Optional || family.windows == Windows::Gated)
     out["use_sliding_window"] = c.window != 0;
   if (family.windows == Windows::Optional || family.windows == Windows::Alternate) {
     std::vector<std::string_view> types(static_cast<size_t>(c.layers), "full_attention");
@@ -282,6 +363,8 @@ nlohmann::ordered_json writeDecoder(const ModelConfig &c) {
       types[static_cast<size_t>(layer)] = "sliding_attention";
     out["layer_types"] = types;
   }
+  if (const ExpertStyle *experts = decoderStyle(c.architecture)->experts)
+    writeExperts(c, *experts, out);
   if (gemma) {
     // transformers declares it as an integer, and takes no 256.0.
     double scalar = c.queryScalar ? c.queryScalar : static_cast<double>(c.headDim);

@@ -1,7 +1,8 @@
 // Decoders with rotary positions and rms_norm: Llama (Touvron et al. 2023, arXiv:2302.13971) and the
 // families that differ from it as their DecoderStyle says: Mistral (Jiang et al. 2023,
 // arXiv:2310.06825), Qwen2 (arXiv:2407.10671), Qwen3 (arXiv:2505.09388), Phi-3 (arXiv:2404.14219),
-// Gemma 2 (arXiv:2408.00118), Gemma 3 (arXiv:2503.19786). Names and layouts are those of Hugging
+// Gemma 2 (arXiv:2408.00118), Gemma 3 (arXiv:2503.19786); Mixtral (arXiv:2401.04088) and Qwen3-MoE with
+// mixtures of experts. Names and layouts are those of Hugging
 // Face's <Family>ForCausalLM: Linear weights are [out, in], rotary halves.
 #include "frontend/models/Blocks.h"
 
@@ -25,6 +26,15 @@ struct NormNames {
     }
   }
 };
+
+bool hasExperts(const ModelConfig &c, int64_t layer) {
+  return c.hasExperts() && !std::ranges::binary_search(c.mixture.denseLayers, layer);
+}
+
+/// A matrix of all experts of the layer at `at`, [E, out, in]; StackedNames.h says what * is.
+std::string expertsName(const std::string &at, const ExpertStyle &style, std::string_view part) {
+  return at + std::string(style.block) + ".experts.*." + std::string(part) + ".weight";
+}
 
 std::vector<ParameterSpec> parameters(const ModelConfig &c) {
   const DecoderStyle &style = *decoderStyle(c.architecture);
@@ -60,13 +70,25 @@ std::vector<ParameterSpec> parameters(const ModelConfig &c) {
     if (style.sandwichNorms)
       norm(at + norms.afterAttention, c.width);
     norm(at + norms.beforeMlp, c.width);
-    if (style.fusedProjections) {
-      linear(at + ".mlp.gate_up_proj", 2 * c.ffnWidth, c.width, normal, c.mlpBiases);
+    if (hasExperts(c, layer)) {
+      linear(at + std::string(style.experts->block) + ".gate", c.mixture.experts, c.width, normal,
+             false);
+      auto experts = [&](std::string_view part, int64_t out, int64_t in, double deviation) {
+        table.push_back(
+            {expertsName(at, *style.experts, part), {c.mixture.experts, out, in}, 0, deviation});
+      };
+      experts(style.experts->gate, c.mixture.width, c.width, normal);
+      experts(style.experts->up, c.mixture.width, c.width, normal);
+      experts(style.experts->down, c.width, c.mixture.width, residual);
     } else {
-      linear(at + ".mlp.gate_proj", c.ffnWidth, c.width, normal, c.mlpBiases);
-      linear(at + ".mlp.up_proj", c.ffnWidth, c.width, normal, c.mlpBiases);
+      if (style.fusedProjections) {
+        linear(at + ".mlp.gate_up_proj", 2 * c.ffnWidth, c.width, normal, c.mlpBiases);
+      } else {
+        linear(at + ".mlp.gate_proj", c.ffnWidth, c.width, normal, c.mlpBiases);
+        linear(at + ".mlp.up_proj", c.ffnWidth, c.width, normal, c.mlpBiases);
+      }
+      linear(at + ".mlp.down_proj", c.width, c.ffnWidth, residual, c.mlpBiases);
     }
-    linear(at + ".mlp.down_proj", c.width, c.ffnWidth, residual, c.mlpBiases);
     if (style.sandwichNorms)
       norm(at + norms.afterMlp, c.width);
   }
@@ -120,8 +142,9 @@ public:
     std::string path = "layers." + std::to_string(index);
     x = block(path + ".attn", index, x, norms.beforeAttention, norms.afterAttention,
               [&](Value n) { return attention(index, path + ".attn", n); });
-    return block(path + ".mlp", index, x, norms.beforeMlp, norms.afterMlp,
-                 [&](Value n) { return mlp(index, path + ".mlp", n); });
+    return block(path + ".mlp", index, x, norms.beforeMlp, norms.afterMlp, [&](Value n) {
+      return hasExperts(c, index) ? mixture(index, path + ".mlp", n) : mlp(index, path + ".mlp", n);
+    });
   }
 
 private:
@@ -188,10 +211,40 @@ private:
       gate = project(path, index, ".mlp.gate_proj", x);
       up = project(path, index, ".mlp.up_proj", x);
     }
-    Value active = style.activation == Activation::Silu
-                       ? Value(g.b.create<lm::SwigluOp>(g.loc, gate, up))
-                       : g.mul(activate(g, style.activation, gate), up);
-    return project(path, index, ".mlp.down_proj", active);
+    return project(path, index, ".mlp.down_proj", gated(path, gate, up));
+  }
+
+  /// The sum over the chosen experts of probability * down(act(gate(x)) * up(x)). Slots come first,
+  /// [k, B, T]: one sum over leading dimensions adds them up.
+  Value mixture(int64_t index, const std::string &path, Value x) {
+    const ExpertStyle &names = *style.experts;
+    std::string at = "model.layers." + std::to_string(index);
+    Value scores = linear(m, path + ".router", at + std::string(names.block) + ".gate", x,
+                          WeightLayout::OutIn);
+    lm::GraphBuilder g = m.g.at(path + ".router");
+    Value probabilities = g.b.create<lm::SoftmaxOp>(g.loc, scores);
+    auto chosen = g.b.create<lm::TopKOp>(g.loc, probabilities, c.mixture.perToken);
+    Value weights = chosen.getValues(); // [B, T, k]
+    if (c.mixture.normalized)
+      weights = g.div(weights, g.perRow(g.sumLast(weights), weights));
+    Value ids = g.transpose(chosen.getIds(), {2, 0, 1});
+    auto rows = g.b.create<lm::GroupRowsOp>(g.loc, ids, c.mixture.experts);
+    auto product = [&](std::string_view part, Value left) -> Value {
+      lm::GraphBuilder own = m.g.at(path + ".experts." + std::string(part));
+      return own.b.create<lm::ExpertMatmulOp>(
+          own.loc, left, m.parameter(expertsName(at, names, part)), rows.getOrder(),
+          rows.getStarts(), /*transpose_b=*/true);
+    };
+    Value y = product(names.down, gated(path, product(names.gate, x), product(names.up, x)));
+    lm::GraphBuilder sum = m.g.at(path + ".sum");
+    return sum.sum(sum.mul(y, sum.perRow(sum.transpose(weights, {2, 0, 1}), y)), {0});
+  }
+
+  /// act(gate) * up.
+  Value gated(const std::string &path, Value gate, Value up) {
+    lm::GraphBuilder g = m.g.at(path + ".glu");
+    return style.activation == Activation::Silu ? Value(g.b.create<lm::SwigluOp>(g.loc, gate, up))
+                                                : g.mul(activate(g, style.activation, gate), up);
   }
 
   ModelGraph &m;

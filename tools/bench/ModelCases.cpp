@@ -102,8 +102,11 @@ std::unique_ptr<Session> compileModel(const ModelConfig &config, const ProgramOp
 double flopsPerToken(const ModelConfig &c, double length) {
   double weights = 0;
   for (const ParameterSpec &parameter : parametersOf(c))
-    if (parameter.shape.size() > 1)
-      weights += double(sizeOf(parameter));
+    if (parameter.shape.size() > 1) // experts [E, out, in]: a token meets some of them
+      weights +=
+          double(sizeOf(parameter)) * (parameter.shape.size() == 3
+                                           ? double(c.mixture.perToken) / double(parameter.shape[0])
+                                           : 1);
   // Tables of embeddings are read, not multiplied with, but for a tied head.
   weights -= double(c.architecture == Architecture::Gpt2 ? c.context * c.width : 0);
   weights -= c.tiedHead ? 0 : double(c.vocab * c.width);

@@ -308,7 +308,7 @@ ParameterData Weights::data() {
       lent = views[i];
       const TensorFormat &stored = formatOf(lent->type);
       // A transposed matrix of blocks is asked for by columns, which is how it lies.
-      bool asItLies = lent->offset == 0 &&
+      bool asItLies = lent->offset == 0 && lent->parts.empty() &&
                       (lent->order != StoredOrder::Transposed || stored.isQuantised());
       if (formatName(lent->type) == format && asItLies)
         return storedBytes(*lent);

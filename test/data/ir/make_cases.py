@@ -387,4 +387,38 @@ for form, (panels, w) in values.items():
     add("block_gather", [panels, picked], [(w[picked], "f32")], sizes + ", depth = 256 : i64}",
         reason=NOT_DIFFERENTIABLE, tag=form)
 
+# ---- mixtures of experts -----------------------------------------------------------------------
+tk = real(2, 3, 7)
+largest = np.argsort(-tk, axis=-1, kind="stable")
+for k in (1, 3, 7):
+    add("top_k", [tk], [np.take_along_axis(tk, largest[..., :k], -1), largest[..., :k].astype(np.int32)],
+        f"{{k = {k}}}", grad=[0], tag=str(k))
+ties = np.array([[2.0, 5.0, -0.0, 5.0, 0.0], [-3.0, -7.0, -3.0, -7.0, -7.0]])
+chosen = np.array([[1, 3, 0, 2], [0, 2, 1, 3]], np.int32)
+add("top_k", [ties], [np.take_along_axis(ties, chosen, -1), chosen], "{k = 4}", tag="ties",
+    reason="")  # a kink for every difference
+
+
+def grouped(experts, groups):
+    """order and starts of group_rows."""
+    counts = np.bincount(experts.ravel(), minlength=groups)
+    return (np.argsort(experts.ravel(), kind="stable").reshape(experts.shape).astype(np.int32),
+            np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
+
+
+taken = np.array([[4, 0, 4, 1, 4], [1, 1, 0, 4, 4], [4, 4, 4, 4, 0]], np.int32).reshape(3, 5, 1)  # none take 2, 3
+add("group_rows", [taken], list(grouped(taken, 5)), "{groups = 5}", reason="")
+order, starts = grouped(taken, 5)
+for tb in (False, True):
+    for tag, ex in [("own", real(3, 5, 1, 7)), ("shared", real(5, 1, 7)), ("one", real(1, 7))]:
+        ew = real(5, 7, 6)
+        ey = np.einsum("sbtk,sbtkn->sbtn", np.broadcast_to(ex, (3, 5, 1, 7)), ew[taken])
+        add("expert_matmul", [ex, ew.transpose(0, 2, 1) if tb else ew, order, starts], [ey],
+            "{transpose_b}" if tb else "", grad=[0, 1], tag=f"{tag}.{'t' if tb else 'n'}")
+for tag, ea, eb in [("own", real(3, 5, 1, 4), real(3, 5, 1, 6)), ("left", real(5, 1, 4), real(3, 5, 1, 6)),
+                    ("right", real(3, 5, 1, 4), real(1, 6))]:
+    hot = np.eye(5)[taken]  # [3, 5, 1, E]
+    ey = np.einsum("sbte,sbtm,sbtn->emn", hot, np.broadcast_to(ea, (3, 5, 1, 4)), np.broadcast_to(eb, (3, 5, 1, 6)))
+    add("expert_outer", [ea, eb, order, starts], [ey], grad=[0, 1], tag=tag)
+
 print(json.dumps(cases, separators=(",", ":")))

@@ -20,6 +20,7 @@ const std::vector<FamilyCase> &familyCases() {
     addProducts(all);
     addAttention(all);
     addTables(all);
+    addExperts(all);
     return all;
   }();
   return cases;

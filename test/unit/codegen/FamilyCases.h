@@ -17,6 +17,7 @@ void addColumns(std::vector<FamilyCase> &cases);
 void addProducts(std::vector<FamilyCase> &cases);
 void addAttention(std::vector<FamilyCase> &cases);
 void addTables(std::vector<FamilyCase> &cases);
+void addExperts(std::vector<FamilyCase> &cases);
 
 inline lm::Shape likeShape(mlir::Value v) { return lm::shapeOf(v); }
 

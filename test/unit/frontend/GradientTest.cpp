@@ -84,6 +84,14 @@ TEST(Gradient, LlamaTied) {
   compareLanguageModel(config);
 }
 
+TEST(Gradient, MixtureOfExperts) {
+  compareLanguageModel(oddMixture());
+  ModelConfig config = oddMixture();
+  config.mixture.normalized = true;
+  config.mixture.perToken = 1; // all of the router's gradient is that of a constant
+  compareLanguageModel(config);
+}
+
 TEST(Gradient, LayerList) {
   ModelConfig config = oddNetwork();
   ReferenceModel model(config, {.batch = 4, .inference = false});

@@ -37,7 +37,8 @@ std::string family(const std::string &type) {
   return text.replace(text.find("llama"), 5, type);
 }
 const std::string mistral = family("mistral"), phi3 = family("phi3"), gemma2 = family("gemma2"),
-                  gemma3 = family("gemma3_text");
+                  gemma3 = family("gemma3_text"), mixtral = family("mixtral"),
+                  qwen3Moe = family("qwen3_moe");
 
 TEST(HuggingFaceConfig, Gpt2) {
   ModelConfig c = read(gpt2 + R"(, "activation_function": "gelu", "resid_pdrop": 0.1,
@@ -86,6 +87,25 @@ TEST(HuggingFaceConfig, DefaultsOfEachFamily) {
   EXPECT_EQ(c.localRopeTheta, 1e4);
   EXPECT_EQ(c.attentionCap, 0);
   EXPECT_EQ(c.windowLayers, (std::vector<int64_t>{0, 1}));
+  c = read(mixtral + "}");
+  EXPECT_EQ(c.rope.theta, 1e6);
+  EXPECT_EQ(c.window, 0);
+  EXPECT_EQ(c.mixture, (MixtureConfig{.experts = 8, .perToken = 2, .width = 96}));
+  c = read(qwen3Moe + "}");
+  EXPECT_EQ(c.headDim, 16);
+  EXPECT_EQ(c.window, 0);
+  EXPECT_EQ(c.mixture,
+            (MixtureConfig{.experts = 128, .perToken = 8, .width = 768, .normalized = false}));
+}
+
+TEST(HuggingFaceConfig, LayersWithExperts) {
+  auto dense = [](const std::string &keys) {
+    return read(qwen3Moe + keys + "}").mixture.denseLayers;
+  };
+  EXPECT_EQ(dense(R"(, "mlp_only_layers": [2, 1])"), (std::vector<int64_t>{1, 2}));
+  EXPECT_EQ(dense(R"(, "decoder_sparse_step": 2)"), (std::vector<int64_t>{0, 2}));
+  EXPECT_EQ(dense(R"(, "decoder_sparse_step": 2, "mlp_only_layers": [1])"),
+            (std::vector<int64_t>{0, 1, 2}));
 }
 
 TEST(HuggingFaceConfig, WrittenTextIsReadBack) {
@@ -99,6 +119,10 @@ TEST(HuggingFaceConfig, WrittenTextIsReadBack) {
           "rope_scaling": {"type": "yarn", "factor": 4.0, "mscale": 1.0, "mscale_all_dim": 0.5,
           "original_max_position_embeddings": 8}})",
         family("qwen3") + R"(, "attention_bias": true, "head_dim": 18})",
+        mixtral + R"(, "num_local_experts": 5, "num_experts_per_tok": 3, "sliding_window": 7,
+          "router_jitter_noise": 0.0, "router_aux_loss_coef": 0.02, "output_router_logits": false})",
+        qwen3Moe + R"(, "num_experts": 5, "num_experts_per_tok": 3, "moe_intermediate_size": 24,
+          "norm_topk_prob": true, "decoder_sparse_step": 2, "use_sliding_window": true})",
         phi3 + R"(, "original_max_position_embeddings": 8, "partial_rotary_factor": 0.25,
           "rope_scaling": {"type": "su", "short_factor": [1, 2], "long_factor": [1.5, 2.5]}})",
         gemma2 + R"(, "query_pre_attn_scalar": 144, "hidden_act": "gelu"})",
@@ -181,7 +205,15 @@ INSTANTIATE_TEST_SUITE_P(
              ":8: eos_token_id: expected ids in [0, 100), got -1"},
         Case{"Family", "{\n\"model_type\": \"bert\"}",
              ":2: model_type 'bert' is not supported: expected one of gpt2, llama, mistral, qwen2, "
-             "qwen3, phi3, gemma2, gemma3_text"},
+             "qwen3, qwen3_moe, mixtral, phi3, gemma2, gemma3_text"},
+        Case{"Experts", mixtral + ",\n\"num_local_experts\": 3, \"num_experts_per_tok\": 4}",
+             ":10: num_experts_per_tok: expected a whole number in [1, 3], got '4'"},
+        Case{"Jitter", mixtral + ",\n\"router_jitter_noise\": 0.1}",
+             ":10: router_jitter_noise: expected 0, got 0.1; training draws no noise"},
+        Case{"AuxiliaryLoss", qwen3Moe + ",\n\"output_router_logits\": true}",
+             ":10: output_router_logits = true is not supported"},
+        Case{"PlainLayers", qwen3Moe + ",\n\"mlp_only_layers\": [\"all\"]}",
+             ":10: mlp_only_layers: expected a list of whole numbers"},
         Case{"Missing", "{}", ": 'model_type' is missing"},
         Case{"Truncated", "{\n\"model_type\": \"gp", ":2: not valid JSON"},
         Case{"List", "[]", ": expected a JSON object"}),

@@ -46,6 +46,7 @@ TEST_P(Refusal, NamesPlaceAndReason) {
 
 // Lines 1 to 6 of a complete spec; cases add or replace line 7.
 #define BASE "architecture: gpt2\nlayers: 2\nwidth: 128\nvocab: 256\ncontext: 64\n"
+#define MIXTRAL "architecture: mixtral\nlayers: 2\nwidth: 128\nvocab: 256\ncontext: 64\nheads: 4\n"
 #define LLAMA "architecture: llama\nlayers: 2\nwidth: 128\nvocab: 256\ncontext: 64\n"
 
 INSTANTIATE_TEST_SUITE_P(
@@ -93,12 +94,19 @@ INSTANTIATE_TEST_SUITE_P(
              "mlp_biases"},
         Case{LLAMA "heads: 4\nactivation: relu\n",
              "m.yaml:7: activation: llama has silu, got 'relu'"},
+        Case{LLAMA "heads: 4\nexperts: 8\n",
+             "m.yaml:7: experts: llama has plain MLPs; mixtral and qwen3_moe have experts"},
+        Case{MIXTRAL "experts: 3\nexperts_per_token: 4\n",
+             "m.yaml: a token takes 1 to 3 of the experts, got 4"},
+        Case{MIXTRAL "expert_width: 32\n", "m.yaml: every layer of mixtral has experts as wide as "
+                                           "ffn_width (352), with weights that "
+                                           "add up to 1; qwen3_moe leaves the choice"},
         Case{"architecture: gtp2\n",
              "m.yaml:1: architecture: expected one of gpt2, llama, mistral, "
-             "qwen2, qwen3, phi3, gemma2, gemma3, layers, mlir, got "
+             "qwen2, qwen3, qwen3_moe, mixtral, phi3, gemma2, gemma3, layers, mlir, got "
              "'gtp2', did you mean 'gpt2'?"},
         Case{"width: 4\n", "m.yaml: 'architecture' is missing: expected one of gpt2, llama, "
-                           "mistral, qwen2, qwen3, phi3, "
+                           "mistral, qwen2, qwen3, qwen3_moe, mixtral, phi3, "
                            "gemma2, gemma3, layers, mlir"},
         Case{"[1, 2]", "m.yaml: expected a mapping of keys such as 'architecture' and 'width'"},
         Case{"", "m.yaml: expected a mapping of keys such as 'architecture' and 'width'"},
@@ -117,6 +125,9 @@ TEST(ModelSpec, CanonicalTextIsReadBack) {
        {BASE "heads: 4\nbos_id: 3\neos_id: [1, 7]\nnorm_eps: 1.0e-6\nbiases: false\n",
         LLAMA "heads: 4\nkv_heads: 2\nrope_theta: 500000.0\ntied_head: true\n",
         "inputs: 4\nclasses: 2\nlayers: [linear: {width: 5, bias: false}, relu, layer_norm]\n",
+        MIXTRAL "experts: 5\nexperts_per_token: 3\n",
+        "architecture: qwen3_moe\nlayers: 3\nwidth: 128\nvocab: 256\ncontext: 64\nheads: 4\n"
+        "expert_width: 48\nnormalize_experts: false\ndense_layers: [0, 2]\n",
         "inputs: 4\nclasses: 2\nlayers: []\n"}) {
     ModelConfig config = readModelSpec(YAML::Load(spec), "m.yaml");
     std::string text = canonicalSpec(config);

@@ -53,6 +53,7 @@ void comparePrefillAndDecode(const ModelConfig &config) {
 
 TEST(Programs, Gpt2PrefillAndDecode) { comparePrefillAndDecode(oddGpt2()); }
 TEST(Programs, LlamaPrefillAndDecode) { comparePrefillAndDecode(oddLlama()); }
+TEST(Programs, MixturePrefillAndDecode) { comparePrefillAndDecode(oddMixture()); }
 
 /// "name:role" of arguments after the parameters.
 std::vector<std::string> arguments(mlir::func::FuncOp function) {

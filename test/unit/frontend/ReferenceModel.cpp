@@ -89,6 +89,15 @@ ModelConfig oddLlama() {
                        "odd.yaml");
 }
 
+ModelConfig oddMixture() {
+  return readModelSpec(
+      YAML::Load(
+          "{architecture: qwen3_moe, layers: 2, width: 5, heads: 3, kv_heads: 1, head_dim: 4, "
+          "ffn_width: 7, vocab: 11, context: 9, experts: 3, experts_per_token: 2, "
+          "expert_width: 4, normalize_experts: false, dense_layers: [0]}"),
+      "odd.yaml");
+}
+
 ModelConfig oddNetwork() {
   return readModelSpec(
       YAML::Load("{inputs: 5, classes: 3, layers: [linear: {width: 7}, layer_norm, gelu, linear: "

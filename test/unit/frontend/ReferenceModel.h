@@ -49,6 +49,7 @@ inline std::filesystem::path sharedFolder() {
 /// Small models with odd, unequal sizes.
 ModelConfig oddGpt2();
 ModelConfig oddLlama();
+ModelConfig oddMixture();
 ModelConfig oddNetwork();
 
 } // namespace lmc

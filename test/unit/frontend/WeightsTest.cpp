@@ -1,5 +1,6 @@
 #include "ReferenceModel.h"
 
+#include "frontend/checkpoint/StackedNames.h"
 #include "runtime/Error.h"
 
 #include <gmock/gmock.h>
@@ -70,6 +71,36 @@ TEST(Weights, BareModelWithBuffers) {
     std::vector<float> values(views[i]->numElements());
     readAsF32(*views[i], values);
     EXPECT_EQ(values[0], static_cast<float>(i)) << model.specs[i].name;
+  }
+}
+
+TEST(Weights, ExpertsComeInPieces) {
+  ReferenceModel model(oddMixture(), {.inference = false});
+  for (std::string prefix : {"model.", ""}) { // a checkpoint of the bare model
+    MemoryWeights weights;
+    for (const ParameterSpec &spec : model.specs)
+      for (const std::string &name : storedNames(spec.name, spec.shape)) {
+        auto shape = storedShape(spec.name, spec.shape);
+        float value = name.find("experts.2.up") == std::string::npos ? 1 : 2;
+        bool inModel = name.starts_with("model.");
+        weights.add(inModel ? prefix + name.substr(6) : name, {shape.begin(), shape.end()}, value);
+      }
+    auto views = matchWeights(weights, model.config, model.specs);
+    for (size_t i = 0; i < views.size(); ++i) {
+      std::vector<float> values(views[i]->numElements());
+      ASSERT_EQ(lm::Tensor::count(model.specs[i].shape), views[i]->numElements());
+      readAsF32(*views[i], values);
+      bool special = model.specs[i].name == "model.layers.1.mlp.experts.*.up_proj.weight";
+      EXPECT_EQ(values.front(), 1);
+      EXPECT_EQ(values.back(), special ? 2 : 1) << model.specs[i].name;
+    }
+    std::string last = prefix + "layers.1.mlp.experts.2.up_proj.weight";
+    weights.add(last, {4, 6}, 0);
+    EXPECT_EQ(refusal(model, weights),
+              "'w': tensor '" + last + "' is [4, 6], the model expects [4, 5]");
+    weights.add(prefix + "layers.1.mlp.experts.3.up_proj.weight", {4, 5}, 0);
+    weights.add(last, {4, 5}, 0);
+    EXPECT_THAT(refusal(model, weights), HasSubstr("no parameter for tensor"));
   }
 }
 
