@@ -8,9 +8,9 @@
 namespace lmc {
 
 std::string_view architectureName(Architecture architecture) {
-  constexpr std::array<std::string_view, 12> names = {"gpt2",   "llama",     "mistral", "qwen2",
-                                                      "qwen3",  "qwen3_moe", "mixtral", "phi3",
-                                                      "gemma2", "gemma3",    "layers",  "mlir"};
+  constexpr std::array<std::string_view, 13> names = {
+      "gpt2", "llama",  "mistral", "qwen2", "qwen3",  "qwen3_moe", "mixtral",
+      "phi3", "gemma2", "gemma3",  "bert",  "layers", "mlir"};
   return names.at(static_cast<size_t>(architecture));
 }
 
@@ -53,6 +53,7 @@ const DecoderStyle *decoderStyle(Architecture architecture) {
   case Architecture::Gemma3:
     return &gemma3;
   case Architecture::Gpt2:
+  case Architecture::Bert:
   case Architecture::Layers:
   case Architecture::Ir:
     return nullptr;
@@ -73,13 +74,14 @@ void completeSizes(ModelConfig &c, const SpecFields &fields, const SizeNames &na
   if (c.heads % c.kvHeads)
     fields.bad(names.kvHeads, "{} ({}) must divide {} ({})", names.kvHeads, c.kvHeads, names.heads,
                c.heads);
-  if (c.architecture == Architecture::Gpt2) {
+  if (!decoderStyle(c.architecture)) {
+    std::string_view name = architectureName(c.architecture);
     if (c.kvHeads != c.heads)
-      fields.bad(names.kvHeads, "{} ({}) must equal {} ({}) in gpt2", names.kvHeads, c.kvHeads,
-                 names.heads, c.heads);
+      fields.bad(names.kvHeads, "{} ({}) must equal {} ({}) in {}", names.kvHeads, c.kvHeads,
+                 names.heads, c.heads, name);
     if (c.headDim * c.heads != c.width)
-      fields.bad(names.headDim, "{} ({}) times {} ({}) must be {} ({}) in gpt2", names.headDim,
-                 c.headDim, names.heads, c.heads, names.width, c.width);
+      fields.bad(names.headDim, "{} ({}) times {} ({}) must be {} ({}) in {}", names.headDim,
+                 c.headDim, names.heads, c.heads, names.width, c.width, name);
   } else if (c.headDim % 2) {
     fields.bad(ownHeadDim ? names.headDim : names.heads,
                "head_dim ({}) must be even for rotary positions", c.headDim);

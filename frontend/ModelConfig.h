@@ -26,11 +26,12 @@ enum class Architecture {
   Phi3,
   Gemma2,
   Gemma3,
+  Bert,   ///< an encoder: every token sees all tokens, norms behind blocks
   Layers, ///< an explicit list of layers from a feature vector to class logits
   Ir,     ///< functions in the lm dialect, in a .mlir file
 };
 
-/// As specs, `lmc inspect` and the server call it: "gpt2", "llama", ..., "layers", "mlir".
+/// As specs, `lmc inspect` and the server call it: "gpt2", "llama", ..., "bert", "layers", "mlir".
 std::string_view architectureName(Architecture architecture);
 
 enum class Activation { GeluExact, GeluTanh, Silu, Relu };
@@ -69,6 +70,17 @@ struct DecoderStyle {
 /// Null for architectures of another kind.
 const DecoderStyle *decoderStyle(Architecture architecture);
 
+/// How a text's tokens become its one vector.
+enum class Pooling { Mean, First }; ///< of all tokens; the first token's ([CLS])
+
+/// Architecture::Bert.
+struct EncoderConfig {
+  int64_t tokenTypes = 2; ///< rows of the type embedding; texts are all of type 0
+  Pooling pooling = Pooling::Mean;
+  bool normalized = false; ///< vectors are divided by their length
+  bool operator==(const EncoderConfig &) const = default;
+};
+
 /// The experts of a layer, each an MLP: those with the largest probabilities compute a token.
 struct MixtureConfig {
   int64_t experts = 0, perToken = 0; ///< 0: a plain MLP
@@ -101,6 +113,8 @@ struct ModelConfig {
   bool mlpBiases = false;            ///< of the gate, up and down projections
   MixtureConfig mixture;             ///< with DecoderStyle::experts
 
+  EncoderConfig encoder;
+
   bool tiedHead = true; ///< the head is the token embedding
   Activation activation = Activation::GeluTanh;
   bool biases = true; ///< GPT-2: of linear layers and norms; nanoGPT trains without
@@ -121,9 +135,12 @@ struct ModelConfig {
     const DecoderStyle *style = decoderStyle(architecture);
     return style && style->experts;
   }
+  bool isEncoder() const { return architecture == Architecture::Bert; }
+  /// Predicts the next token.
   bool isLanguageModel() const {
     return architecture == Architecture::Gpt2 || decoderStyle(architecture);
   }
+  bool takesTokens() const { return isLanguageModel() || isEncoder(); }
   bool operator==(const ModelConfig &) const = default;
 };
 

@@ -18,9 +18,11 @@ constexpr std::array<std::string_view, 15> languageKeys = {
     "tied_head",    "activation", "biases", "bos_id",  "eos_id"};
 constexpr std::array<std::string_view, 6> layerKeys = {"architecture", "layers",   "inputs",
                                                        "classes",      "norm_eps", "loss"};
+constexpr std::array<std::string_view, 3> encoderKeys = {"token_types", "pooling", "normalize"};
 constexpr std::array<std::string_view, 2> irKeys = {"architecture", "file"};
 
 constexpr std::array<std::string_view, 4> activationNames = {"gelu", "gelu_tanh", "silu", "relu"};
+constexpr std::array<std::string_view, 2> poolingNames = {"mean", "first"};
 constexpr std::array<std::string_view, 7> layerNames = {
     "linear", "layer_norm", "rms_norm", "gelu", "gelu_tanh", "silu", "relu"};
 
@@ -73,16 +75,28 @@ std::vector<int64_t> readIds(const SpecFields &fields, const YAML::Node &node, i
   return ids;
 }
 
-ModelConfig languageModel(const SpecFields &fields, const YAML::Node &mapping,
-                          const std::string &file, Architecture which) {
+void readEncoder(EncoderConfig &c, const SpecFields &fields) {
+  c.tokenTypes = fields.count("token_types", 1, maxVocab, c.tokenTypes);
+  c.pooling =
+      static_cast<Pooling>(choose(fields, "pooling", fields.text("pooling", "mean"), poolingNames));
+  c.normalized = fields.boolean("normalize", c.normalized);
+}
+
+/// Of a model that takes tokens.
+ModelConfig tokenModel(const SpecFields &fields, const YAML::Node &mapping, const std::string &file,
+                       Architecture which) {
   const DecoderStyle *style = decoderStyle(which);
   std::vector<std::string_view> known(languageKeys.begin(), languageKeys.end());
   for (std::string_view key : decoderSpecKeys()) {
     if (style)
       known.push_back(key);
     else if (fields.has(key))
-      fields.bad(key, "{}: gpt2 has learned positions, and attention over all of them", key);
+      fields.bad(key, "{}: {} has learned positions, and attention over all of them", key,
+                 architectureName(which));
   }
+  bool encoder = which == Architecture::Bert;
+  if (encoder)
+    known.insert(known.end(), encoderKeys.begin(), encoderKeys.end());
   fields.checkKnown(known);
   ModelConfig c;
   c.architecture = which;
@@ -96,9 +110,11 @@ ModelConfig languageModel(const SpecFields &fields, const YAML::Node &mapping,
   c.ffnWidth = fields.count("ffn_width", 1, 8 * maxWidth, ffn);
   c.vocab = fields.count("vocab", 1, maxVocab);
   c.context = fields.count("context", 1, maxContext);
-  c.normEps = fields.positive("norm_eps", 1e-5);
+  c.normEps = fields.positive("norm_eps", encoder ? 1e-12 : 1e-5);
   c.tiedHead = fields.boolean("tied_head", !style || style->scaledEmbedding);
-  Activation fallback = style ? style->activation : Activation::GeluTanh;
+  Activation fallback = style     ? style->activation
+                        : encoder ? Activation::GeluExact
+                                  : Activation::GeluTanh;
   std::string_view own = activationNames[static_cast<size_t>(fallback)];
   c.activation = static_cast<Activation>(
       choose(fields, "activation", fields.text("activation", std::string(own)), activationNames));
@@ -111,6 +127,8 @@ ModelConfig languageModel(const SpecFields &fields, const YAML::Node &mapping,
                "biases: {} has none in its norms and head; see attention_biases and "
                "mlp_biases",
                architectureName(which));
+  if (encoder && !c.biases)
+    fields.bad("biases", "biases: bert has them everywhere");
   if (fields.has("bos_id"))
     c.bosId = fields.count("bos_id", 0, c.vocab - 1);
   c.eosIds = readIds(fields, mapping["eos_id"], c.vocab, file);
@@ -119,6 +137,8 @@ ModelConfig languageModel(const SpecFields &fields, const YAML::Node &mapping,
     readDecoderSpec(c, fields, mapping);
     checkDecoder(c, file);
   }
+  if (encoder)
+    readEncoder(c.encoder, fields);
   return c;
 }
 
@@ -191,7 +211,7 @@ ModelConfig readModelSpec(const YAML::Node &mapping, const std::string &file) {
     return layerNetwork(fields, mapping, file);
   }
   if (which != Architecture::Ir)
-    return languageModel(fields, mapping, file, which);
+    return tokenModel(fields, mapping, file, which);
   fields.checkKnown(irKeys);
   ModelConfig config;
   config.architecture = Architecture::Ir;
@@ -223,6 +243,9 @@ std::string canonicalSpec(const ModelConfig &c) {
       activationNames[static_cast<size_t>(c.activation)], c.biases);
   if (decoderStyle(c.architecture))
     text += decoderSpecText(c);
+  if (c.isEncoder())
+    text += fmt::format("token_types: {}\npooling: {}\nnormalize: {}\n", c.encoder.tokenTypes,
+                        poolingNames[static_cast<size_t>(c.encoder.pooling)], c.encoder.normalized);
   if (c.bosId)
     text += fmt::format("bos_id: {}\n", *c.bosId);
   if (!c.eosIds.empty())

@@ -13,13 +13,15 @@ ModelConfig readHuggingFaceConfig(const std::filesystem::path &path) {
   std::string type = fields.text("model_type");
   if (type == "gpt2")
     return readGpt2(file);
+  if (type == "bert")
+    return readBert(file);
   if (std::optional<Architecture> architecture = decoderOf(type))
     return readDecoder(file, *architecture);
   if (type == "gemma3")
     fields.bad("model_type", "model_type 'gemma3' is text and images; the text model alone has "
                              "model_type 'gemma3_text'");
   if (type != "lmc")
-    fields.bad("model_type", "model_type '{}' is not supported: expected one of gpt2, {}",
+    fields.bad("model_type", "model_type '{}' is not supported: expected one of gpt2, bert, {}",
                type.substr(0, 40), fmt::join(decoderTypes(), ", "));
   try {
     return readModelSpec(YAML::Load(fields.text("lmc_spec")), file.name);
@@ -30,11 +32,14 @@ ModelConfig readHuggingFaceConfig(const std::filesystem::path &path) {
 
 std::string huggingFaceConfig(const ModelConfig &c) {
   nlohmann::ordered_json out;
-  if (!c.isLanguageModel()) {
+  if (!c.takesTokens()) {
     out = {{"model_type", "lmc"}, {"lmc_spec", canonicalSpec(c)}};
     return out.dump(2) + "\n";
   }
-  out = decoderStyle(c.architecture) ? writeDecoder(c) : writeGpt2(c);
+  if (c.isEncoder())
+    out = writeBert(c);
+  else
+    out = decoderStyle(c.architecture) ? writeDecoder(c) : writeGpt2(c);
   out["tie_word_embeddings"] = c.tiedHead;
   out["bos_token_id"] = c.bosId ? nlohmann::ordered_json(*c.bosId) : nlohmann::ordered_json();
   if (c.eosIds.size() == 1)

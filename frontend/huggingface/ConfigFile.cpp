@@ -99,8 +99,6 @@ Document parse(const std::string &text, const std::string &file) {
   } catch (const json::exception &) {
     fail("{}:{}: not valid JSON", file, line);
   }
-  if (!document.root.is_object())
-    fail("{}: expected a JSON object", file);
   return document;
 }
 
@@ -132,10 +130,16 @@ std::string readText(const std::filesystem::path &file) {
 ConfigFile readConfigFile(const std::filesystem::path &file) {
   std::string name = file.string();
   Document document = parse(readText(file), name);
+  if (!document.root.is_object())
+    fail("{}: expected a JSON object", name);
   ConfigFile config{std::move(document.root), SpecFields(name), name};
   for (const auto &[key, value] : config.root.items())
     config.fields.add(key, valueOf(value, document.lines[key]));
   return config;
+}
+
+nlohmann::json readJson(const std::filesystem::path &file) {
+  return parse(readText(file), file.string()).root;
 }
 
 SpecFields nestedFields(const ConfigFile &config, const json &object, std::string_view holder) {

@@ -20,6 +20,9 @@ struct ConfigFile {
 /// Throws Error for what cannot be read, is no JSON object or gives a key twice.
 ConfigFile readConfigFile(const std::filesystem::path &file);
 
+/// A whole JSON file of any kind. Throws Error with file:line.
+nlohmann::json readJson(const std::filesystem::path &file);
+
 /// Fields of a nested object, with the line of the key that holds it. `holder` names it in errors.
 SpecFields nestedFields(const ConfigFile &config, const nlohmann::json &object,
                         std::string_view holder);
@@ -45,6 +48,10 @@ void readTokenIds(ModelConfig &config, const ConfigFile &file);
 /// Of model_type gpt2; throws Error.
 ModelConfig readGpt2(const ConfigFile &file);
 nlohmann::ordered_json writeGpt2(const ModelConfig &config);
+
+/// Of model_type bert, with what sentence-transformers' files beside it say of pooling; throws Error.
+ModelConfig readBert(const ConfigFile &file);
+nlohmann::ordered_json writeBert(const ModelConfig &config);
 
 /// Of a model_type with a DecoderStyle; throws Error.
 ModelConfig readDecoder(const ConfigFile &file, Architecture architecture);

@@ -76,7 +76,7 @@ Value attend(ModelGraph &m, StringRef path, int64_t layer, Value q, Value k, Val
   std::tie(k, v) = m.extendCaches(g, layer, k, v);
   lm::AttentionScores scores;
   scores.scale = options.scale.value_or(1 / std::sqrt(static_cast<double>(m.config.headDim)));
-  scores.causal = true;
+  scores.causal = options.causal;
   scores.window = options.window;
   scores.softCap = options.softCap;
   auto attention = g.b.create<lm::AttentionOp>(g.loc, ValueRange{q, k, v, m.past()}, scores);

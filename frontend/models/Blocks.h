@@ -71,6 +71,8 @@ struct ModelFamily {
 };
 extern const ModelFamily gpt2Family;
 extern const ModelFamily decoderFamily; ///< every architecture with a DecoderStyle
+/// `hidden` maps tokens [1, T] to [1, T, C], which `logits` gives unchanged.
+extern const ModelFamily encoderFamily;
 /// `hidden` maps features [B, inputs] to class logits; `logits` gives them unchanged.
 extern const ModelFamily layersFamily;
 const ModelFamily &familyOf(Architecture architecture);
@@ -105,10 +107,11 @@ mlir::Value positionIds(ModelGraph &m, llvm::StringRef path, mlir::Value tokens)
 struct AttentionOptions {
   std::optional<double> scale; ///< of q k^T; left out: 1 / sqrt(D)
   int64_t window = 0;          ///< keys that a query sees, its own included; 0: all before it
+  bool causal = true;          ///< a query sees no key behind it
   double softCap = 0;          ///< c: scores are c tanh(score / c); 0: as they are
 };
 
-/// Causal attention of a layer over this call's and the cached tokens:
+/// Attention of a layer over this call's and the cached tokens:
 /// q [B, T, H, D], k and v [B, T, G, D] -> [B, T, H * D].
 mlir::Value attend(ModelGraph &m, llvm::StringRef path, int64_t layer, mlir::Value q, mlir::Value k,
                    mlir::Value v, const AttentionOptions &options = {});

@@ -39,7 +39,7 @@ public:
 private:
   /// Token ids [batch, T], or features [batch, inputs] of a classifier.
   Value input(ModelGraph &m, lm::Dim batch, lm::Dim T) {
-    if (config.isLanguageModel())
+    if (config.takesTokens())
       return m.argument("tokens", "input", {batch, T}, i32);
     return m.argument("features", "input", {batch, config.inputs}, f32);
   }
@@ -65,9 +65,9 @@ private:
   void forward() {
     ModelGraph m(module, "forward", config, parameters);
     m.longest = options.length;
-    Value x = config.isLanguageModel() ? input(m, 1, m.symbol("T", 1, options.length))
-                                       : input(m, m.symbol("B", 1, maxForwardBatch), 0);
-    m.output(family.logits(m, family.hidden(m, x)), "logits");
+    Value x = config.takesTokens() ? input(m, 1, m.symbol("T", 1, options.length))
+                                   : input(m, m.symbol("B", 1, maxForwardBatch), 0);
+    m.output(family.logits(m, family.hidden(m, x)), config.isEncoder() ? "hidden" : "logits");
     m.finish();
   }
 
@@ -108,7 +108,11 @@ private:
 ProgramOptions completed(const ModelConfig &config, ProgramOptions options) {
   if (options.batch < 1)
     fail("batch: expected at least 1 sequence, got {}", options.batch);
-  if (!config.isLanguageModel())
+  if (config.isEncoder() && options.training)
+    fail("{}: an encoder gives vectors and predicts no tokens, so there is no loss to train or "
+         "evaluate; lmc embed computes its vectors",
+         architectureName(config.architecture));
+  if (!config.takesTokens())
     return options;
   auto upToContext = [&](int64_t &size, const char *what) {
     if (size == 0)
@@ -131,6 +135,8 @@ ProgramOptions completed(const ModelConfig &config, ProgramOptions options) {
 const ModelFamily &familyOf(Architecture architecture) {
   if (architecture == Architecture::Gpt2)
     return gpt2Family;
+  if (architecture == Architecture::Bert)
+    return encoderFamily;
   return decoderStyle(architecture) ? decoderFamily : layersFamily;
 }
 
@@ -180,7 +186,8 @@ std::vector<ParameterSpec> parametersOf(const ModelConfig &config) {
   MLIRContext context;
   ProgramOptions smallest;
   smallest.length = 1;
-  smallest.inference = false;
+  smallest.training = !config.isEncoder();
+  smallest.inference = config.isEncoder();
   return parametersOf(*buildPrograms(context, config, smallest));
 }
 

@@ -59,7 +59,8 @@ struct ParameterSpec {
 ///   @decode  tokens [1, 1], past [], caches -> logits [1, V], caches (lm.updates)
 /// Each varying extent has a symbol of its own, since an executable has one range for each.
 /// Networks with Architecture::Layers take features [B, inputs] in place of tokens, and targets
-/// [B]; their @forward maps features [B, inputs] to logits [B, classes] for B in [1, 1024]. Throws
+/// [B]; their @forward maps features [B, inputs] to logits [B, classes] for B in [1, 1024]. Encoders have
+/// @forward alone: tokens [1, T] -> hidden [1, T, C]. Throws
 /// Error where sizes do not fit together, or (Architecture::Ir) the file does not parse or lacks a
 /// function.
 mlir::OwningOpRef<mlir::ModuleOp>

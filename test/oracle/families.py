@@ -2,7 +2,8 @@
 """Compares lmc with Hugging Face transformers on small random models of every family.
 
 For each case: a model with odd sizes and random weights is saved by transformers; logits of `lmc run`
-must agree within 1e-3 of the largest, and 64 greedy tokens of `lmc generate` must be the same.
+must agree within 1e-3 of the largest, and 64 greedy tokens of `lmc generate` must be the same. Of an
+encoder: hidden states of `lmc run`, and vectors of `lmc embed` against a padded batch with its mask.
 
 Needs torch, transformers and numpy, which are no dependencies of lmc: run it from an environment that
 has them. Without them it says so and exits with 77 (skipped).
@@ -74,6 +75,14 @@ CASES = {
                    query_pre_attn_scalar=24, sliding_window=11),
 }
 
+# name -> (changes of BertConfig, pooling module, normalised)
+ENCODERS = {
+    "bert": (dict(), "mean_tokens", False),
+    "bert_first": (dict(num_attention_heads=4, hidden_size=68, hidden_act="gelu_new"), "cls_token", True),
+    "bert_no_modules": (dict(type_vocab_size=1, layer_norm_eps=1e-5, intermediate_size=37), None, False),
+}
+TEXTS = ["An odd text, with wörds and 12 numbers!", "a", "", "the longest of these texts is " + "padded " * 9]
+
 
 def build(name, folder):
     kind, arguments = CASES[name]
@@ -94,6 +103,78 @@ def build(name, folder):
     tokenizer.add_tokens([f"<extra_{i}>" for i in range(model.config.vocab_size - len(alphabet))])
     tokenizer.save(os.path.join(folder, "tokenizer.json"))
     return model
+
+
+def build_encoder(name, folder):
+    changes, pooling, normalised = ENCODERS[name]
+    torch.manual_seed(len(name) * 7919 + 17)
+    config = transformers.BertConfig(**{**dict(
+        vocab_size=263, hidden_size=60, intermediate_size=92, num_hidden_layers=3, num_attention_heads=5,
+        max_position_embeddings=96, initializer_range=0.2), **changes})
+    config._attn_implementation = "eager"
+    model = transformers.BertModel(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 1:
+                parameter.add_(torch.randn_like(parameter) * 0.2)
+    model.eval().save_pretrained(folder)
+    letters = [chr(c) for c in range(33, 127)]
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *("##" + c for c in letters), "text", "##ed", "num"]
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordPiece({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.normalizer = tokenizers.normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    tokenizer.decoder = tokenizers.decoders.WordPiece()
+    tokenizer.add_special_tokens(words[:5])
+    tokenizer.enable_padding(pad_id=0, pad_token="[PAD]")
+    tokenizer.enable_truncation(96)
+    tokenizer.save(os.path.join(folder, "tokenizer.json"))
+    if pooling:
+        module = lambda i, path, kind: {"idx": i, "name": str(i), "path": path, "type": "sentence_transformers.models." + kind}
+        modules = [module(0, "", "Transformer"), module(1, "1_Pooling", "Pooling")]
+        os.mkdir(os.path.join(folder, "1_Pooling"))
+        with open(os.path.join(folder, "1_Pooling", "config.json"), "w") as file:
+            json.dump({"word_embedding_dimension": config.hidden_size, "pooling_mode_max_tokens": False,
+                       "pooling_mode_" + pooling: True}, file)
+        if normalised:
+            modules.append(module(2, "2_Normalize", "Normalize"))
+        with open(os.path.join(folder, "modules.json"), "w") as file:
+            json.dump(modules, file)
+    return model, tokenizer
+
+
+def relative(found, expected):
+    return np.abs(found - expected).max() / max(1.0, np.abs(expected).max())
+
+
+def check_encoder(program, name, folder):
+    model, tokenizer = build_encoder(name, folder)
+    _, pooling, normalised = ENCODERS[name]
+    tokens = torch.randint(0, model.config.vocab_size, (1, 61), generator=torch.Generator().manual_seed(3))
+    output = os.path.join(folder, "hidden.npy")
+    lmc(program, "run", folder, "--tokens", ",".join(map(str, tokens[0].tolist())), "--output", output)
+    with torch.no_grad():
+        hidden = relative(np.load(output), model(tokens).last_hidden_state[0].numpy())
+        encoded = tokenizer.encode_batch(TEXTS)
+        ids, mask = (torch.tensor([getattr(e, key) for e in encoded]) for key in ("ids", "attention_mask"))
+        states = model(ids, attention_mask=mask).last_hidden_state
+    pooled = {"mean": (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True), "first": states[:, 0]}
+    error = hidden
+    own = ["first" if pooling == "cls_token" else "mean", normalised]
+    for flags, (which, norm) in [([], own), (["--pooling", "first", "--normalize"], ("first", True)),
+                                 (["--pooling", "mean", "--no-normalize"], ("mean", False))]:
+        expected = pooled[which] / pooled[which].norm(dim=1, keepdim=True) if norm else pooled[which]
+        lines = lmc(program, "embed", folder, *(x for text in TEXTS for x in ("--text", text)), *flags).splitlines()
+        error = max(error, relative(np.array([json.loads(line) for line in lines]), expected.numpy()))
+    texts = os.path.join(folder, "texts.txt")
+    with open(texts, "w") as file:
+        file.write("".join(text + "\n" for text in TEXTS))
+    lmc(program, "embed", folder, "--file", texts, "-o", output)
+    same = relative(np.load(output), np.array([json.loads(line) for line in lmc(
+        program, "embed", folder, "--file", texts).splitlines()])) < 1e-6
+    print(f"{name:20} hidden {hidden:.1e}  vectors {error:.1e}  file {'equal' if same else 'DIFFERENT'}")
+    return error <= 1e-3 and same
 
 
 def lmc(program, *arguments):
@@ -132,12 +213,12 @@ def check(program, name, folder):
 
 
 def main():
-    program, names = sys.argv[1], sys.argv[2:] or list(CASES)
+    program, names = sys.argv[1], sys.argv[2:] or [*CASES, *ENCODERS]
     failed = []
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
             try:
-                good = check(program, name, folder)
+                good = (check_encoder if name in ENCODERS else check)(program, name, folder)
             except Exception as error:  # a case that fails must not hide the others
                 print(f"{name:20} {error}")
                 good = False

@@ -24,6 +24,7 @@ Command addCompile(CLI::App &app, CommonOptions &common);
 Command addTrain(CLI::App &app, CommonOptions &common);
 Command addGenerate(CLI::App &app, CommonOptions &common);
 Command addEval(CLI::App &app, CommonOptions &common);
+Command addEmbed(CLI::App &app, CommonOptions &common);
 Command addRun(CLI::App &app, CommonOptions &common);
 Command addTokenize(CLI::App &app, CommonOptions &common);
 Command addServe(CLI::App &app, CommonOptions &common);

@@ -28,6 +28,9 @@ mlir::OwningOpRef<mlir::ModuleOp> wantedPrograms(mlir::MLIRContext &context,
   for (auto function : llvm::make_early_inc_range(module->getOps<mlir::func::FuncOp>()))
     if (!settings.keep.empty() && !settings.keep.contains(function.getName().str()))
       function.erase();
+  if (config.isEncoder() && module->getBody()->empty())
+    fail("{} is an encoder: it gives a text's vector and predicts no tokens; use lmc embed",
+         architectureName(config.architecture));
   for (auto function : module->getOps<mlir::func::FuncOp>())
     for (unsigned i = 0; i < function.getNumArguments(); ++i) {
       auto name = function.getArgAttrOfType<mlir::StringAttr>(i, kName);
@@ -131,6 +134,8 @@ LoadedModel loadExecutable(const fs::path &path) {
         parseTokenizer(text("tokenizer.json"), text("tokenizer_config.json"), path.string());
   ModelConfig config = readModelSpec(YAML::Load(text("spec")), path.string());
   model.info = infoOf(config, model.tokenizer.get(), nameOf(path), *model.executable);
+  if (config.isEncoder())
+    model.encoder = config.encoder;
   for (const auto &tensor : model.executable->message().tensors())
     if (tensor.role() == executable::PARAMETER && tensor.data_offset() < 0)
       fail("'{}': has no weights (parameter '{}'); compile it from a folder that has them",
@@ -260,6 +265,8 @@ LoadedModel loadModel(const fs::path &path, CompileSettings settings) {
   model.executable = compileModel(
       config, settings, modelMetadata(config, source, model.tokenizer.get()), weights.data());
   model.info = infoOf(config, model.tokenizer.get(), nameOf(path), *model.executable);
+  if (config.isEncoder())
+    model.encoder = config.encoder;
   return model;
 }
 

@@ -29,7 +29,7 @@ void check(const Options &o, const ModelInfo &info) {
       fail("token {} is outside the vocabulary of {}", token, info.vocab);
 }
 
-/// Logits [T, V] from the compiled program.
+/// Logits [T, V] from the compiled program; of an encoder hidden states [T, C].
 std::vector<float> runCompiled(const Options &o, const LoadedModel &model, int threads) {
   Session session(model.executable, {threads, 1});
   std::ranges::copy(o.tokens, session.i32("tokens").begin());
@@ -37,8 +37,10 @@ std::vector<float> runCompiled(const Options &o, const LoadedModel &model, int t
   for (const auto &dim : model.executable->message().dims())
     dims.push_back(dim.name() == "T" ? static_cast<int64_t>(o.tokens.size()) : dim.max());
   session.run("forward", dims);
-  auto logits = session.f32("logits").first(o.tokens.size() * model.info.vocab);
-  return {logits.begin(), logits.end()};
+  std::span<const float> all = session.f32(model.encoder ? "hidden" : "logits");
+  size_t width = all.size() / session.i32("tokens").size();
+  auto rows = all.first(o.tokens.size() * width);
+  return {rows.begin(), rows.end()};
 }
 
 /// The same in float64, op by op.
@@ -50,6 +52,7 @@ std::vector<float> runReference(const Options &o, ModelInfo &info) {
   ModelConfig config = readModelConfig(source.config);
   info.vocab = config.vocab;
   info.context = config.context;
+  info.architecture = architectureName(config.architecture);
   check(o, info);
   CompileSettings settings = o.settings;
   settings.keep = {"forward"};
@@ -81,7 +84,7 @@ std::vector<float> runReference(const Options &o, ModelInfo &info) {
 }
 
 int run(Options &o, const CommonOptions &common) {
-  std::vector<float> logits;
+  std::vector<float> logits; // of an encoder hidden states
   ModelInfo info;
   if (o.reference) {
     logits = runReference(o, info);
@@ -94,8 +97,19 @@ int run(Options &o, const CommonOptions &common) {
     logits = runCompiled(o, model, common.threads);
   }
   auto rows = static_cast<int64_t>(o.tokens.size());
+  auto width = static_cast<int64_t>(logits.size()) / rows;
   if (!o.output.empty())
-    writeNpy(o.output, logits, rows, info.vocab);
+    writeNpy(o.output, logits, rows, width);
+  if (info.architecture == architectureName(Architecture::Bert)) {
+    if (common.json)
+      fmt::print(
+          "{}\n",
+          nlohmann::ordered_json{{"tokens", rows}, {"width", width}, {"output", o.output}}.dump());
+    else
+      fmt::print("hidden states [{}, {}]{}\n", rows, width,
+                 o.output.empty() ? "" : " -> " + o.output);
+    return 0;
+  }
   auto last = std::span(logits).last(info.vocab);
   auto best = std::ranges::max_element(last) - last.begin();
   if (common.json)
@@ -119,7 +133,9 @@ Command addRun(CLI::App &app, CommonOptions &common) {
   app.add_option("--tokens", o->tokens, "Token ids, separated by commas")
       ->required()
       ->delimiter(',');
-  app.add_option("--output", o->output, "Write float32 logits [tokens, vocab] to this .npy file");
+  app.add_option(
+      "--output", o->output,
+      "Write float32 logits [tokens, vocab] to this .npy file; of an encoder hidden states");
   app.add_flag("--reference", o->reference,
                "Use the reference evaluator (float64, slow) instead of kernels");
   addCommon(app, common, true);

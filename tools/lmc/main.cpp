@@ -110,6 +110,7 @@ int main(int argc, char **argv) {
   add("train", "Train a model as a config says", addTrain);
   add("generate", "Continue a prompt", addGenerate);
   add("eval", "Mean loss of a model on a text", addEval);
+  add("embed", "Vectors of texts by an encoder", addEmbed);
   add("run", "One forward pass over token ids", addRun);
   add("tokenize", "Text on standard input to token ids, or back", addTokenize);
   add("serve", "Serve a model over gRPC and HTTP", addServe);

@@ -108,6 +108,59 @@ TEST(HuggingFaceConfig, LayersWithExperts) {
             (std::vector<int64_t>{0, 1, 2}));
 }
 
+const std::string bert = R"({
+  "model_type": "bert",
+  "hidden_size": 60,
+  "num_hidden_layers": 3,
+  "num_attention_heads": 5,
+  "vocab_size": 100)";
+
+TEST(HuggingFaceConfig, Bert) {
+  ModelConfig c = read(bert + R"(, "hidden_dropout_prob": 0.1, "type_vocab_size": 3})");
+  EXPECT_TRUE(c.isEncoder());
+  EXPECT_FALSE(c.isLanguageModel());
+  EXPECT_EQ(c.headDim, 12);
+  EXPECT_EQ(c.context, 512);
+  EXPECT_EQ(c.normEps, 1e-12);
+  EXPECT_EQ(c.activation, Activation::GeluExact);
+  EXPECT_EQ(c.encoder, (EncoderConfig{.tokenTypes = 3}));
+}
+
+/// What a folder says whose modules.json and pooling are these.
+EncoderConfig readModules(const std::string &modules, const std::string &pooling) {
+  std::filesystem::path folder = testing::TempDir() + "sentence_transformer";
+  std::filesystem::create_directories(folder / "1_Pooling");
+  std::ofstream(folder / "config.json") << bert << "}";
+  std::ofstream(folder / "modules.json") << modules;
+  std::ofstream(folder / "1_Pooling/config.json") << pooling;
+  return readModelConfig(folder).encoder;
+}
+
+TEST(HuggingFaceConfig, PoolingOfSentenceTransformers) {
+  const std::string first = R"([{"type": "sentence_transformers.models.Transformer", "path": ""},
+    {"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"})";
+  const std::string cls = R"({"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false})";
+  EXPECT_EQ(readModules(first + "]", cls), (EncoderConfig{.pooling = Pooling::First}));
+  EXPECT_EQ(readModules(first + R"(, {"type": "a.Normalize"}])", R"({"pooling_mode": "mean"})"),
+            (EncoderConfig{.pooling = Pooling::Mean, .normalized = true}));
+  auto refusal = [&](const std::string &modules, const std::string &pooling) -> std::string {
+    try {
+      readModules(modules, pooling);
+    } catch (const Error &error) {
+      return std::filesystem::path(error.what()).filename();
+    }
+    return "";
+  };
+  EXPECT_EQ(refusal(first + R"(, {"type": "a.Dense"}])", cls),
+            "modules.json: module 'a.Dense' is not supported: expected Transformer, Pooling or "
+            "Normalize");
+  EXPECT_EQ(
+      refusal(first + "]", R"({"pooling_mode_max_tokens": true})"),
+      "config.json: pooling 'max_tokens' is not supported: expected mean_tokens or cls_token");
+  EXPECT_EQ(refusal(R"([{"type": "Pooling", "path": "../x"}])", cls),
+            "x' of a module leaves the folder");
+}
+
 TEST(HuggingFaceConfig, WrittenTextIsReadBack) {
   for (const std::string &text :
        {gpt2 + R"(, "bos_token_id": 5, "layer_norm_epsilon": 1e-6, "lmc_biases": false})",
@@ -119,6 +172,7 @@ TEST(HuggingFaceConfig, WrittenTextIsReadBack) {
           "rope_scaling": {"type": "yarn", "factor": 4.0, "mscale": 1.0, "mscale_all_dim": 0.5,
           "original_max_position_embeddings": 8}})",
         family("qwen3") + R"(, "attention_bias": true, "head_dim": 18})",
+        bert + R"(, "hidden_act": "relu", "lmc_pooling": "first", "lmc_normalize": true})",
         mixtral + R"(, "num_local_experts": 5, "num_experts_per_tok": 3, "sliding_window": 7,
           "router_jitter_noise": 0.0, "router_aux_loss_coef": 0.02, "output_router_logits": false})",
         qwen3Moe + R"(, "num_experts": 5, "num_experts_per_tok": 3, "moe_intermediate_size": 24,
@@ -203,8 +257,13 @@ INSTANTIATE_TEST_SUITE_P(
              ":7: end-of-text id 100 is outside the vocabulary of 100"},
         Case{"EosList", gpt2 + ",\n\"eos_token_id\": [-1]}",
              ":8: eos_token_id: expected ids in [0, 100), got -1"},
-        Case{"Family", "{\n\"model_type\": \"bert\"}",
-             ":2: model_type 'bert' is not supported: expected one of gpt2, llama, mistral, qwen2, "
+        Case{"Decoder", bert + ",\n\"is_decoder\": true}",
+             ":7: is_decoder = true is not supported"},
+        Case{"Positions", bert + ",\n\"position_embedding_type\": \"relative_key\"}",
+             ":7: position_embedding_type: expected absolute, got 'relative_key'"},
+        Case{"Family", "{\n\"model_type\": \"roberta\"}",
+             ":2: model_type 'roberta' is not supported: expected one of gpt2, bert, llama, "
+             "mistral, qwen2, "
              "qwen3, qwen3_moe, mixtral, phi3, gemma2, gemma3_text"},
         Case{"Experts", mixtral + ",\n\"num_local_experts\": 3, \"num_experts_per_tok\": 4}",
              ":10: num_experts_per_tok: expected a whole number in [1, 3], got '4'"},

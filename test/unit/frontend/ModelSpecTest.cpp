@@ -86,6 +86,7 @@ INSTANTIATE_TEST_SUITE_P(
              "m.yaml:7: eos_id: expected a whole number in [0, 255], got '256'"},
         Case{BASE "heads: 4\nrope_theta: 5\n",
              "m.yaml:7: rope_theta: gpt2 has learned positions, and attention over all of them"},
+        Case{BASE "heads: 4\npooling: mean\n", "m.yaml:7: unknown key 'pooling'"},
         Case{LLAMA "heads: 4\nkv_heads: 3\n", "m.yaml:7: kv_heads (3) must divide heads (4)"},
         Case{LLAMA "heads: 4\nhead_dim: 15\n",
              "m.yaml:7: head_dim (15) must be even for rotary positions"},
@@ -103,11 +104,11 @@ INSTANTIATE_TEST_SUITE_P(
                                            "add up to 1; qwen3_moe leaves the choice"},
         Case{"architecture: gtp2\n",
              "m.yaml:1: architecture: expected one of gpt2, llama, mistral, "
-             "qwen2, qwen3, qwen3_moe, mixtral, phi3, gemma2, gemma3, layers, mlir, got "
+             "qwen2, qwen3, qwen3_moe, mixtral, phi3, gemma2, gemma3, bert, layers, mlir, got "
              "'gtp2', did you mean 'gpt2'?"},
         Case{"width: 4\n", "m.yaml: 'architecture' is missing: expected one of gpt2, llama, "
                            "mistral, qwen2, qwen3, qwen3_moe, mixtral, phi3, "
-                           "gemma2, gemma3, layers, mlir"},
+                           "gemma2, gemma3, bert, layers, mlir"},
         Case{"[1, 2]", "m.yaml: expected a mapping of keys such as 'architecture' and 'width'"},
         Case{"", "m.yaml: expected a mapping of keys such as 'architecture' and 'width'"},
         Case{"inputs: 4\nclasses: 2\nlayers:\n  - linear: {width: 5}\n  - rellu\n",
@@ -128,6 +129,8 @@ TEST(ModelSpec, CanonicalTextIsReadBack) {
         MIXTRAL "experts: 5\nexperts_per_token: 3\n",
         "architecture: qwen3_moe\nlayers: 3\nwidth: 128\nvocab: 256\ncontext: 64\nheads: 4\n"
         "expert_width: 48\nnormalize_experts: false\ndense_layers: [0, 2]\n",
+        "architecture: bert\nlayers: 2\nwidth: 128\nvocab: 256\ncontext: 64\nheads: 4\n"
+        "token_types: 3\npooling: first\nnormalize: true\n",
         "inputs: 4\nclasses: 2\nlayers: []\n"}) {
     ModelConfig config = readModelSpec(YAML::Load(spec), "m.yaml");
     std::string text = canonicalSpec(config);

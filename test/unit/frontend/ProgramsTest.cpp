@@ -68,6 +68,25 @@ std::vector<std::string> arguments(mlir::func::FuncOp function) {
   return found;
 }
 
+TEST(Programs, EncodersSeeAllTokens) {
+  ModelConfig config = readModelSpec(
+      YAML::Load("{architecture: bert, layers: 2, width: 6, heads: 3, ffn_width: 7, vocab: 11, "
+                 "context: 9}"),
+      "odd.yaml");
+  EXPECT_THAT([&] { ReferenceModel(config, {.inference = false}); },
+              testing::ThrowsMessage<Error>(testing::HasSubstr("lmc embed computes its vectors")));
+  ReferenceModel model(config, {.training = false});
+  model.randomise(5);
+  auto run = [&](llvm::ArrayRef<int> tokens) {
+    auto count = static_cast<int64_t>(tokens.size());
+    return model.run("forward", {ids({1, count}, tokens)}, "T=" + std::to_string(count))[0];
+  };
+  lm::Tensor hidden = run({3, 1, 4, 1}), other = run({3, 1, 4, 2});
+  EXPECT_EQ(hidden.shape, (llvm::SmallVector<int64_t, 4>{1, 4, 6}));
+  EXPECT_GT(difference(hidden, 0, other, 0), 1e-6);  // the last token is seen by the first
+  EXPECT_GT(difference(hidden, 1, hidden, 3), 1e-6); // positions count
+}
+
 TEST(Programs, Marks) {
   ModelConfig config = oddLlama();
   config.layers = 1;
