@@ -47,6 +47,9 @@ public:
       double mn =
           extent(lm::shapeOf(outer.getA()).back()) * extent(lm::shapeOf(outer.getB()).back());
       addProduct(outer.getA(), 2 * elements(outer.getOrder()) * mn);
+    } else if (auto blocks = dyn_cast<lm::BlockMatmulOp>(op)) {
+      double k = extent(lm::shapeOf(blocks.getCodes()).back());
+      addProduct(blocks.getCodes(), 2 * elements(blocks.getY()) * k);
     } else if (auto attention = dyn_cast<lm::AttentionOp>(op)) {
       countAttention(attention, 2);
     } else if (auto dq = dyn_cast<lm::AttentionDqOp>(op)) {
@@ -72,6 +75,10 @@ public:
     for (OpOperand &use : input.getUses()) {
       Operation *op = use.getOwner();
       bool isTable = isa<lm::GatherOp>(op) && use.getOperandNumber() == 0;
+      if (auto gather = dyn_cast<lm::BlockGatherOp>(op); gather && use.getOperandNumber() == 0) {
+        sum += elements(gather.getIds()) * bytes(input) / static_cast<double>(gather.getColumns());
+        continue;
+      }
       bool isCache = isa<lm::CacheAppendOp>(op) && use.getOperandNumber() == 0;
       if (isTable || isa<lm::SliceOp>(op))
         sum += bytes(op->getResult(0));
@@ -115,6 +122,7 @@ private:
   }
 
   void addProduct(Value operand, double flops) {
+    // Dot products of bytes run outside the matrix units, too.
     bool isNarrow = lm::elementOf(operand).getIntOrFloatBitWidth() == 16;
     (isNarrow ? work.matrixFlops : work.productFlops) += flops;
   }

@@ -130,12 +130,15 @@ struct Launch {
   unsigned sharedBytes = 0; ///< dynamic shared memory
   unsigned minBlocks = 0;   ///< that registers must leave room for on a multiprocessor; 0: any
 };
-Launch emitMap(Expression &x);         ///< Map.cpp: pointwise over any index map; gather
-Launch emitRow(Expression &x);         ///< Row.cpp: pointwise and reductions along rows
-Launch emitColumn(Expression &x);      ///< Column.cpp: reductions over leading dimensions
-Launch emitScatter(Expression &x);     ///< Scatter.cpp: adds rows at places that ids name
-Launch emitCacheAppend(Expression &x); ///< Scatter.cpp: writes behind the past of a cache
-Launch emitProduct(Expression &x);     ///< Product.cpp: products with an epilogue
-Launch emitAttention(Expression &x);   ///< Attention.cpp: attention and its adjoints
+Launch emitMap(Expression &x);          ///< Map.cpp: pointwise over any index map; gather
+Launch emitRow(Expression &x);          ///< Row.cpp: pointwise and reductions along rows
+Launch emitColumn(Expression &x);       ///< Column.cpp: reductions over leading dimensions
+Launch emitScatter(Expression &x);      ///< Scatter.cpp: adds rows at places that ids name
+Launch emitCacheAppend(Expression &x);  ///< Scatter.cpp: writes behind the past of a cache
+Launch emitProduct(Expression &x);      ///< Product.cpp: products with an epilogue
+Launch emitBlockProduct(Expression &x); ///< BlockProduct.cpp: the same with block-quantised weights
+Launch emitQuantizeRows(Expression &x); ///< Blocks.cpp: rows as bytes
+Launch emitBlockGather(Expression &x);  ///< Blocks.cpp: rows of a block-quantised table
+Launch emitAttention(Expression &x);    ///< Attention.cpp: attention and its adjoints
 
 } // namespace lmc::cuda

@@ -14,6 +14,12 @@ namespace {
 
 using Emitter = Launch (*)(Expression &);
 
+/// Which products: their weights decide.
+Launch emitAnyProduct(Expression &x) {
+  bool blocks = llvm::any_of(x.body, [](Operation &op) { return isa<lm::BlockMatmulOp>(op); });
+  return blocks ? emitBlockProduct(x) : emitProduct(x);
+}
+
 Emitter emitterOf(StringRef family) {
   return llvm::StringSwitch<Emitter>(family)
       .Cases("map", "gather", emitMap)
@@ -21,25 +27,20 @@ Emitter emitterOf(StringRef family) {
       .Case("column", emitColumn)
       .Case("scatter", emitScatter)
       .Case("cache", emitCacheAppend)
-      .Case("matmul", emitProduct)
+      .Case("matmul", emitAnyProduct)
+      .Case("quantize", emitQuantizeRows)
+      .Case("block_gather", emitBlockGather)
       .Case("attention", emitAttention)
       .Default(nullptr);
 }
 
 /// Throws Error for what has kernels on the CPU alone.
 void refuseOthers(plan::KernelOp kernel, StringRef path, StringRef architecture) {
-  for (Operation &op : kernel.getBody().front()) {
+  for (Operation &op : kernel.getBody().front())
     if (isa<lm::TopKOp, lm::GroupRowsOp, lm::ExpertMatmulOp, lm::ExpertOuterOp>(op))
       fail("no kernel for '{}' ({}) on {}: mixtures of experts run on the CPU alone; compile for "
-           "--target "
-           "cpu",
+           "--target cpu",
            path.str(), op.getName().getStringRef().str(), architecture.str());
-    if (isa<lm::BlockMatmulOp, lm::BlockGatherOp, lm::QuantizeRowsOp>(op))
-      fail(
-          "no kernel for '{}' ({}) on {}: quantised weights are computed on by the CPU alone; here "
-          "they must be expanded",
-          path.str(), op.getName().getStringRef().str(), architecture.str());
-  }
 }
 
 } // namespace

@@ -109,6 +109,8 @@ std::string computeType(Type element) {
 }
 
 std::string storageType(Type element) {
+  if (element.isInteger(8))
+    return "signed char";
   if (element.isBF16())
     return "lmc::bfloat16";
   if (element.isInteger(1))

@@ -72,6 +72,21 @@ extern "C" __global__ void packed(const unsigned *in, unsigned *out) {
     out[i] = lmc::packed(__uint_as_float(in[2 * i]), __uint_as_float(in[2 * i + 1]));
 }
 
+extern "C" __global__ void widenHalf(const unsigned *in, unsigned *out) {
+  for (int i = static_cast<int>(threadIdx.x); i < 1024; i += 32)
+    out[i] = __float_as_uint(lmc::widenHalf(static_cast<unsigned short>(in[i])));
+}
+
+/// Of what the compiler has itself: a sum of four products of bytes, four bytes of eight.
+extern "C" __global__ void bytes(const unsigned *in, unsigned *out) {
+  for (int i = static_cast<int>(threadIdx.x); i < 256; i += 32) {
+    const unsigned *mine = in + 3 * i;
+    out[2 * i] = static_cast<unsigned>(__dp4a(
+        static_cast<int>(mine[0]), static_cast<int>(mine[1]), static_cast<int>(mine[2] >> 8)));
+    out[2 * i + 1] = __byte_perm(mine[0], mine[1], mine[2] & 0x7777);
+  }
+}
+
 extern "C" __global__ void powerOfTwo(const unsigned *in, unsigned *out) {
   for (int i = static_cast<int>(threadIdx.x); i < 1024; i += 32)
     out[i] = __float_as_uint(lmc::powerOfTwo(__uint_as_float(in[i])));

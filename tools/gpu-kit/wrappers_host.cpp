@@ -19,6 +19,8 @@ LMC_EMULATE(loadMatrices)
 LMC_EMULATE(loadMatricesTransposed)
 LMC_EMULATE(multiplyAdd)
 LMC_EMULATE(packed)
+LMC_EMULATE(widenHalf)
+LMC_EMULATE(bytes)
 LMC_EMULATE(powerOfTwo)
 LMC_EMULATE(reciprocal)
 
@@ -49,6 +51,13 @@ unsigned forRounding(unsigned i) {
                               0x7fc00000, 0x7f7fffff, 0x00000001, 0x007fffff,
                               0x3f808000, 0x3f818000, 0x3f808001, 0x3f807fff};
   return i < std::size(special) ? special[i] : static_cast<unsigned>(numbers());
+}
+
+/// An f16 that is a number or an infinity.
+unsigned anyHalf(unsigned i) {
+  const unsigned special[] = {0, 0x8000, 1, 0x83ff, 0x0400, 0x7bff, 0x7c00, 0xfc00};
+  unsigned half = static_cast<unsigned>(numbers()) & 0xffff;
+  return i < std::size(special) ? special[i] : (half & 0x7c00) == 0x7c00 ? half & 0xbfff : half;
 }
 
 unsigned exponent(unsigned i) {
@@ -90,6 +99,8 @@ int main() {
       {"loadMatricesTransposed", loadMatricesTransposed_emulated, 128, 128, 0, any},
       {"multiplyAdd", multiplyAdd_emulated, 320, 128, 0, operands},
       {"packed", packed_emulated, 2048, 1024, 0, forRounding},
+      {"widenHalf", widenHalf_emulated, 1024, 1024, 0, anyHalf},
+      {"bytes", bytes_emulated, 768, 512, 0, any},
       {"powerOfTwo", powerOfTwo_emulated, 1024, 1024, 2, exponent},
       {"reciprocal", reciprocal_emulated, 1024, 1024, 1, positive}};
   std::printf("[");

@@ -1,6 +1,7 @@
 #include "tools/lmc/Model.h"
 
 #include "codegen/cpu/Matmul.h"
+#include "codegen/cuda/Blocks.h"
 #include "codegen/cuda/Print.h"
 #include "frontend/Weights.h"
 #include "frontend/gguf/GgufModel.h"
@@ -64,7 +65,11 @@ PipelineOptions pipelineOf(const CompileSettings &settings) {
     fail(
         "--kv-cache f16 is for the CPU with --precision f32; with --precision bf16 keys and values "
         "take 16 bits as well");
-  if (!pipeline.gpu && settings.codegen.mode == "infer") {
+  if (settings.codegen.mode != "infer")
+    return pipeline;
+  if (pipeline.gpu) {
+    pipeline.blockWidth = cuda::kBlockWidth;
+  } else {
     cpu::Target target = cpu::Target::named(settings.codegen.cpu);
     pipeline.panelWidth = cpu::panelWidth(target);
     pipeline.blockWidth = target.lanes(32);
@@ -345,15 +350,15 @@ std::span<const std::byte> Weights::storedBytes(const TensorView &view) {
 
 void CompileSettings::keepStored(const Weights &weights, const fs::path &path) {
   stored = weights.formats();
-  if (codegen.gpu.empty() && !pipeline.bf16)
-    return;
   auto isHalf = [](const auto &entry) { return entry.second == "f16" || entry.second == "bf16"; };
-  std::erase_if(stored, isHalf);
-  if (!stored.empty())
-    fmt::print(stderr,
-               "warning: '{}': {} quantised tensors are expanded to {}: integer products are "
-               "for the CPU, without --precision\n",
-               path.string(), stored.size(), pipeline.bf16 ? "bf16" : "f32");
+  if (pipeline.bf16 || !codegen.gpu.empty())
+    std::erase_if(stored, isHalf);
+  if (!pipeline.bf16 || stored.empty())
+    return;
+  fmt::print(stderr,
+             "warning: '{}': {} quantised tensors are expanded to bf16: integer products are "
+             "computed without --precision\n",
+             path.string(), stored.size());
   stored.clear();
 }
 

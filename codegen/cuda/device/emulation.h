@@ -431,6 +431,22 @@ inline unsigned __float_as_uint(float x) { return lmcBitCast<unsigned>(x); }
 inline float __uint_as_float(unsigned bits) { return lmcBitCast<float>(bits); }
 inline double __longlong_as_double(long long bits) { return lmcBitCast<double>(bits); }
 
+/// sum + the products of four signed bytes of each.
+inline int __dp4a(int a, int b, int sum) {
+  for (int shift = 0; shift < 32; shift += 8)
+    sum += static_cast<signed char>(a >> shift) * static_cast<signed char>(b >> shift);
+  return sum;
+}
+
+/// Four of the eight bytes of `high` and `low`, by the lower three bits of each digit.
+inline unsigned __byte_perm(unsigned low, unsigned high, unsigned digits) {
+  unsigned long long bytes = static_cast<unsigned long long>(high) << 32 | low;
+  unsigned result = 0;
+  for (int i = 0; i < 4; ++i)
+    result |= static_cast<unsigned>(bytes >> (8 * (digits >> (4 * i) & 7)) & 0xff) << (8 * i);
+  return result;
+}
+
 // --- the twins of ptx.cuh
 
 namespace lmc {
@@ -441,6 +457,15 @@ template <int Words> struct Fragment {
 
 inline unsigned char *dynamicShared() {
   return reinterpret_cast<unsigned char *>(emulation::launch.dynamicShared.get());
+}
+
+/// Zeros and denormals count units of 2^-24.
+inline float widenHalf(unsigned short bits) {
+  int exponent = bits >> 10 & 31, mantissa = bits & 1023;
+  float size = exponent == 31  ? (mantissa ? NAN : INFINITY)
+               : exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -24)
+                               : std::ldexp(static_cast<float>(1024 + mantissa), exponent - 25);
+  return bits & 0x8000 ? -size : size;
 }
 
 template <int Bytes> void copyAsync(void *to, const void *from, int taken) {

@@ -81,6 +81,13 @@ __device__ __forceinline__ unsigned packed(float low, float high) {
   return result;
 }
 
+/// An f16 as f32, exactly.
+__device__ __forceinline__ float widenHalf(unsigned short bits) {
+  float result;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(result) : "h"(bits));
+  return result;
+}
+
 /// 2^x, within 2 units in the last place; 0 where the result would be denormal.
 __device__ __forceinline__ float powerOfTwo(float x) {
   float result;

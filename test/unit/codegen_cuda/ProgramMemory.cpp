@@ -35,6 +35,8 @@ void write(char *to, Type element, const lm::Tensor &from) {
     return put<int64_t>(to, from);
   if (element.isInteger(32))
     return put<int32_t>(to, from);
+  if (element.isInteger(8))
+    return put<int8_t>(to, from);
   if (element.isInteger(1))
     return put<uint8_t>(to, from);
   ASSERT_TRUE(element.isBF16());
@@ -53,6 +55,8 @@ void read(const char *from, Type element, lm::Tensor &to) {
     return get<int64_t>(from, to);
   if (element.isInteger(32))
     return get<int32_t>(from, to);
+  if (element.isInteger(8))
+    return get<int8_t>(from, to);
   if (element.isInteger(1))
     return get<uint8_t>(from, to);
   ASSERT_TRUE(element.isBF16());
