@@ -123,6 +123,8 @@ public:
 
   /// Nothing but what memory is counted from.
   codegen::CachedProgram writeLayout() {
+    if (!options.gpu.empty())
+      message.set_target("cuda:" + options.gpu);
     addTensors();
     message.set_scratch_bytes(workerScratchBytes(module, options));
     for (auto program : module.getOps<plan::ProgramOp>())
@@ -190,6 +192,9 @@ private:
       entry->set_shared_bytes(made.shared_bytes());
       *entry->mutable_dims() = made.dims();
       *entry->mutable_tensor_maps() = made.tensor_maps();
+      if (made.has_library())
+        *entry->mutable_library() = made.library();
+      entry->set_no_library(made.no_library());
       scratch = std::max(scratch, alignedBytes(made.scratch_bytes()));
       linked.push_back({&made.object(), entry});
     }
@@ -321,7 +326,7 @@ std::shared_ptr<const Executable> planExecutable(ModuleOp plan, const CodegenOpt
 
 int64_t workerScratchBytes(ModuleOp plan, const CodegenOptions &options) {
   if (!options.gpu.empty())
-    return 0;
+    return alignedBytes(libraryScratchBytes(plan, options));
   return alignedBytes(
       largestScratch(plan, Dimensions(plan).symbols, *makeTarget(options), options));
 }

@@ -17,11 +17,18 @@
 
 namespace lmc {
 
+/// Who computes products on a GPU.
+enum class Products {
+  Generated, ///< kernels of our own
+  Library,   ///< cuBLASLt where it has a form for them, kernels of our own for the rest
+};
+
 /// Everything that decides what code comes out. Its hash, with the compiler's version, names the
 /// result.
 struct CodegenOptions {
-  std::string cpu = "host";   ///< cpu::Target::named
-  std::string gpu;            ///< "sm_90a": code for this GPU; empty: for the CPU
+  std::string cpu = "host"; ///< cpu::Target::named
+  std::string gpu;          ///< "sm_90a": code for this GPU; empty: for the CPU
+  Products products = Products::Generated;
   std::string mode = "infer"; ///< train | infer, recorded in the executable
   int jobs = 0;               ///< threads that compile; 0: as many as cores
   bool useCache = true;       ///< kernels from and to the cache folder (LMC_CACHE_DIR)
@@ -61,7 +68,8 @@ std::shared_ptr<const Executable> planExecutable(mlir::ModuleOp plan,
                                                  const CodegenOptions &options);
 
 /// Scratch bytes that each worker needs for the kernels of a planned module: what buildExecutable
-/// will reserve (MemoryLimit::scratchBytes); none on a GPU, whose kernels have shared memory.
+/// will reserve (MemoryLimit::scratchBytes). On a GPU, which is one worker, it is the workspace of
+/// libraries: kernels have shared memory.
 /// Throws Error where a kernel cannot be lowered.
 int64_t workerScratchBytes(mlir::ModuleOp plan, const CodegenOptions &options);
 

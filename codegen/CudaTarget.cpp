@@ -1,6 +1,7 @@
 #include "codegen/KernelTarget.h"
 
 #include "codegen/cuda/Kernel.h"
+#include "codegen/cuda/LibraryProduct.h"
 #include "codegen/cuda/Nvrtc.h"
 #include "codegen/cuda/Print.h"
 #include "codegen/cuda/Resources.h"
@@ -14,10 +15,25 @@ using namespace mlir;
 namespace lmc {
 namespace {
 
+/// What cuBLASLt is given to work in: NVIDIA's advice for sm_90 and for older ones, and room to begin
+/// at a multiple of kLibraryAlignment.
+int64_t workspaceBytes(StringRef architecture) {
+  bool older = architecture.starts_with("sm_8") || architecture.starts_with("sm_7");
+  return (int64_t(older ? 4 : 32) << 20) +
+         static_cast<int64_t>(kLibraryAlignment - kArenaAlignment);
+}
+
+cuda::Ranges largestOf(const Symbols &symbols) {
+  cuda::Ranges ranges;
+  for (const auto &entry : symbols)
+    ranges[entry.getKey()] = entry.getValue().max;
+  return ranges;
+}
+
 class CudaTarget final : public KernelTarget {
 public:
   explicit CudaTarget(const CodegenOptions &options)
-      : architecture(cuda::architectureOf("cuda:" + options.gpu)) {
+      : architecture(cuda::architectureOf("cuda:" + options.gpu)), products(options.products) {
     if (options.assembleCuda) {
       assemble = [make = options.assembleCuda](const std::string &text) -> Assembled {
         return {make(text), {}};
@@ -37,12 +53,12 @@ public:
   }
 
   std::string canonical() const override { return "cuda:" + architecture; }
-  std::string identity() const override { return canonical() + " " + assembledBy; }
+  std::string identity() const override {
+    return canonical() + " " + assembledBy + (products == Products::Library ? " cublaslt" : "");
+  }
 
   Source emit(plan::KernelOp kernel, const Symbols &symbols, StringRef symbol) const override {
-    cuda::Ranges ranges;
-    for (const auto &entry : symbols)
-      ranges[entry.getKey()] = entry.getValue().max;
+    cuda::Ranges ranges = largestOf(symbols);
     cuda::Kernel made = cuda::emitKernel(kernel, ranges, symbol, architecture);
     Source source;
     source.text = cuda::translationUnit(made);
@@ -54,6 +70,8 @@ public:
       source.kernel.add_dims(symbols.at(name).dim);
     for (const cuda::TensorMap &map : made.maps)
       describe(*source.kernel.add_tensor_maps(), map, symbols);
+    if (products == Products::Library && kernel.getFamily() == "matmul")
+      addLibrary(source.kernel, cuda::fitLibrary(kernel, ranges), symbols);
     return source;
   }
 
@@ -77,6 +95,46 @@ public:
   }
 
 private:
+  void addLibrary(codegen::CachedKernel &kernel, const cuda::LibraryFit &fit,
+                  const Symbols &symbols) const {
+    kernel.set_no_library(fit.refusal);
+    if (!fit.product)
+      return;
+    kernel.set_scratch_bytes(workspaceBytes(architecture));
+    const cuda::LibraryProduct &from = *fit.product;
+    executable::LibraryProduct &to = *kernel.mutable_library();
+    to.set_operands(from.bf16 ? executable::BF16 : executable::F32);
+    to.set_result(from.roundsResult ? executable::BF16 : executable::F32);
+    describe(*to.mutable_m(), from.m, symbols);
+    describe(*to.mutable_n(), from.n, symbols);
+    describe(*to.mutable_k(), from.k, symbols);
+    describe(*to.mutable_batch(), from.batch, symbols);
+    describe(*to.mutable_a(), from.a, symbols);
+    describe(*to.mutable_b(), from.b, symbols);
+    to.set_result_buffer(from.resultBuffer);
+    if (from.bias)
+      to.set_bias(*from.bias);
+    if (from.addend)
+      to.set_addend(*from.addend);
+    to.set_gelu(from.gelu);
+    to.set_least_rows(cuda::kLeastLibraryRows);
+  }
+
+  static void describe(executable::LibraryProduct::Operand &to, const cuda::LibraryOperand &from,
+                       const Symbols &symbols) {
+    to.set_buffer(from.buffer);
+    to.set_offset(from.offset);
+    to.set_transposed(from.transposed);
+    describe(*to.mutable_step(), from.step, symbols);
+    describe(*to.mutable_batch_step(), from.batchStep, symbols);
+  }
+
+  static void describe(executable::Extent &to, ArrayRef<cuda::GridFactor> factors,
+                       const Symbols &symbols) {
+    for (const cuda::GridFactor &factor : factors)
+      describe(*to.add_factors(), factor, symbols);
+  }
+
   /// To a factor of the executable's extents or of a cached kernel's items.
   template <typename Factor>
   static void describe(Factor &to, const cuda::GridFactor &factor, const Symbols &symbols) {
@@ -93,16 +151,15 @@ private:
     to.set_dtype(executable::BF16);
     to.set_swizzle_bytes(128);
     for (const auto &size : map.sizes)
-      for (executable::Extent &extent = *to.add_sizes(); const cuda::GridFactor &factor : size)
-        describe(*extent.add_factors(), factor, symbols);
+      describe(*to.add_sizes(), size, symbols);
     for (const auto &stride : map.strides)
-      for (executable::Extent &extent = *to.add_strides(); const cuda::GridFactor &factor : stride)
-        describe(*extent.add_factors(), factor, symbols);
+      describe(*to.add_strides(), stride, symbols);
     for (unsigned elements : map.box)
       to.add_box(elements);
   }
 
   std::string architecture;
+  Products products;
   Assembler assemble;
   std::string assembledBy = "other";
 };
@@ -111,6 +168,16 @@ private:
 
 std::unique_ptr<KernelTarget> makeCudaTarget(const CodegenOptions &options) {
   return std::make_unique<CudaTarget>(options);
+}
+
+int64_t libraryScratchBytes(ModuleOp plan, const CodegenOptions &options) {
+  if (options.products != Products::Library)
+    return 0;
+  cuda::Ranges ranges = cuda::rangesOf(plan);
+  for (auto kernel : plan.getOps<plan::KernelOp>())
+    if (kernel.getFamily() == "matmul" && cuda::fitLibrary(kernel, ranges).product)
+      return workspaceBytes(options.gpu);
+  return 0;
 }
 
 } // namespace lmc

@@ -55,6 +55,8 @@ public:
 std::unique_ptr<KernelTarget> makeCpuTarget(const CodegenOptions &options);
 /// Throws Error for an architecture that is none, and where NVRTC is missing.
 std::unique_ptr<KernelTarget> makeCudaTarget(const CodegenOptions &options);
+/// Bytes that cuBLASLt gets to work in, 0 where it computes nothing of the plan. Needs no NVRTC.
+int64_t libraryScratchBytes(mlir::ModuleOp plan, const CodegenOptions &options);
 
 inline std::unique_ptr<KernelTarget> makeTarget(const CodegenOptions &options) {
   return options.gpu.empty() ? makeCpuTarget(options) : makeCudaTarget(options);

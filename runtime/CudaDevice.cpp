@@ -3,6 +3,7 @@
 // A program's launches are recorded once as a CUDA graph for each choice of dims and slot, and
 // replayed. Sequence lengths lie in device memory (inputs), so that decoding replays one graph.
 #include "runtime/CudaGraphs.h"
+#include "runtime/CudaProducts.h"
 #include "runtime/CudaTensors.h"
 #include "runtime/Device.h"
 
@@ -46,6 +47,7 @@ struct alignas(64) EncodedMap {
 /// One launch with everything looked up. `parameters` point into the vectors.
 struct CudaLaunch {
   CudaDriver::Function function = nullptr;
+  CudaProduct *product = nullptr; ///< in place of the function, where cuBLASLt computes it
   unsigned grid = 0, block = 0, shared = 0;
   std::vector<CudaDriver::Pointer> buffers;
   std::vector<int64_t> extents;
@@ -63,7 +65,8 @@ class CudaDevice final : public Device {
 public:
   CudaDevice(const Executable &executable, SessionOptions options, const CudaDriver &driver)
       : message(executable.message()), driver(driver), oneByOne(knobs::cudaSync()), context(driver),
-        stream(driver), tensors(executable, options.slots, stream) {
+        stream(driver), tensors(executable, options.slots, stream),
+        products(message, options.cublasLt, stream, tensors.scratch(), tensors.scratchBytes()) {
     checkArchitecture(message.target(), driver, context);
     loadCode(executable.code());
     for (const executable::Program &program : message.programs())
@@ -99,11 +102,12 @@ public:
     context.enter();
     CudaProgram &program = programs[index];
     tensors.upload(message.programs(index));
-    CudaDriver::GraphExec graph = program.graphs.of(program.chosen, stream, [&] {
-      bind(index);
-      for (size_t i = 0; i < program.launches.size(); ++i)
-        start(index, static_cast<int>(i));
-    });
+    CudaDriver::GraphExec graph = program.graphs.of(
+        program.chosen, stream, [&] { bind(index); },
+        [&] {
+          for (size_t i = 0; i < program.launches.size(); ++i)
+            start(index, static_cast<int>(i));
+        });
     driver.check(driver.cuGraphLaunch(graph, stream.handle), "start a program");
     // A caller who holds no output has nothing to look at yet, and may prepare the next run: of
     // micro-batches the next one is loaded and sent while this one is computed.
@@ -196,6 +200,8 @@ private:
       if (launch.grid > 0)
         for (int m = 0; m < kernel.tensor_maps_size(); ++m)
           encode(launch.maps[m], kernel.tensor_maps(m), launch.buffers, chosen.dims);
+      launch.product =
+          launch.grid > 0 ? products.find(kernel, chosen.dims, launch.buffers) : nullptr;
     }
     program.bound = chosen;
   }
@@ -230,10 +236,16 @@ private:
     CudaLaunch &launch = programs[index].launches[number];
     if (launch.grid == 0)
       return;
+    const executable::Launch &from = message.programs(index).launches(number);
+    if (launch.product) {
+      products.start(*launch.product, message.kernels(static_cast<int>(from.kernel())),
+                     programs[index].bound.dims, launch.buffers, "launch " + describe(from));
+      return;
+    }
     driver.check(driver.cuLaunchKernel(launch.function, launch.grid, 1, 1, launch.block, 1, 1,
                                        launch.shared, stream.handle, launch.parameters.data(),
                                        nullptr),
-                 "launch " + describe(message.programs(index).launches(number)));
+                 "launch " + describe(from));
   }
 
   const executable::Executable &message;
@@ -242,6 +254,7 @@ private:
   CudaContext context;
   CudaStream stream;
   CudaTensors tensors;
+  CudaProducts products;
   std::map<uint64_t, std::unique_ptr<CudaModule>> modules; // by image_offset
   std::vector<CudaDriver::Function> functions;             // by kernel
   std::vector<CudaProgram> programs;

@@ -52,11 +52,13 @@ CudaGraphs::Recorded::Recorded(CudaChoice made, const CudaStream &stream,
 }
 
 CudaDriver::GraphExec CudaGraphs::of(const CudaChoice &choice, const CudaStream &stream,
+                                     const std::function<void()> &prepare,
                                      const std::function<void()> &launch) {
   auto known = std::ranges::find(graphs, choice, &Recorded::choice);
   if (known != graphs.end()) {
     graphs.splice(graphs.begin(), graphs, known);
   } else {
+    prepare();
     graphs.emplace_front(choice, stream, launch);
     if (graphs.size() > most) {
       stream.wait("what was started"); // which may be a run of the one that goes

@@ -24,9 +24,10 @@ class CudaGraphs {
 public:
   explicit CudaGraphs(size_t most) : most(most) {}
 
-  /// The graph of a choice. Where there is none yet, `launch` puts the launches on the stream, which
-  /// records instead of running them. Valid until the next call.
+  /// The graph of a choice. Where there is none yet, `prepare` is called and then `launch`, which puts
+  /// the launches on the stream while that records instead of running them. Valid until the next call.
   CudaDriver::GraphExec of(const CudaChoice &choice, const CudaStream &stream,
+                           const std::function<void()> &prepare,
                            const std::function<void()> &launch);
 
 private:

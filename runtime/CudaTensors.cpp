@@ -149,6 +149,8 @@ void CudaTensors::touchTransient() {
         if (const executable::Buffer &buffer = program.buffers(static_cast<int>(index));
             buffer.segment() == executable::Buffer::TRANSIENT)
           touch(place(buffer, 0), buffer.bytes());
+  if (layout.scratchBytes > 0)
+    touch(scratch(), layout.scratchBytes);
 }
 
 } // namespace lmc

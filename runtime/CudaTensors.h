@@ -25,6 +25,10 @@ public:
   /// Where a launch finds a buffer.
   CudaDriver::Pointer place(const executable::Buffer &buffer, int slot) const;
 
+  /// Where the area for libraries lies.
+  CudaDriver::Pointer scratch() const { return arena.data() + layout.scratch; }
+  uint64_t scratchBytes() const { return layout.scratchBytes; }
+
   /// The host's copy of a tensor, as Device::bytes.
   std::span<std::byte> host(int tensor, int slot);
   /// Puts copies of what callers may have written since the last run on the stream: a program's

@@ -24,6 +24,10 @@ using KernelFunction = void (*)(void *const *buffers, const int64_t *dims, int64
 /// every region of the arena is rounded up to it: one cache line, one AVX-512 vector.
 inline constexpr uint64_t kArenaAlignment = 64;
 
+/// What cuBLASLt asks of its workspace, which lies in a GPU's scratch area: Kernel.scratch_bytes has
+/// room for it.
+inline constexpr uint64_t kLibraryAlignment = 256;
+
 constexpr uint64_t alignUp(uint64_t bytes, uint64_t alignment = kArenaAlignment) {
   return (bytes + alignment - 1) / alignment * alignment;
 }

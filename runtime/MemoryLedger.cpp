@@ -1,4 +1,5 @@
 #include "runtime/Arena.h"
+#include "runtime/CudaDriver.h"
 #include "runtime/Session.h"
 #include "runtime/Team.h"
 
@@ -31,7 +32,7 @@ Category categoryOf(const executable::Tensor &tensor) {
 
 std::vector<LedgerRow> memoryLedger(const Executable &executable, int threads, int slots) {
   const executable::Executable &message = executable.message();
-  uint64_t workers = resolveThreads(threads);
+  uint64_t workers = isCudaTarget(message.target()) ? 1 : resolveThreads(threads);
   ArenaLayout layout(message, int(workers), slots);
 
   std::array<LedgerRow, 6> rows{{{"parameters"},

@@ -21,12 +21,14 @@
 
 namespace lmc {
 
+struct CublasLt;
 struct CudaDriver;
 
 struct SessionOptions {
-  int threads = 0;                  ///< 0: LMC_THREADS, else all cores this process may use
-  int slots = 1;                    ///< sequences whose KV caches are kept at the same time
-  const CudaDriver *cuda = nullptr; ///< for executables of a GPU; null: CudaDriver::system()
+  int threads = 0;                    ///< 0: LMC_THREADS, else all cores this process may use
+  int slots = 1;                      ///< sequences whose KV caches are kept at the same time
+  const CudaDriver *cuda = nullptr;   ///< for executables of a GPU; null: CudaDriver::system()
+  const CublasLt *cublasLt = nullptr; ///< likewise; null: CublasLt::system()
 };
 
 /// The first output that holds a NaN or an infinity, in launch order.

@@ -26,6 +26,8 @@ constexpr uint32_t kMostBox = 256;
 constexpr uint64_t kSwizzleBytes = 128;
 constexpr int64_t kMostMapSize = int64_t(1) << 32, kMostMapStride = int64_t(1) << 40;
 constexpr uint64_t kMapAlignment = 16;
+// Of cuBLASLt: sizes and steps of matrices are 32-bit there for some kernels.
+constexpr int64_t kMostMatrixSize = (int64_t(1) << 31) - 1;
 constexpr int64_t kMostBlocks = (int64_t(1) << 31) - 1;
 
 /// One field's place, as "programs[1].buffers[2]".
@@ -85,7 +87,32 @@ private:
       checkIndex(path + ".dims", dim, message.dims_size());
     for (int i = 0; i < kernel.tensor_maps_size(); ++i)
       checkTensorMap(fmt::format("{}.tensor_maps[{}]", path, i), kernel.tensor_maps(i));
+    if (kernel.has_library())
+      checkLibrary(path + ".library", kernel.library());
     checkRange(path + ".image", kernel.image_offset(), kernel.image_bytes(), message.code_bytes());
+  }
+
+  /// Is it a product of types and sizes that cuBLASLt knows? That it stays in its buffers is for
+  /// launches.
+  void checkLibrary(const Path &path, const executable::LibraryProduct &product) {
+    for (executable::DType type : {product.operands(), product.result()})
+      if (type != executable::F32 && type != executable::BF16)
+        fail("{}: {} is neither F32 nor BF16", path, int(type));
+    if (product.operands() == executable::F32 && product.result() != executable::F32)
+      fail("{}.result: a product of F32 is F32", path);
+    for (const executable::Extent *size :
+         {&product.m(), &product.n(), &product.k(), &product.batch()})
+      if (auto most = tryEvaluate(*size, largest); !most || *most > kMostMatrixSize)
+        fail("{}: m, n, k or batch is not a sane extent", path);
+    for (const auto *operand : {&product.a(), &product.b()}) {
+      auto step = tryEvaluate(operand->step(), largest);
+      if (!step || *step > kMostMatrixSize || !tryEvaluate(operand->batch_step(), largest))
+        fail("{}: an operand's steps are not sane extents", path);
+      if (operand->offset() % sizeOf(product.operands()))
+        fail("{}: an operand's offset is no multiple of its elements' size", path);
+    }
+    if (product.least_rows() < 1)
+      fail("{}.least_rows: {}, must be 1 or more", path, product.least_rows());
   }
 
   /// What the driver asks of tensor maps; that they stay in their buffers is for launches.
@@ -260,8 +287,10 @@ private:
       if (tensor.arena_offset() < 0 || tensor.role() == executable::CONSTANT)
         fail("{}.buffers: writes '{}', which is read-only", path, tensor.name());
     }
-    if (isCudaTarget(message.target()))
+    if (isCudaTarget(message.target())) {
       checkTensorMaps(path, launch, program);
+      checkLibraryReach(path, launch, program);
+    }
     auto items = tryEvaluate(launch.items(), largest);
     int64_t mostItems = isCudaTarget(message.target()) ? kMostBlocks : kMostItems;
     if (!items || *items > mostItems || launch.grain() < 0 || launch.grain() > kMostItems)
@@ -282,6 +311,44 @@ private:
       if (uint64_t bytes = program.buffers(static_cast<int>(index)).bytes(); end > Wide(bytes))
         fail("{}.tensor_maps: a map leaves its buffer of {} bytes", path, bytes);
     }
+  }
+
+  /// Does a library's product stay in its buffers?
+  void checkLibraryReach(const Path &path, const executable::Launch &launch,
+                         const executable::Program &program) {
+    const executable::Kernel &kernel = message.kernels(static_cast<int>(launch.kernel()));
+    if (!kernel.has_library())
+      return;
+    using Wide = __int128;
+    const executable::LibraryProduct &product = kernel.library();
+    Wide m = evaluate(product.m(), largest), n = evaluate(product.n(), largest);
+    Wide k = evaluate(product.k(), largest), batch = evaluate(product.batch(), largest);
+    auto check = [&](const char *what, uint32_t number, executable::DType type, Wide offset,
+                     Wide elements) {
+      checkIndex(path + ".library." + what, number, launch.buffers_size());
+      uint64_t bytes =
+          program.buffers(static_cast<int>(launch.buffers(static_cast<int>(number)))).bytes();
+      if (offset + elements * static_cast<Wide>(sizeOf(type)) > Wide(bytes))
+        fail("{}.library.{}: leaves its buffer of {} bytes", path, what, bytes);
+    };
+    auto operand = [&](const char *what, const executable::LibraryProduct::Operand &of, Wide lines,
+                       Wide width) {
+      Wide step = evaluate(of.step(), largest);
+      if (step < width)
+        fail("{}.library.{}.step: {} elements from line to line of {}", path, what, int64_t(step),
+             int64_t(width));
+      Wide elements = (batch - 1) * evaluate(of.batch_step(), largest) + (lines - 1) * step + width;
+      check(what, of.buffer(), product.operands(), Wide(of.offset()), elements);
+    };
+    operand("a", product.a(), product.a().transposed() ? k : m, product.a().transposed() ? m : k);
+    operand("b", product.b(), product.b().transposed() ? n : k, product.b().transposed() ? k : n);
+    check("result_buffer", product.result_buffer(), product.result(), 0, batch * m * n);
+    if (product.result_buffer() < launch.num_inputs())
+      fail("{}.library.result_buffer: {} is an input", path, product.result_buffer());
+    if (product.has_bias())
+      check("bias", product.bias(), product.result(), 0, n);
+    if (product.has_addend())
+      check("addend", product.addend(), product.result(), 0, batch * m * n);
   }
 
   void checkType(const Path &path, executable::DType type) {

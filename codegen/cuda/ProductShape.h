@@ -1,4 +1,4 @@
-// A product's sizes, and how its operands lie in memory: what kernels ask.
+// A product's sizes, and how its operands lie in memory: what generated kernels and cuBLASLt ask alike.
 #pragma once
 
 #include "codegen/cuda/Expression.h"

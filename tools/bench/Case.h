@@ -1,6 +1,7 @@
 // What lmc bench can time: one list of kernels and models, each with a check of its result.
 #pragma once
 
+#include "codegen/Compiler.h"
 #include "runtime/Session.h"
 
 #include <functional>
@@ -13,7 +14,8 @@ namespace lmc::bench {
 /// What cases run on.
 struct Machine {
   int threads = 1;
-  std::string gpu; ///< "sm_90a"; empty: the CPU
+  std::string gpu;                         ///< "sm_90a"; empty: the CPU
+  Products products = Products::Generated; ///< of a GPU
 };
 
 /// Another program's way to compute the same thing, run beside ours.

@@ -83,6 +83,7 @@ Graph::Graph(const std::vector<Argument> &arguments, const BuildGraph &build, co
     }
   CodegenOptions codegen;
   codegen.gpu = on.gpu;
+  codegen.products = on.products;
   PipelineOptions pipeline;
   pipeline.gpu = onGpu;
   if (!onGpu && std::ranges::any_of(arguments, &Argument::weight))

@@ -72,6 +72,7 @@ std::unique_ptr<Session> compileModel(const ModelConfig &config, const ProgramOp
   mlir::OwningOpRef<mlir::ModuleOp> module = buildPrograms(context, config, programs);
   CodegenOptions codegen;
   codegen.gpu = on.gpu;
+  codegen.products = on.products;
   pipeline.gpu = !on.gpu.empty();
   SessionOptions workers{on.threads, 1};
   std::vector<ParameterSpec> parameters = parametersOf(config);

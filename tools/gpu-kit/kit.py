@@ -66,24 +66,31 @@ def torch():
     return torch
 
 
-def nvrtc_folder():
-    """Where NVIDIA's run-time compiler is: the toolkit's or the one that came with PyTorch. None: nowhere."""
+def library_folder(name):
+    """Where a library of NVIDIA's is: the toolkit's or the one that came with PyTorch. None: nowhere."""
     patterns = ["/usr/local/cuda*/lib64", "/usr/local/cuda*/targets/*/lib", "/usr/lib/x86_64-linux-gnu"]
     patterns += [os.path.join(path, "nvidia", "*", "lib") for path in sys.path if path]
     for pattern in patterns:
         for folder in sorted(glob.glob(pattern), reverse=True):
-            if glob.glob(os.path.join(folder, "libnvrtc.so.1[2-9]")):
+            if glob.glob(os.path.join(folder, f"{name}.so.1[2-9]")):
                 return folder
     return None
 
 
+def nvrtc_folder():
+    return library_folder("libnvrtc")
+
+
+def cublas_folder():
+    return library_folder("libcublasLt")
+
+
 def environment():
-    """lmc's: it finds NVRTC, and keeps its kernels in this folder."""
+    """lmc's: it finds NVRTC and cuBLASLt, and keeps its kernels in this folder."""
     result = dict(os.environ, LMC_CACHE_DIR=os.path.join(FOLDER, "cache"))
-    folder = nvrtc_folder()
-    if folder:
-        old = result.get("LD_LIBRARY_PATH")
-        result["LD_LIBRARY_PATH"] = folder + (":" + old if old else "")
+    folders = [nvrtc_folder(), cublas_folder(), result.get("LD_LIBRARY_PATH")]
+    if any(folders):
+        result["LD_LIBRARY_PATH"] = ":".join(dict.fromkeys(filter(None, folders)))
     return result
 
 
@@ -112,7 +119,8 @@ def bench(pattern, *options):
             yield json.loads(line)
         process.wait()
         errors.seek(0)
-        said = [line.strip() for line in errors if line.startswith("error: ") or " is left out: " in line]
+        said = [line.strip() for line in errors if line.startswith("error: ") or " is left out: " in line
+                or "cuBLASLt" in line]
     for line in said:
         case = re.match(r"error: ([a-z]+\.\S+): (.*)", line)
         if case:

@@ -23,6 +23,7 @@ struct Options {
   int rounds = 9;
   double seconds = 20;
   std::string target = "cpu";
+  CodegenOptions codegen;
   PeerOptions peers;
 };
 
@@ -93,8 +94,10 @@ nlohmann::ordered_json toJson(const Case &which, const Workload &work, const Row
     json["roof_per_second"] = row.roof;
     json["roof_share"] = (compute ? work.flops : work.bytes) / row.seconds / row.roof;
   }
-  if (!machine.gpu.empty())
+  if (!machine.gpu.empty()) {
     json["gpu"] = machine.gpu;
+    json["products"] = machine.products == Products::Library ? "library" : "generated";
+  }
   if (work.tokens > 0)
     json["tokens_per_second"] = work.tokens / row.seconds;
   if (work.arenaBytes > 0)
@@ -123,12 +126,12 @@ void print(const Case &which, const Workload &work, const Row &row, const Option
 
 int run(Options &o, const CommonOptions &common) {
   // Cases are listed on machines without a GPU, too.
-  CodegenOptions codegen;
+  CodegenOptions &codegen = o.codegen;
   chooseTarget(codegen, o.target, !o.list);
   if (codegen.cpu != CodegenOptions().cpu)
     throw UsageError(
         fmt::format("--target: '{}' is not what runs here; use cpu or cuda", o.target));
-  Machine machine{resolveThreads(common.threads), codegen.gpu};
+  Machine machine{resolveThreads(common.threads), codegen.gpu, o.codegen.products};
   std::vector<Case> cases;
   addProducts(cases, machine);
   addKernels(cases, machine);
@@ -215,6 +218,7 @@ Command addBench(CLI::App &app, CommonOptions &common) {
       ->capture_default_str();
   app.add_option("--seconds", o->seconds, "Stop a case after so long, but not before 3 rounds")
       ->capture_default_str();
+  addProducts(app, o->codegen);
   addCommon(app, common, true);
   return [o, &common] { return run(*o, common); };
 }

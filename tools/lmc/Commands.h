@@ -37,8 +37,11 @@ Command addBench(CLI::App &app, CommonOptions &common);
 /// --threads, and --json where the command prints a result.
 void addCommon(CLI::App &command, CommonOptions &common, bool json);
 
-/// --time-passes, --dump, --explain=fusion, --no-cache, shared by all commands that compile.
+/// --time-passes, --dump, --no-cache, --products, shared by all commands that compile.
 void addCompileFlags(CLI::App &command, CompileSettings &settings);
+
+/// --products: who computes products on a GPU.
+void addProducts(CLI::App &command, CodegenOptions &codegen);
 
 /// --precision, for the commands that compile inference programs; training has it in its config.
 void addPrecision(CLI::App &command, CompileSettings &settings);

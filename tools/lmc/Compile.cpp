@@ -1,4 +1,5 @@
 #include "tools/lmc/DeviceMemory.h"
+#include "tools/lmc/ProductReport.h"
 #include "tools/lmc/Resources.h"
 
 #include "codegen/cuda/Print.h"
@@ -35,6 +36,20 @@ void print(mlir::ModuleOp module) {
   fmt::print("{}\n", text);
 }
 
+/// --plan: memory, and who computes products where a library was asked for.
+void printPlan(const Executable &executable, const std::vector<LedgerRow> &rows, bool json) {
+  ProductCounts products = countProducts(executable.message());
+  if (!json) {
+    printLedger(rows, false);
+    printProducts(products);
+    return;
+  }
+  nlohmann::ordered_json whole = ledgerJson(rows);
+  if (products.any())
+    whole["products"] = productsJson(products);
+  fmt::print("{}\n", whole.dump(2));
+}
+
 /// --explain=dispatch and =memory, after planning.
 void explainExecutable(const Executable &executable, const std::string &what, int threads) {
   const auto &message = executable.message();
@@ -53,8 +68,8 @@ void explainExecutable(const Executable &executable, const std::string &what, in
     fmt::print("program {}: {} launches\n", program.name(), program.launches_size());
     for (const auto &launch : program.launches()) {
       const auto &kernel = message.kernels(static_cast<int>(launch.kernel()));
-      fmt::print("  {:<10} {}  flops {}  scratch {}\n", kernel.family(), launch.path(),
-                 kernel.flops(), kernel.scratch_bytes());
+      fmt::print("  {:<10} {}  flops {}  scratch {}{}\n", kernel.family(), launch.path(),
+                 kernel.flops(), kernel.scratch_bytes(), productNote(kernel));
     }
   }
 }
@@ -202,7 +217,8 @@ int run(Options &o, const CommonOptions &common) {
   if (o.explain == "dispatch" || o.explain == "memory")
     explainExecutable(*executable, o.explain, resolveThreads(common.threads));
   if (o.plan && !device)
-    printLedger(memoryLedger(*executable, resolveThreads(common.threads), o.slots), common.json);
+    printPlan(*executable, memoryLedger(*executable, resolveThreads(common.threads), o.slots),
+              common.json);
   if (!o.output.empty())
     executable->save(o.output);
   else if (!o.plan && o.explain.empty() && !o.settings.timePasses)

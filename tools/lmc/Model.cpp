@@ -65,6 +65,8 @@ PipelineOptions pipelineOf(const CompileSettings &settings) {
     fail(
         "--kv-cache f16 is for the CPU with --precision f32; with --precision bf16 keys and values "
         "take 16 bits as well");
+  if (pipeline.gpu && pipeline.memory)
+    pipeline.memory->workers = 1; // the one area that libraries work in
   if (settings.codegen.mode != "infer")
     return pipeline;
   if (pipeline.gpu) {

@@ -27,6 +27,20 @@ void addCompileFlags(CLI::App &command, CompileSettings &settings) {
                      "Write the program after each phase into this folder");
   command.add_flag("!--no-cache", settings.codegen.useCache,
                    "Neither read nor write the kernel cache");
+  addProducts(command, settings.codegen);
+}
+
+void addProducts(CLI::App &command, CodegenOptions &codegen) {
+  command
+      .add_option_function<std::string>(
+          "--products",
+          [&](const std::string &name) {
+            codegen.products = name == "library" ? Products::Library : Products::Generated;
+          },
+          "On a GPU: generated kernels, or NVIDIA's cuBLASLt where it is there and has a form for "
+          "them (library)")
+      ->check(CLI::IsMember({"generated", "library"}))
+      ->default_str("generated");
 }
 
 void addPrecision(CLI::App &command, CompileSettings &settings) {

@@ -15,10 +15,8 @@ protected:
   /// recorded.
   bool run(int length) {
     bool isNew = false;
-    CudaDriver::GraphExec graph = graphs.of({{length}, 0}, stream, [&] {
-      isNew = true;
-      fill(length);
-    });
+    CudaDriver::GraphExec graph =
+        graphs.of({{length}, 0}, stream, [&] { isNew = true; }, [&] { fill(length); });
     driver.check(driver.cuGraphLaunch(graph, stream.handle), "start");
     EXPECT_EQ(content(), length);
     return isNew;
@@ -57,17 +55,18 @@ TEST_F(CudaGraphsTest, TheLeastRecentlyUsedGoes) {
 TEST_F(CudaGraphsTest, SlotsHaveTheirOwn) {
   EXPECT_TRUE(run(1));
   bool isNew = false;
-  graphs.of({{1}, 1}, stream, [&] { isNew = true; });
+  graphs.of({{1}, 1}, stream, [&] { isNew = true; }, [] {});
   EXPECT_TRUE(isNew);
   EXPECT_FALSE(run(1));
 }
 
 TEST_F(CudaGraphsTest, AFailedRecordingLeavesTheStreamRunning) {
-  EXPECT_THROW(graphs.of({{3}, 0}, stream,
-                         [&] {
-                           fill(3);
-                           fail("a launch is refused");
-                         }),
+  EXPECT_THROW(graphs.of(
+                   {{3}, 0}, stream, [] {},
+                   [&] {
+                     fill(3);
+                     fail("a launch is refused");
+                   }),
                Error);
   fill(9);
   EXPECT_EQ(content(), 9); // what was recorded did not run, and what comes now does

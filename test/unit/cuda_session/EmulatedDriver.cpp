@@ -335,6 +335,12 @@ std::string assembleForHost(const std::string &source) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
+int putEmulatedWork(std::function<int()> work) { return put(std::move(work)); }
+
+bool isEmulatedRecording() { return gpu.capture != nullptr; }
+
+bool isEmulatedMemory(CudaDriver::Pointer start, size_t bytes) { return isDevice(start, bytes); }
+
 size_t emulatedBytes() { return gpu.taken; }
 
 bool isEmulatedGpuBusy() { return !gpu.stream.empty(); }

@@ -5,6 +5,7 @@
 
 #include "runtime/CudaDriver.h"
 
+#include <functional>
 #include <string>
 
 namespace lmc::test {
@@ -21,6 +22,13 @@ void failEmulatedLaunch(int number);
 /// A shared object with the kernel of a CUDA source, for CodegenOptions::assembleCuda and then
 /// cuModuleLoadData of the emulated driver. Throws Error with what the compiler said.
 std::string assembleForHost(const std::string &source);
+
+/// Puts other work on the emulated stream, in order with the driver's, or into the graph that is being
+/// recorded; it returns 0 or a CUresult.
+int putEmulatedWork(std::function<int()> work);
+bool isEmulatedRecording();
+/// Does [start, start + bytes) lie in one allocation of device memory?
+bool isEmulatedMemory(CudaDriver::Pointer start, size_t bytes);
 
 /// Bytes of device memory that nobody has freed.
 size_t emulatedBytes();
