@@ -45,7 +45,7 @@ std::vector<double> panelBytes(const lm::BlockPanels &panels) {
       }
       for (uint8_t &q : block.q)
         q = static_cast<uint8_t>(numbers.next() % (1u << format.bits()));
-      lm::writeBlock(panels, bytes, column, index, block);
+      lm::ColumnWriter(panels, bytes, column).write(index, block);
     }
   std::vector<double> values;
   for (std::byte byte : bytes)
