@@ -9,7 +9,6 @@
 #include "codegen/cuda/ProductShape.h"
 
 #include "mlir/IR/Matchers.h"
-#include "llvm/ADT/StringSwitch.h"
 
 #include <algorithm>
 
@@ -214,6 +213,9 @@ private:
 } // namespace
 
 LibraryFit fitLibrary(plan::KernelOp kernel, const Ranges &ranges) {
+  Block &body = kernel.getBody().front();
+  if (llvm::none_of(body, [](Operation &op) { return isa<lm::MatmulOp>(op); }))
+    return {std::nullopt, "multiplies quantised weights"};
   return Matcher(kernel, ranges).fit();
 }
 

@@ -19,9 +19,7 @@ struct Blocking {
   bool warpgroups = false; ///< tiles by those of sm_90a
 
   int pitch() const { return rows ? columns + 8 : fewColumns; }
-  int rowsOfBlock() const {
-    return rows ? rows : std::max<int>(fewRows, static_cast<int>(kFewRows));
-  }
+  int rowsOfBlock() const { return rows ? rows : std::max(fewRows, static_cast<int>(kFewRows)); }
   int columnsOfGrid() const { return fewRows ? fewColumns : columns; }
 };
 

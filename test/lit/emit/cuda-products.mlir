@@ -12,10 +12,12 @@ func.func @forward(%x: !x {lm.name = "x", lm.role = "input"},
                    %h: !h {lm.name = "h", lm.role = "input"},
                    %r: !y {lm.name = "r", lm.role = "input"},
                    %w: tensor<64x96xf32> {lm.name = "w", lm.role = "input"},
-                   %b: tensor<96xf32> {lm.name = "b", lm.role = "input"})
+                   %b: tensor<96xf32> {lm.name = "b", lm.role = "input"},
+                   %q: tensor<3x1152xi8> {lm.name = "q", lm.role = "input"})
     -> (!y {lm.name = "o0", lm.role = "output"}, !y {lm.name = "o1", lm.role = "output"},
         !y {lm.name = "o2", lm.role = "output"}, !y {lm.name = "o3", lm.role = "output"},
-        !y {lm.name = "o4", lm.role = "output"}, !y {lm.name = "o5", lm.role = "output"})
+        !y {lm.name = "o4", lm.role = "output"}, !y {lm.name = "o5", lm.role = "output"},
+        !y {lm.name = "o6", lm.role = "output"})
     attributes {lm.ranges = {T = array<i64: 1, 128>}} {
   // CHECK: matmul plain {{.*}} scratch 33554624 cuBLASLt from 9 rows on
   %plain = lm.matmul %x, %w : (!x, tensor<64x96xf32>) -> !y loc("plain")
@@ -38,12 +40,16 @@ func.func @forward(%x: !x {lm.name = "x", lm.role = "input"},
   %p5 = lm.matmul %x, %w : (!x, tensor<64x96xf32>) -> !y loc("twice")
   %s5 = lm.add %p5, %r : (!y, !y) -> !y loc("twice")
   %twice = lm.add %s5, %gelu : (!y, !y) -> !y loc("twice")
-  return %plain, %residual, %gelu, %silu, %rounded, %twice : !y, !y, !y, !y, !y, !y
+  // CHECK: matmul quantised {{.*}} generated: multiplies quantised weights
+  %c:4 = lm.quantize_rows %x : (!x) -> (tensor<1x?x64xi8, #lm.dims<"T">>, tensor<1x?x2xf32, #lm.dims<"T">>, tensor<1x?x2xf32, #lm.dims<"T">>, tensor<1x?x4xf32, #lm.dims<"T">>)
+  %quantised = lm.block_matmul %c#0, %c#1, %c#2, %c#3, %q {columns = 96 : i64, format = "q4_0", width = 32 : i64} : (tensor<1x?x64xi8, #lm.dims<"T">>, tensor<1x?x2xf32, #lm.dims<"T">>, tensor<1x?x2xf32, #lm.dims<"T">>, tensor<1x?x4xf32, #lm.dims<"T">>, tensor<3x1152xi8>) -> !y loc("quantised")
+  return %plain, %residual, %gelu, %silu, %rounded, %twice, %quantised : !y, !y, !y, !y, !y, !y, !y
 }
 // PLAN: workspace{{ +}}1{{ +}}33554624
-// PLAN: products: 3 launches by cuBLASLt where it is installed (from 9 rows on), 3 by generated kernels
+// PLAN: products: 3 launches by cuBLASLt where it is installed (from 9 rows on), 4 by generated kernels
 // PLAN-NEXT: 1 adds more than one matrix
 // PLAN-NEXT: 1 finishes with more than bias, GELU and a sum
+// PLAN-NEXT: 1 multiplies quantised weights
 // PLAN-NEXT: 1 rounds an operand as it reads it
 // OLDER: workspace{{ +}}1{{ +}}4194496
 // GENERATED-NOT: workspace
