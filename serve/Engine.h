@@ -45,17 +45,4 @@ public:
   virtual uint64_t arenaBytes() const { return 0; }
 };
 
-/// Renders a conversation into the text a chat model was trained on. Only models that have a
-/// template get one; the server refuses chat requests otherwise.
-class ChatTemplate {
-public:
-  virtual ~ChatTemplate() = default;
-  struct Message {
-    std::string role, content;
-  };
-  /// The prompt up to where the assistant's answer begins. Throws Error for a role it does not
-  /// know.
-  virtual std::string render(std::span<const Message> messages) const = 0;
-};
-
 } // namespace lmc

@@ -5,13 +5,16 @@
 #include "serve/Generator.h"
 #include "serve/Request.h"
 
+#include "frontend/chat/ChatTemplate.h"
+
 #include <nlohmann/json.hpp>
 
 #include <string>
 
 namespace lmc {
 
-/// A completion or chat request as it came. Extension: `top_k`, and `timeout` in seconds.
+/// A completion or chat request as it came. Extensions: `top_k`, `timeout` in seconds; of chat, as in
+/// vLLM, `chat_template_kwargs`, `documents` and `add_generation_prompt`.
 struct OpenAiRequest {
   ClientRequest client;
   bool chat = false;

@@ -1,5 +1,7 @@
 #include "serve/OpenAi.h"
 
+#include "frontend/chat/Text.h"
+
 #include <cmath>
 #include <initializer_list>
 
@@ -164,19 +166,41 @@ void readCommon(Fields &fields, OpenAiRequest &request, const std::string &model
   fields.ignore({"user", "metadata", "store", "service_tier", "safety_identifier"});
 }
 
-std::vector<ChatTemplate::Message> readMessages(Fields &fields) {
-  const json *messages = fields.find("messages");
-  if (!messages || !messages->is_array() || messages->empty())
-    refuse(Reason::InvalidArgument, "messages must be an array of at least one message");
-  std::vector<ChatTemplate::Message> result;
-  for (const json &message : *messages) {
-    if (!message.is_object() || !message.contains("role") || !message["role"].is_string() ||
-        !message.contains("content") || !message["content"].is_string())
-      refuse(Reason::InvalidArgument,
-             "messages[{}] must be an object with the strings role and content", result.size());
-    result.push_back({message["role"], message["content"]});
+/// The fields of a chat request that its template sees, from the body itself: they keep the order of
+/// their keys there, which a template may print. The body is known to be an object.
+Conversation readConversation(Fields &fields, const std::string &body) {
+  chat::Value root = chat::parseJson(body);
+  auto take = [&](const char *name) {
+    return fields.find(name) ? *root.dict().find(name) : chat::Value();
+  };
+  auto takeList = [&](const char *name) {
+    chat::Value list = take(name);
+    if (!list.isNone() && !list.isList())
+      fail("{} must be an array, got a {}", name, list.kind());
+    return list.truth() ? list : chat::Value();
+  };
+  Conversation conversation;
+  conversation.messages = messagesOf(take("messages"));
+  conversation.documents = takeList("documents");
+  chat::Value tools = takeList("tools"), choice = take("tool_choice");
+  bool isNone = choice.isString() && choice.text() == "none";
+  if (!choice.isNone() && !isNone && !(choice.isString() && choice.text() == "auto"))
+    fail("tool_choice must be auto or none, others are not supported");
+  conversation.tools = isNone ? chat::Value() : tools;
+  if (chat::Value ends = take("add_generation_prompt"); !ends.isNone()) {
+    if (!ends.isBool())
+      fail("add_generation_prompt must be true or false, got a {}", ends.kind());
+    conversation.addGenerationPrompt = ends.truth();
   }
-  return result;
+  if (chat::Value more = take("chat_template_kwargs"); !more.isNone()) {
+    if (!more.isDict())
+      fail("chat_template_kwargs must be an object, got a {}", more.kind());
+    for (const char *own : {"messages", "tools", "documents", "add_generation_prompt"})
+      if (more.dict().find(own))
+        fail("chat_template_kwargs must not hold '{}', it is a field of its own", own);
+    conversation.variables = more;
+  }
+  return conversation;
 }
 
 } // namespace
@@ -198,11 +222,13 @@ OpenAiRequest parseCompletion(const std::string &body, const std::string &model)
 OpenAiRequest parseChat(const std::string &body, const std::string &model,
                         const ChatTemplate *chat) {
   if (!chat)
-    refuse(Reason::InvalidArgument, "model '{}' has no chat template, use /v1/completions", model);
+    refuse(Reason::InvalidArgument,
+           "model '{}' has no chat template; use /v1/completions, or start the server with "
+           "--chat-template FILE",
+           model);
   Fields fields(body);
   OpenAiRequest request;
   request.chat = true;
-  auto messages = readMessages(fields);
   readCommon(fields, request, model);
   request.client.maxTokens = fields.integer("max_completion_tokens");
   if (auto older = fields.integer("max_tokens"); !request.client.maxTokens)
@@ -212,15 +238,17 @@ OpenAiRequest parseChat(const std::string &body, const std::string &model,
     request.client.logprobs = top.value_or(0);
   else if (top)
     refuse(Reason::InvalidArgument, "top_logprobs needs logprobs to be true");
-  fields.unsupported("tools", {json::array()});
-  fields.unsupported("tool_choice", {"none"});
   fields.unsupported("functions", {json::array()});
   fields.unsupported("response_format", {json{{"type", "text"}}});
-  fields.refuseUnknown();
   try {
-    request.client.prompt = chat->render(messages);
+    Conversation conversation = readConversation(fields, body);
+    fields.refuseUnknown();
+    request.client.prompt = chat->render(conversation);
+    request.client.promptIsWhole = true;
+  } catch (const RequestFailure &) {
+    throw;
   } catch (const Error &error) {
-    refuse(Reason::InvalidArgument, "messages: {}", error.what());
+    refuse(Reason::InvalidArgument, "{}", error.what());
   }
   return request;
 }

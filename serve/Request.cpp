@@ -25,7 +25,8 @@ std::vector<int32_t> promptTokens(const ClientRequest &request, const ModelInfo 
     refuse(Reason::InvalidArgument, "prompt and token_ids exclude each other, send one of them");
   if (!request.prompt && !request.tokenIds)
     refuse(Reason::InvalidArgument, "the request has no prompt, send prompt or token_ids");
-  auto tokens = request.prompt ? encodeText(tokenizer, *request.prompt, true) : *request.tokenIds;
+  auto tokens = request.prompt ? encodeText(tokenizer, *request.prompt, !request.promptIsWhole)
+                               : *request.tokenIds;
   if (tokens.empty() && request.prompt && model.bos)
     tokens.push_back(*model.bos); // a text from nothing, where the tokenizer itself adds no BOS
   if (tokens.empty())

@@ -22,6 +22,7 @@ constexpr size_t maxRequestBytes = 4 << 20;
 /// What a client asked for, unchecked. Absent fields take the defaults that the .proto file states.
 struct ClientRequest {
   std::optional<std::string> prompt;
+  bool promptIsWhole = false; ///< a chat template made it: special tokens are in it, none is added
   std::optional<std::vector<int32_t>> tokenIds;
   std::optional<int64_t> maxTokens;
   std::optional<double> temperature;

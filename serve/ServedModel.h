@@ -5,6 +5,7 @@
 #include "serve/Metrics.h"
 #include "serve/Scheduler.h"
 
+#include "frontend/chat/ChatTemplate.h"
 #include "frontend/tokenizer/Tokenizer.h"
 
 #include <memory>

@@ -5,6 +5,7 @@
 #include "serve/Engine.h"
 #include "serve/Scheduler.h"
 
+#include "frontend/chat/ChatTemplate.h"
 #include "frontend/tokenizer/Tokenizer.h"
 #include "runtime/GpuMonitor.h"
 

@@ -10,8 +10,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include <fstream>
-#include <iterator>
 #include <unordered_map>
 
 namespace lmc {
@@ -217,6 +215,16 @@ void readMerges(const Json &model, GgufTokenizer &t) {
   t.merges.clear();
 }
 
+/// Of several named ones GGUF's key has the one that is used where none is named.
+std::string defaultTemplate(const Json &config) {
+  const Json chat = memberOf(config, "chat_template");
+  if (chat.is_array())
+    for (const Json &named : chat)
+      if (textOf(named, "name") == "default")
+        return textOf(named, "template");
+  return textOf(config, "chat_template");
+}
+
 /// What tokenizer_config.json says; of the rest, what the tokenizer makes of its template.
 void readConfig(const Json &config, const Json &model, const Tokenizer &tokenizer,
                 GgufTokenizer &t) {
@@ -249,13 +257,7 @@ void readConfig(const Json &config, const Json &model, const Tokenizer &tokenize
     t.classifier = around[0];
     t.separator = around[1];
   }
-  t.chatTemplate = textOf(config, "chat_template");
-}
-
-/// transformers keeps the template in a file of its own.
-std::string readTemplate(const std::filesystem::path &folder) {
-  std::ifstream file(folder / "chat_template.jinja", std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  t.chatTemplate = defaultTemplate(config);
 }
 
 } // namespace
@@ -276,8 +278,6 @@ GgufTokenizer convertTokenizer(const std::filesystem::path &folder) {
   } catch (const Json::exception &error) {
     fail("'{}': {}", folder.string(), error.what());
   }
-  if (t.chatTemplate.empty())
-    t.chatTemplate = readTemplate(folder);
   return t;
 }
 

@@ -1,8 +1,11 @@
 #include "frontend/tokenizer/Tokenizer.h"
 
+#include "frontend/tokenizer/ConfigFile.h"
 #include "frontend/tokenizer/SentencePieceFile.h"
 #include "frontend/tokenizer/Utf8.h"
 #include "runtime/Error.h"
+
+#include <nlohmann/json.hpp>
 
 #include <fstream>
 #include <sstream>
@@ -66,6 +69,23 @@ static std::string readText(const std::filesystem::path &path) {
   return std::move(text).str();
 }
 
+std::string readTokenizerConfig(const std::filesystem::path &folder) {
+  std::filesystem::path file = folder / "tokenizer_config.json",
+                        chat = folder / "chat_template.jinja";
+  std::string text = std::filesystem::is_regular_file(file) ? readText(file) : "";
+  if (!std::filesystem::is_regular_file(chat))
+    return text;
+  auto config = nlohmann::json::parse(text.empty() ? "{}" : text, nullptr, false);
+  if (!config.is_object())
+    return text; // its reader says what is wrong with it
+  config["chat_template"] = readText(chat);
+  try {
+    return config.dump();
+  } catch (const nlohmann::json::exception &) {
+    fail("'{}': is not UTF-8", chat.string());
+  }
+}
+
 bool holdsTokenizer(const std::filesystem::path &folder) {
   return std::filesystem::exists(folder / "tokenizer.json") ||
          std::filesystem::exists(folder / "tokenizer.model");
@@ -84,8 +104,7 @@ std::unique_ptr<Tokenizer> loadTokenizer(const std::string &nameOrPath) {
     fail("'{}': no such tokenizer (use `byte`, a tokenizer.json, a tokenizer.model, or a folder "
          "that holds one)",
          path.string());
-  std::filesystem::path configPath = path.parent_path() / "tokenizer_config.json";
-  std::string config = std::filesystem::is_regular_file(configPath) ? readText(configPath) : "";
+  std::string config = readTokenizerConfig(path.parent_path());
   if (path.extension() == ".json")
     return parseTokenizer(readText(path), config, path.string());
   return parseSentencePiece(readText(path), config, path.string());

@@ -217,20 +217,14 @@ TEST_F(HttpTest, ChatNeedsATemplate) {
               HasSubstr("has no chat template"));
 }
 
-struct FakeTemplate : ChatTemplate {
-  std::string render(std::span<const Message> messages) const override {
-    std::string text;
-    for (auto &[role, content] : messages) {
-      if (role != "user" && role != "assistant")
-        fail("unknown role '{}'", role);
-      text += role + ":" + content + ">";
-    }
-    return text;
-  }
-};
+constexpr const char *testTemplate =
+    "{% for m in messages %}{% if m.role not in ['user', 'assistant'] %}"
+    "{{ raise_exception('unknown role ' ~ m.role) }}{% endif %}{{ m.role }}:{{ m.content }}>{% "
+    "endfor %}"
+    "{% if tools %}{{ tools|tojson }}{% endif %}{{ extra }}";
 
 TEST_F(HttpTest, Chats) {
-  chat = std::make_shared<FakeTemplate>();
+  chat = std::make_shared<ChatTemplate>(testTemplate, "", "test template");
   start();
   json body = {{"messages", {{{"role", "user"}, {"content", "hi"}}}}, {"temperature", 0}};
   auto result = post("/v1/chat/completions", body.dump());
@@ -238,7 +232,7 @@ TEST_F(HttpTest, Chats) {
   json answer = json::parse(result->body);
   EXPECT_EQ(answer["object"], "chat.completion");
   EXPECT_EQ(answer["choices"][0]["message"]["content"], "hello");
-  EXPECT_EQ(answer["usage"]["prompt_tokens"], 1 + std::string("user:hi>").size());
+  EXPECT_EQ(answer["usage"]["prompt_tokens"], std::string("user:hi>").size()) << "no BOS is added";
 
   body["stream"] = true;
   body["logprobs"] = true;
@@ -257,6 +251,33 @@ TEST_F(HttpTest, Chats) {
   for (const char *messages : {"[]", "{}", "[1]", "[{\"role\":\"user\"}]", "null"}) {
     body["messages"] = json::parse(messages);
     EXPECT_THAT(errorOf(post("/v1/chat/completions", body.dump()), 400), HasSubstr("messages"));
+  }
+}
+
+TEST_F(HttpTest, ChatFieldsReachTheTemplate) {
+  chat = std::make_shared<ChatTemplate>(testTemplate, "", "test template");
+  start();
+  auto promptBytes = [&](const char *more) {
+    std::string body =
+        std::string(R"({"messages": [{"role": "user", "content": "hi"}], "temperature": 0)") +
+        more + "}";
+    auto result = post("/v1/chat/completions", body);
+    EXPECT_EQ(result->status, 200) << result->body;
+    return json::parse(result->body)["usage"]["prompt_tokens"].get<size_t>();
+  };
+  size_t plain = std::string("user:hi>").size();
+  EXPECT_EQ(promptBytes(R"(, "tools": [], "documents": null)"), plain);
+  EXPECT_EQ(promptBytes(R"(, "tools": [{"b": 1, "a": 2}])"),
+            plain + std::string(R"([{"b": 1, "a": 2}])").size());
+  EXPECT_EQ(promptBytes(R"(, "tools": [{"b": 1}], "tool_choice": "none")"), plain);
+  EXPECT_EQ(promptBytes(R"(, "chat_template_kwargs": {"extra": "xyz"})"), plain + 3);
+  for (const char *bad :
+       {R"("tools": 3)", R"("tool_choice": "required")", R"("chat_template_kwargs": [])",
+        R"("chat_template_kwargs": {"messages": []})", R"("add_generation_prompt": 1)"}) {
+    std::string body =
+        std::string(R"({"messages": [{"role": "user", "content": "hi"}], )") + bad + "}";
+    std::string field(bad + 1, std::string_view(bad).find(':') - 2);
+    EXPECT_THAT(errorOf(post("/v1/chat/completions", body), 400), HasSubstr(field)) << bad;
   }
 }
 
