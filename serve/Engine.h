@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,6 +32,15 @@ public:
   /// engine. Throws where the tokens do not fit or the computation fails.
   virtual std::span<const float> append(std::span<const int32_t> tokens) = 0;
 
+  /// Appends 1 to Engine::longestScore() tokens and returns the logits [T, V] that follow each of them.
+  /// A row is the same to the bit however many tokens are appended with it. Valid and throws as append.
+  virtual std::span<const float> score(std::span<const int32_t> tokens) {
+    throw std::logic_error("this engine scores no drafts");
+  }
+
+  /// Forgets all tokens but the first `length` (0 to length()).
+  virtual void truncate(int64_t length) { throw std::logic_error("this engine forgets nothing"); }
+
   virtual int64_t length() const = 0; ///< tokens held
 };
 
@@ -43,6 +53,7 @@ public:
   virtual std::unique_ptr<Sequence> start() = 0; ///< nullptr while every slot is taken
   virtual int slots() const = 0;                 ///< sequences that may live at the same time
   virtual uint64_t arenaBytes() const { return 0; }
+  virtual int64_t longestScore() const { return 0; } ///< tokens of Sequence::score; 0: it has none
 };
 
 } // namespace lmc

@@ -59,16 +59,66 @@ bool Generator::step() {
     prefilled += count;
     if (prefilled < answer.promptTokens)
       return true;
+  } else if (drafter) {
+    return stepWithDraft();
   } else {
     logits = append(std::span(answer.tokens).last(1));
   }
-  return accept(orFail(Reason::Sampling, "sampling", [&] {
-    Sampled sampled = sampler->sample(logits);
+  held = sequence->length();
+  return accept(sampled([&] { return sampler->sample(logits); }));
+}
+
+void Generator::speculate(std::unique_ptr<Drafter> guesses, int64_t longest) {
+  drafter = std::move(guesses);
+  longestScore = longest;
+}
+
+/// The last token and a guess behind it are scored in one run; each guessed token stays as long as the
+/// model draws the same one, and what was scored behind the first that does not is forgotten.
+bool Generator::stepWithDraft() {
+  std::vector<int32_t> text = request.tokens;
+  text.insert(text.end(), answer.tokens.begin(), answer.tokens.end());
+  int64_t made = std::ssize(answer.tokens);
+  int64_t most =
+      std::min({longestScore - 1, request.maxTokens - made - 1, model.context - std::ssize(text)});
+  Draft draft;
+  if (most > 0)
+    draft = orFail(Reason::Engine, "the draft", [&] { return drafter->draft(text, most); });
+  std::vector<int32_t> scored = {text.back()};
+  scored.insert(scored.end(), draft.tokens.begin(), draft.tokens.end());
+  held = sequence->length();
+  auto logits = orFail(Reason::Engine, "the engine", [&] { return sequence->score(scored); });
+  answer.drafted += std::ssize(draft.tokens);
+  static const std::vector<Scored> none;
+  for (size_t i = 0;; ++i) {
+    auto row = logits.subspan(i * model.vocab, model.vocab);
+    ++held;
+    bool isGuessed = i < draft.tokens.size();
+    Sampled next = sampled([&] {
+      return isGuessed ? sampler->sampleWithDraft(
+                             row, draft.tokens[i],
+                             draft.distributions.empty() ? none : draft.distributions[i])
+                       : sampler->sample(row);
+    });
+    bool stays = isGuessed && next.token == draft.tokens[i];
+    answer.accepted += stays;
+    if (!accept(next))
+      return false;
+    if (!stays)
+      break;
+  }
+  sequence->truncate(held);
+  return true;
+}
+
+Sampled Generator::sampled(const auto &draw) {
+  return orFail(Reason::Sampling, "sampling", [&] {
+    Sampled sampled = draw();
     if (sampled.token < 0 || sampled.token >= model.vocab)
       refuse(Reason::Sampling, "the sampler drew token {} from a vocabulary of {}", sampled.token,
              model.vocab);
     return sampled;
-  }));
+  });
 }
 
 std::span<const float> Generator::append(std::span<const int32_t> tokens) {
@@ -88,7 +138,7 @@ bool Generator::accept(const Sampled &sampled) {
   if (stop.found())
     return finish(Finish::Stop, std::move(piece));
   int64_t made = static_cast<int64_t>(answer.tokens.size()) + 1;
-  if (made == request.maxTokens || sequence->length() >= model.context)
+  if (made == request.maxTokens || held >= model.context)
     return finish(Finish::Length, std::move(piece));
   emit(std::move(piece));
   return true;
@@ -118,12 +168,14 @@ void Generator::emit(Piece piece) {
 }
 
 Generated generate(Engine &engine, const Tokenizer &tokenizer, const GenerationRequest &request,
-                   const Generator::OnPiece &onPiece) {
+                   const Generator::OnPiece &onPiece, std::unique_ptr<Drafter> drafter) {
   auto sequence = engine.start();
   if (!sequence)
     refuse(Reason::Overloaded, "every one of the engine's {} slots is taken", engine.slots());
   Generator generator(request, engine.info(), tokenizer, std::move(sequence),
                       makeSampler(engine.info().vocab, request.sampling), onPiece);
+  if (drafter)
+    generator.speculate(std::move(drafter), engine.longestScore());
   while (generator.step())
     ;
   return generator.generated();

@@ -5,6 +5,7 @@
 #include "serve/Engine.h"
 #include "serve/Request.h"
 #include "serve/Sampler.h"
+#include "serve/Speculation.h"
 #include "serve/StopStrings.h"
 
 #include "frontend/tokenizer/Tokenizer.h"
@@ -31,6 +32,7 @@ struct Piece {
 struct Generated : Piece {
   int64_t promptTokens = 0;
   Finish finish = Finish::Cancelled;
+  int64_t drafted = 0, accepted = 0; ///< guessed tokens that were checked, and that stayed
 };
 
 class Generator {
@@ -42,7 +44,10 @@ public:
             std::unique_ptr<Sequence> sequence, std::unique_ptr<Sampler> sampler, OnPiece onPiece,
             int64_t prefillChunk = 128);
 
-  /// One chunk of the prompt, or one token. Returns false once the answer is complete.
+  /// From now on lets the drafter guess, up to `longestScore` - 1 tokens a step.
+  void speculate(std::unique_ptr<Drafter> drafter, int64_t longestScore);
+
+  /// One chunk of the prompt, or one token, or with a drafter one and those of its guess that stay. Returns false once the answer is complete.
   /// Throws RequestFailure (deadline, engine, malformed_logits, sampling, tokenizer); generated()
   /// then holds what was made so far.
   bool step();
@@ -52,6 +57,8 @@ public:
 
 private:
   std::span<const float> append(std::span<const int32_t> tokens);
+  bool stepWithDraft();
+  Sampled sampled(const auto &draw);
   bool accept(const Sampled &sampled);
   bool finish(Finish reason, Piece piece);
   void emit(Piece piece);
@@ -65,11 +72,15 @@ private:
   OnPiece onPiece;
   int64_t prefillChunk;
   int64_t prefilled = 0;
+  int64_t held = 0; // tokens of prompt and answer whose logits have been seen
+  std::unique_ptr<Drafter> drafter;
+  int64_t longestScore = 0;
   Generated answer;
 };
 
 /// Runs one request to its end on the calling thread.
 Generated generate(Engine &engine, const Tokenizer &tokenizer, const GenerationRequest &request,
-                   const Generator::OnPiece &onPiece = {});
+                   const Generator::OnPiece &onPiece = {},
+                   std::unique_ptr<Drafter> drafter = nullptr);
 
 } // namespace lmc

@@ -2,6 +2,7 @@
 
 #include "runtime/Philox.h"
 #include "serve/Failure.h"
+#include "serve/Speculation.h"
 
 #include <algorithm>
 #include <cmath>
@@ -62,34 +63,39 @@ std::vector<int32_t> allIds(size_t vocab) {
   return ids;
 }
 
+/// In [0, 1), 53 bits.
+double unitInterval(uint64_t bits) { return static_cast<double>(bits >> 11) * 0x1p-53; }
+
 class StandardSampler : public Sampler {
 public:
   StandardSampler(int64_t vocab, const SamplingOptions &options) : vocab(vocab), options(options) {}
 
   Sampled sample(std::span<const float> logits) override {
-    auto candidates = distribution(logits, vocab, options);
+    return result(pick(distribution(logits, vocab, options), bits()), logits);
+  }
+
+  Sampled sampleWithDraft(std::span<const float> logits, int32_t draft,
+                          const std::vector<Scored> &q) override {
+    if (q.empty())
+      return sample(logits);
+    auto p = distribution(logits, vocab, options);
+    bool keep =
+        unitInterval(Philox(options.seed, acceptStream).bits64(drawn)) < acceptance(p, q, draft);
+    return result(keep ? draft : pick(remainder(p, q), bits()), logits);
+  }
+
+private:
+  static constexpr uint64_t acceptStream = 2; // draws are of stream 0, a draft model's of stream 1
+
+  uint64_t bits() const { return Philox(options.seed).bits64(drawn); }
+
+  Sampled result(int32_t token, std::span<const float> logits) {
     Sampled result;
-    result.token = pick(candidates);
+    result.token = token;
     ++drawn;
     if (options.logprobs)
       addLogprobs(result, logits);
     return result;
-  }
-
-private:
-  int32_t pick(const std::vector<Scored> &candidates) const {
-    if (candidates.size() == 1)
-      return candidates.front().token;
-    double point = uniform(), sum = 0;
-    for (const Scored &candidate : candidates)
-      if ((sum += candidate.value) > point)
-        return candidate.token;
-    return candidates.back().token; // rounding kept the sum below 1
-  }
-
-  /// In [0, 1), 53 bits.
-  double uniform() const {
-    return static_cast<double>(Philox(options.seed).bits64(drawn) >> 11) * 0x1p-53;
   }
 
   void addLogprobs(Sampled &result, std::span<const float> logits) const {
@@ -111,6 +117,16 @@ private:
 };
 
 } // namespace
+
+int32_t pick(const std::vector<Scored> &candidates, uint64_t bits) {
+  if (candidates.size() == 1)
+    return candidates.front().token;
+  double point = unitInterval(bits), sum = 0;
+  for (const Scored &candidate : candidates)
+    if ((sum += candidate.value) > point)
+      return candidate.token;
+  return candidates.back().token; // rounding kept the sum below 1
+}
 
 std::vector<Scored> distribution(std::span<const float> logits, int64_t vocab,
                                  const SamplingOptions &options) {

@@ -40,7 +40,16 @@ public:
   virtual ~Sampler() = default;
   /// Draws the next token of one sequence from logits [V].
   virtual Sampled sample(std::span<const float> logits) = 0;
+  /// Draws from the same distribution where `draft` was drawn from q beforehand, so as to get `draft`
+  /// again as often as can be. Without q the draw is the one of sample().
+  virtual Sampled sampleWithDraft(std::span<const float> logits, int32_t draft,
+                                  const std::vector<Scored> &q) {
+    return sample(logits);
+  }
 };
+
+/// The token at a point of the unit interval that 64 random bits name.
+int32_t pick(const std::vector<Scored> &candidates, uint64_t bits);
 
 /// The n-th draw depends on the logits, the options and n alone: not on other requests, not on
 /// threads.

@@ -162,6 +162,9 @@ bool Scheduler::admit(const Ticket &job) {
   job->generator = std::make_unique<Generator>(
       job->request, engine.info(), tokenizer, std::move(sequence),
       options.sampler(vocab, job->request.sampling), std::move(onPiece), options.prefillChunk);
+  if (options.drafter)
+    if (auto drafter = options.drafter(job->request.sampling))
+      job->generator->speculate(std::move(drafter), engine.longestScore());
   return true;
 }
 

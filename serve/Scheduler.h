@@ -23,6 +23,8 @@ struct SchedulerOptions {
   /// How tokens are drawn; tests put their own here.
   std::function<std::unique_ptr<Sampler>(int64_t vocab, const SamplingOptions &)> sampler =
       makeSampler;
+  /// Guesses for one request; none where left out, or where it gives null.
+  std::function<std::unique_ptr<Drafter>(const SamplingOptions &)> drafter = {};
 };
 
 /// How a request ended. With a failure, the answer holds what was generated before it.

@@ -13,12 +13,7 @@ public:
   ~SessionSequence() override { engine.taken[slot] = false; }
 
   std::span<const float> append(std::span<const int32_t> tokens) override {
-    if (tokens.empty() || past + static_cast<int64_t>(tokens.size()) > engine.model.context)
-      fail("{} tokens do not fit behind {} in a context of {}", tokens.size(), past,
-           engine.model.context);
-    for (int32_t token : tokens)
-      if (token < 0 || token >= engine.model.vocab)
-        fail("token {} is outside the vocabulary of {}", token, engine.model.vocab);
+    check(tokens);
     while (tokens.size() > 1) {
       size_t count = std::min<size_t>(tokens.size(), engine.chunk);
       if (count == 1)
@@ -30,16 +25,45 @@ public:
       run("decode", tokens.first(1));
     if (tokens.size() > 1) // a chunk length of 1
       return append(tokens.subspan(1));
-    std::span<float> logits = engine.session.f32("logits").first(engine.model.vocab);
-    if (engine.tokenizerVocab < engine.model.vocab)
-      std::ranges::fill(logits.subspan(engine.tokenizerVocab),
-                        -std::numeric_limits<float>::infinity());
-    return logits;
+    return logits(1);
+  }
+
+  std::span<const float> score(std::span<const int32_t> tokens) override {
+    check(tokens);
+    if (static_cast<int64_t>(tokens.size()) > engine.draft)
+      fail("{} tokens are scored at a time at most, got {}", engine.draft, tokens.size());
+    run("verify", tokens);
+    return logits(tokens.size());
+  }
+
+  void truncate(int64_t length) override {
+    if (length < 0 || length > past)
+      fail("{} tokens cannot become {}", past, length);
+    past = length; // what lies behind in the cache is overwritten before it is read
   }
 
   int64_t length() const override { return past; }
 
 private:
+  void check(std::span<const int32_t> tokens) const {
+    if (tokens.empty() || past + static_cast<int64_t>(tokens.size()) > engine.model.context)
+      fail("{} tokens do not fit behind {} in a context of {}", tokens.size(), past,
+           engine.model.context);
+    for (int32_t token : tokens)
+      if (token < 0 || token >= engine.model.vocab)
+        fail("token {} is outside the vocabulary of {}", token, engine.model.vocab);
+  }
+
+  /// [rows, V], without what the tokenizer does not know.
+  std::span<const float> logits(size_t rows) {
+    auto vocab = static_cast<size_t>(engine.model.vocab);
+    std::span<float> all = engine.session.f32("logits").first(rows * vocab);
+    for (size_t row = 0; row < rows && engine.tokenizerVocab < engine.model.vocab; ++row)
+      std::ranges::fill(all.subspan(row * vocab, vocab).subspan(engine.tokenizerVocab),
+                        -std::numeric_limits<float>::infinity());
+    return all;
+  }
+
   void run(std::string_view program, std::span<const int32_t> tokens) {
     Session &session = engine.session;
     std::ranges::copy(tokens, session.i32("tokens").begin());
@@ -51,6 +75,8 @@ private:
       session.i32("last")[0] = static_cast<int32_t>(tokens.size()) - 1;
       dims[engine.chunkDim] = static_cast<int64_t>(tokens.size());
     }
+    if (program == "verify")
+      dims[engine.draftDim] = static_cast<int64_t>(tokens.size());
     session.run(program, dims, slot);
     past += static_cast<int64_t>(tokens.size());
   }
@@ -69,6 +95,9 @@ SessionEngine::SessionEngine(std::shared_ptr<const Executable> code, ModelInfo i
     if (message.dims(i).name() == "chunk") {
       chunkDim = i;
       chunk = message.dims(i).max();
+    } else if (message.dims(i).name() == "draft") {
+      draftDim = i;
+      draft = message.dims(i).max();
     }
   if (chunkDim < 0 || executable->findProgram("prefill") < 0 ||
       executable->findProgram("decode") < 0)

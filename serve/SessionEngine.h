@@ -20,7 +20,8 @@ public:
   int slots() const override { return static_cast<int>(taken.size()); }
   uint64_t arenaBytes() const override { return session.arenaBytes(); }
 
-  int64_t longestPrefill() const { return chunk; }
+  /// With a program verify (ProgramOptions::draft).
+  int64_t longestScore() const override { return draft; }
 
 private:
   friend class SessionSequence;
@@ -29,8 +30,8 @@ private:
   Session session;
   std::vector<bool> taken;
   int64_t tokenizerVocab;
-  int chunkDim = -1;
-  int64_t chunk = 1;
+  int chunkDim = -1, draftDim = -1;
+  int64_t chunk = 1, draft = 0;
 };
 
 } // namespace lmc

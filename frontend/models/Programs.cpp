@@ -33,6 +33,8 @@ public:
     if (config.isLanguageModel()) {
       prefill();
       decode();
+      if (options.draft > 0)
+        verify();
     }
   }
 
@@ -96,6 +98,18 @@ private:
     m.finish();
   }
 
+  /// What checks a guess of several tokens (speculative decoding).
+  void verify() {
+    ModelGraph m(module, "verify", config, parameters);
+    m.longest = options.cacheLength;
+    lm::Dim T = m.symbol("draft", 1, options.draft);
+    Value tokens = input(m, 1, T);
+    m.useCaches(m.argument("past", "input", {}, i32), options.cacheLength);
+    Value rows = m.g.at("last").reshape(family.hidden(m, tokens), {T, config.width});
+    m.output(family.logits(m, rows), "logits");
+    m.finish();
+  }
+
   ModuleOp module;
   const ModelConfig &config;
   const ProgramOptions &options;
@@ -127,6 +141,8 @@ ProgramOptions completed(const ModelConfig &config, ProgramOptions options) {
   upToContext(options.chunk, "prefill chunk");
   if (options.chunk > options.cacheLength)
     fail("prefill chunk ({}) is longer than the cache ({})", options.chunk, options.cacheLength);
+  if (options.draft < 0 || options.draft > options.cacheLength)
+    fail("draft: expected 0 to {} tokens (the cache), got {}", options.cacheLength, options.draft);
   return options;
 }
 

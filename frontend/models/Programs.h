@@ -33,6 +33,7 @@ struct ProgramOptions {
   int64_t length = 0;      ///< T of @loss and @eval, longest T of @forward
   int64_t chunk = 0;       ///< longest T of @prefill; 0: the cache's length
   int64_t cacheLength = 0; ///< S, positions of a KV cache
+  int64_t draft = 0;       ///< longest T of @verify; 0: there is none
   bool training = true;    ///< @loss and @eval
   bool inference = true;   ///< @forward, and @prefill and @decode of a language model
   Dropout dropout = {};    ///< of @loss alone; gpt2 only
@@ -56,6 +57,8 @@ struct ParameterSpec {
 ///   @forward tokens [1, T], T in [1, length] -> logits [1, T, V]
 ///   @prefill tokens [1, chunk], past [], last [1], cache.<layer>.k and .v [1, S, G, D];
 ///            chunk in [1, options.chunk] -> logits [1, V] of tokens[0, last], caches (lm.updates)
+///   @verify  tokens [1, draft], past [], caches; draft in [1, options.draft]
+///            -> logits [draft, V] of all tokens, caches (lm.updates)
 ///   @decode  tokens [1, 1], past [], caches -> logits [1, V], caches (lm.updates)
 /// Each varying extent has a symbol of its own, since an executable has one range for each.
 /// Networks with Architecture::Layers take features [B, inputs] in place of tokens, and targets

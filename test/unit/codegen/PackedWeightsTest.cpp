@@ -62,12 +62,13 @@ struct Storage {
   std::string_view half; ///< f16 or bf16: weights are first rounded to it
   bool stored = false;   ///< and the compiler knows
   bool halfCaches = false;
+  int64_t draft = 0; ///< rows of @verify; 0: no such program
 };
 
 std::shared_ptr<const Executable> compile(const ModelConfig &config, const Storage &storage) {
   MLIRContext context;
   loadCompilerDialects(context);
-  auto module = buildPrograms(context, config, {.training = false});
+  auto module = buildPrograms(context, config, {.draft = storage.draft, .training = false});
   PipelineOptions pipeline;
   pipeline.panelWidth = storage.panelWidth;
   pipeline.halfCaches = storage.halfCaches;
@@ -197,6 +198,55 @@ TEST(PackedWeights, CachesOf16BitsHoldRoundedKeysAndValues) {
     EXPECT_GT(error, 1e-6 * largest) << "f16 has eleven bits";
     EXPECT_EQ(logits(config, narrow, 1, count), got);
   }
+}
+
+/// Logits [count, V] of @verify for tokens behind 3 others, `atOnce` at a time.
+std::vector<float> verified(const ModelConfig &config, std::shared_ptr<const Executable> executable,
+                            int64_t count, int64_t atOnce) {
+  Session session(std::move(executable), {2, 1});
+  auto run = [&](const char *program, const char *dim, int64_t past, int64_t tokens) {
+    std::vector<int64_t> dims;
+    for (const auto &each : session.executable().message().dims())
+      dims.push_back(each.name() == dim ? tokens : each.max());
+    for (int64_t i = 0; i < tokens; ++i)
+      session.i32("tokens")[i] = static_cast<int32_t>((past + i) * 31 % config.vocab);
+    session.i32("past")[0] = static_cast<int32_t>(past);
+    session.i32("last")[0] = static_cast<int32_t>(tokens - 1);
+    session.run(program, dims);
+  };
+  run("prefill", "chunk", 0, 3);
+  std::vector<float> result;
+  for (int64_t i = 0; i < count; i += atOnce) {
+    int64_t tokens = std::min(atOnce, count - i);
+    run("verify", "draft", 3 + i, tokens);
+    auto rows = session.f32("logits").first(tokens * config.vocab);
+    result.insert(result.end(), rows.begin(), rows.end());
+  }
+  return result;
+}
+
+// What a generator draws must not depend on what is guessed.
+TEST(PackedWeights, RowsOfVerifyAreTheSameHoweverManyAreComputed) {
+  for (bool gpt2 : {false, true})
+    for (int64_t width : {int64_t(0), hostWidth()})
+      for (int64_t draft : {2, 17}) {
+        ModelConfig config = llama();
+        config.biases = config.tiedHead = gpt2;
+        if (gpt2) {
+          config.architecture = Architecture::Gpt2;
+          config.headDim = config.width / config.heads;
+        }
+        auto executable = compile(config, {.panelWidth = width, .draft = draft});
+        auto expected = verified(config, executable, 17, 1);
+        for (int64_t atOnce : {int64_t(2), int64_t(3), draft}) {
+          if (atOnce > draft)
+            continue;
+          auto got = verified(config, executable, 17, atOnce);
+          EXPECT_EQ(std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)), 0)
+              << (gpt2 ? "gpt2" : "llama") << ", panels of " << width << ", " << atOnce << " of "
+              << draft;
+        }
+      }
 }
 
 TEST(PackedWeights, AreStoredAsPanels) {

@@ -91,6 +91,7 @@ public:
   ModelInfo model{
       "fake", "gpt2", FakeTokenizer::size, 64, 12345, FakeTokenizer::bos, {FakeTokenizer::eos}};
   int slotCount = 2;
+  int64_t scoreLength = 5;
   std::string answer = "hello";
   Gate gate;
   std::atomic<int> steps = 0, live = 0;
@@ -101,6 +102,7 @@ public:
   const ModelInfo &info() const override { return model; }
   int slots() const override { return slotCount; }
   uint64_t arenaBytes() const override { return 4096; }
+  int64_t longestScore() const override { return scoreLength; }
   std::unique_ptr<Sequence> start() override {
     if (live >= slotCount)
       return nullptr;
@@ -120,16 +122,36 @@ private:
       held.insert(held.end(), tokens.begin(), tokens.end());
       if (length() > engine.model.context)
         fail("the cache holds {} tokens, {} were appended", engine.model.context, length());
-      logits.assign(engine.model.vocab, 0.f);
+      logits = row();
+      return logits;
+    }
+    std::span<const float> score(std::span<const int32_t> tokens) override {
+      engine.gate.pass();
+      ++engine.steps;
+      engine.longestAppend = std::max<int64_t>(engine.longestAppend, tokens.size());
+      logits.clear();
+      for (int32_t token : tokens) {
+        held.push_back(token);
+        auto next = row();
+        logits.insert(logits.end(), next.begin(), next.end());
+      }
+      if (length() > engine.model.context)
+        fail("the cache holds {} tokens, {} were appended", engine.model.context, length());
+      return logits;
+    }
+    void truncate(int64_t length) override { held.resize(length); }
+    int64_t length() const override { return static_cast<int64_t>(held.size()); }
+
+  private:
+    /// The logits behind what is held.
+    std::vector<float> row() const {
+      std::vector<float> logits(engine.model.vocab, 0.f);
       size_t next = answered();
       logits[next < engine.answer.size() ? byteAt(next) : FakeTokenizer::eos] = 50;
       if (engine.spoil)
         engine.spoil(length(), logits);
       return logits;
     }
-    int64_t length() const override { return static_cast<int64_t>(held.size()); }
-
-  private:
     int32_t byteAt(size_t i) const { return static_cast<unsigned char>(engine.answer[i]); }
     /// How much of the answer the sequence ends with; prompts must not end with its beginning.
     size_t answered() const {
