@@ -4,6 +4,7 @@
 #include "frontend/data/TokenizeFile.h"
 #include "runtime/Error.h"
 #include "runtime/Session.h"
+#include "train/Divergence.h"
 
 #include <nlohmann/json.hpp>
 
@@ -14,12 +15,25 @@ namespace lmc {
 namespace {
 
 struct Options {
-  std::string model, data;
+  std::string model, data, against;
   int64_t length = 0;
   CompileSettings settings;
 };
 
-int run(Options &o, const CommonOptions &common) {
+/// One sequence a batch, the whole data in order.
+BatchSource batchesOf(const Options &o, const LoadedModel &model, int64_t length) {
+  DataFileOptions files;
+  files.tokenizer = model.tokenizer.get();
+  files.vocab = model.info.vocab;
+  BatchOptions batches;
+  batches.sequences = 1;
+  batches.length = length;
+  batches.vocab = model.info.vocab;
+  batches.order = DataOrder::Sequential;
+  return {openDataFile(o.data, files), batches};
+}
+
+int evaluateLoss(Options &o, const CommonOptions &common) {
   // One sequence a run, as long as the context, so that each token but the first has a past.
   o.settings.keep = {"eval"};
   o.settings.programs.inference = false;
@@ -29,15 +43,8 @@ int run(Options &o, const CommonOptions &common) {
     fail("'{}' has no eval program; give the model's folder", o.model);
   Session session(model.executable, {common.threads, 1});
   std::span<int32_t> tokens = session.i32("tokens"), targets = session.i32("targets");
-  DataFileOptions files;
-  files.tokenizer = model.tokenizer.get();
-  files.vocab = model.info.vocab;
-  BatchOptions batches;
-  batches.sequences = 1;
-  batches.length = static_cast<int64_t>(tokens.size());
-  batches.vocab = model.info.vocab;
-  batches.order = DataOrder::Sequential;
-  BatchSource source(openDataFile(o.data, files), batches);
+  auto length = static_cast<int64_t>(tokens.size());
+  BatchSource source = batchesOf(o, model, length);
   double sum = 0;
   for (int64_t i = 0; i < source.batchesPerEpoch(); ++i) {
     Batch batch = source.read(i);
@@ -47,7 +54,7 @@ int run(Options &o, const CommonOptions &common) {
     sum += session.f32("loss")[0];
   }
   double loss = sum / static_cast<double>(source.batchesPerEpoch());
-  int64_t count = source.batchesPerEpoch() * batches.length;
+  int64_t count = source.batchesPerEpoch() * length;
   if (common.json)
     fmt::print(
         "{}\n",
@@ -59,6 +66,85 @@ int run(Options &o, const CommonOptions &common) {
   return 0;
 }
 
+/// Runs @forward for windows of one length.
+class LogitsOf {
+public:
+  LogitsOf(const LoadedModel &model, int64_t length, int threads)
+      : session(model.executable, {threads, 1}) {
+    if (model.executable->findProgram("forward") < 0)
+      fail("'{}' has no forward program; give the model's folder", model.info.name);
+    for (const auto &dim : model.executable->message().dims())
+      dims.push_back(dim.name() == "T" ? length : dim.max());
+    count = length * model.info.vocab;
+  }
+  /// [T, V]; valid until the next call.
+  std::span<const float> run(const std::vector<int32_t> &tokens) {
+    std::ranges::copy(tokens, session.i32("tokens").begin());
+    session.run("forward", dims);
+    return session.f32("logits").first(count);
+  }
+
+private:
+  Session session;
+  std::vector<int64_t> dims;
+  size_t count;
+};
+
+void print(const DivergenceReport &r, const std::string &model, const std::string &other,
+           bool json) {
+  double perplexity = std::exp(r.loss), reference = std::exp(r.referenceLoss);
+  if (json) {
+    nlohmann::ordered_json kl = {{"mean", r.mean},     {"mean_error", r.meanError},
+                                 {"median", r.median}, {"p90", r.p90},
+                                 {"p99", r.p99},       {"max", r.max}};
+    nlohmann::ordered_json against = {{"loss", r.referenceLoss}, {"perplexity", reference}};
+    fmt::print("{}\n", nlohmann::ordered_json{{"loss", r.loss},
+                                              {"perplexity", perplexity},
+                                              {"tokens", r.tokens},
+                                              {"against", against},
+                                              {"perplexity_ratio", perplexity / reference},
+                                              {"kl", kl},
+                                              {"same_top", r.sameTop},
+                                              {"rms_probability_change", r.rmsProbabilityChange}}
+                           .dump());
+    return;
+  }
+  fmt::print("over {} tokens\n", r.tokens);
+  fmt::print("perplexity          {:.4f}, of '{}' {:.4f}, ratio {:.5f}\n", perplexity, other,
+             reference, perplexity / reference);
+  fmt::print("KL('{}' || '{}')  mean {:.6f} +- {:.6f}, median {:.6f}, 90% {:.6f}, 99% {:.6f}, max "
+             "{:.6f} nats\n",
+             other, model, r.mean, r.meanError, r.median, r.p90, r.p99, r.max);
+  fmt::print("same top token      {:.3f} %\n", 100 * r.sameTop);
+  fmt::print("change of the next token's probability  {:.3f} % (root mean square)\n",
+             100 * r.rmsProbabilityChange);
+}
+
+int evaluateDivergence(Options &o, const CommonOptions &common) {
+  o.settings.keep = {"forward"};
+  o.settings.programs.training = false;
+  o.settings.programs.length = o.length;
+  LoadedModel model = loadModel(o.model, o.settings), other = loadModel(o.against, o.settings);
+  if (model.info.vocab != other.info.vocab)
+    fail("'{}' has a vocabulary of {}, '{}' one of {}; their distributions cannot be compared",
+         model.info.name, model.info.vocab, other.info.name, other.info.vocab);
+  requireSameTokens(model, other);
+  int64_t longest = std::min(model.info.context, other.info.context);
+  int64_t length = o.length == 0 ? longest : o.length;
+  if (length < 1 || length > longest)
+    fail("--length: expected 1 to {} tokens (the shorter context), got {}", longest, length);
+  BatchSource source = batchesOf(o, model, length);
+  LogitsOf logits(model, length, common.threads), reference(other, length, common.threads);
+  // Logits of one window of each model, [T, V] f32, are all that is held.
+  Divergence divergence;
+  for (int64_t i = 0; i < source.batchesPerEpoch(); ++i) {
+    Batch batch = source.read(i);
+    divergence.add(logits.run(batch.tokens), reference.run(batch.tokens), batch.targets);
+  }
+  print(divergence.report(), model.info.name, other.info.name, common.json);
+  return 0;
+}
+
 } // namespace
 
 Command addEval(CLI::App &app, CommonOptions &common) {
@@ -66,11 +152,16 @@ Command addEval(CLI::App &app, CommonOptions &common) {
   app.add_option("MODEL", o->model, "Model folder or checkpoint")->required();
   app.add_option("--data", o->data, "Text (.txt, .jsonl) or token ids (.bin)")->required();
   app.add_option("--length", o->length, "Tokens of one sequence (default: the model's context)");
+  app.add_option("--against", o->against,
+                 "Another model with the same vocabulary: reports how far MODEL's next-token "
+                 "distributions are from its");
   addCommon(app, common, true);
   addCompileFlags(app, o->settings);
   addPrecision(app, o->settings);
   addTarget(app, o->settings);
-  return [o, &common] { return run(*o, common); };
+  return [o, &common] {
+    return o->against.empty() ? evaluateLoss(*o, common) : evaluateDivergence(*o, common);
+  };
 }
 
 } // namespace lmc

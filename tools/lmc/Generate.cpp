@@ -4,6 +4,7 @@
 #include "serve/Failure.h"
 #include "serve/Generator.h"
 #include "serve/SessionEngine.h"
+#include "tools/lmc/Speculate.h"
 
 #include <nlohmann/json.hpp>
 
@@ -15,18 +16,32 @@ namespace {
 struct Options {
   std::string model;
   ClientRequest request;
-  std::string prompt;
+  std::string prompt, chat, system, chatTemplate;
   std::vector<int32_t> tokens;
   int64_t maxTokens = 128;
   double temperature = 1, topP = 1;
   int64_t topK = 0;
   uint64_t seed = 0;
+  std::string speculate;
   CompileSettings settings;
 };
+
+/// The prompt of one message, as the model's chat template writes it.
+std::string chatPrompt(const Options &o, const LoadedModel &model) {
+  auto chat = chatTemplateOf(model, o.chatTemplate);
+  if (!chat)
+    fail("'{}' has no chat template; give one with --chat-template FILE, or use --prompt",
+         model.info.name);
+  return chat->render(conversationOf(o.system, o.chat));
+}
 
 int run(Options &o, const CommonOptions &common) {
   o.settings.keep = {"prefill", "decode"};
   o.settings.programs.training = false;
+  auto speculation = parseSpeculation(o.speculate);
+  CompileSettings draftSettings = o.settings;
+  if (speculation)
+    addVerify(o.settings, *speculation);
   LoadedModel model = loadModel(o.model, o.settings);
   const Tokenizer &tokenizer = requireTokenizer(model);
   SessionEngine engine(model.executable, model.info, tokenizer.vocabSize(), common.threads, 1);
@@ -35,6 +50,8 @@ int run(Options &o, const CommonOptions &common) {
   // An empty prompt starts from the beginning of a text.
   if (!o.tokens.empty())
     request.tokenIds = o.tokens;
+  else if (!o.chat.empty())
+    request.prompt = chatPrompt(o, model), request.promptIsWhole = true;
   else if (o.prompt.empty() && model.info.bos)
     request.tokenIds = {*model.info.bos};
   else
@@ -45,16 +62,24 @@ int run(Options &o, const CommonOptions &common) {
   request.topK = o.topK;
   request.seed = o.seed;
 
-  auto start = std::chrono::steady_clock::now();
+  std::unique_ptr<Drafter> drafter;
+  DrafterSource drafters;
   GenerationRequest resolved = resolve(request, engine.info(), tokenizer);
-  if (!common.json)
+  if (speculation) {
+    drafters = drafterSource(*speculation, model, engine, draftSettings, common.threads, 1);
+    drafter = drafters(resolved.sampling);
+  }
+
+  auto start = std::chrono::steady_clock::now();
+  if (!common.json && o.chat.empty())
     fmt::print("{}", o.tokens.empty() ? o.prompt : decodeTokens(tokenizer, resolved.tokens));
-  Generated answer = generate(engine, tokenizer, resolved, [&](const Piece &piece) {
+  auto show = [&](const Piece &piece) {
     if (common.json)
       return;
     fmt::print("{}", piece.text);
     std::fflush(stdout);
-  });
+  };
+  Generated answer = generate(engine, tokenizer, resolved, show, std::move(drafter));
   double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (!common.json) {
     fmt::print("\n");
@@ -68,6 +93,10 @@ int run(Options &o, const CommonOptions &common) {
       {"finish_reason", std::string(nameOf(answer.finish))},
       {"seconds", seconds},
       {"tokens_per_second", static_cast<double>(answer.tokens.size()) / seconds}};
+  if (speculation) {
+    result["drafted_tokens"] = answer.drafted;
+    result["accepted_tokens"] = answer.accepted;
+  }
   fmt::print("{}\n", result.dump());
   return 0;
 }
@@ -83,6 +112,13 @@ Command addGenerate(CLI::App &app, CommonOptions &common) {
                  "The prompt as token ids, comma-separated, taken as they are")
       ->delimiter(',')
       ->excludes(prompt);
+  auto *chat = app.add_option("--chat", o->chat,
+                              "A message to answer, written as the model's chat template says")
+                   ->excludes(prompt);
+  app.add_option("--system", o->system, "System text of --chat")->needs(chat);
+  app.add_option("--chat-template", o->chatTemplate,
+                 "Jinja file in place of the model's own chat template")
+      ->needs(chat);
   app.add_option("--max-tokens", o->maxTokens, "Longest answer")->capture_default_str();
   app.add_option("--temperature", o->temperature, "0 is greedy")->capture_default_str();
   app.add_option("--top-k", o->topK, "Keep this many most likely tokens; 0 keeps all")
@@ -90,6 +126,7 @@ Command addGenerate(CLI::App &app, CommonOptions &common) {
   app.add_option("--top-p", o->topP, "Keep the most likely tokens up to this probability")
       ->capture_default_str();
   app.add_option("--seed", o->seed, "Of sampling")->capture_default_str();
+  app.add_option("--speculate", o->speculate, kSpeculateHelp);
   addCommon(app, common, true);
   addCompileFlags(app, o->settings);
   addPrecision(app, o->settings);

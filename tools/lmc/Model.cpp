@@ -394,6 +394,28 @@ std::shared_ptr<const GpuMonitor> monitorOf(const Executable &executable) {
   }
 }
 
+void requireSameTokens(const LoadedModel &model, const LoadedModel &other) {
+  if (!model.tokenizer || !other.tokenizer)
+    return;
+  int32_t both = std::min(model.tokenizer->vocabSize(), other.tokenizer->vocabSize());
+  for (int32_t id = 0; id < both; ++id)
+    if (std::string a = model.tokenizer->tokenBytes(id), b = other.tokenizer->tokenBytes(id);
+        a != b)
+      fail("token {} is '{}' in '{}' and '{}' in '{}': the models have different vocabularies", id,
+           a, model.info.name, b, other.info.name);
+}
+
+std::shared_ptr<const ChatTemplate> chatTemplateOf(const LoadedModel &model, const fs::path &file) {
+  std::string config = requireTokenizer(model).serializeConfig();
+  if (file.empty())
+    return ChatTemplate::fromConfig(config, model.info.name);
+  std::ifstream stream(file, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(stream), {}};
+  if (!stream)
+    fail("'{}': cannot be read", file.string());
+  return std::make_shared<const ChatTemplate>(text, config, file.string());
+}
+
 const Tokenizer &requireTokenizer(const LoadedModel &model) {
   if (!model.tokenizer)
     fail("'{}' has no tokenizer ({}); give token ids instead of text", model.info.name,

@@ -3,6 +3,7 @@
 
 #include "codegen/Compiler.h"
 #include "frontend/Weights.h"
+#include "frontend/chat/ChatTemplate.h"
 #include "frontend/models/Programs.h"
 #include "frontend/tokenizer/Tokenizer.h"
 #include "passes/Pipeline.h"
@@ -121,6 +122,15 @@ LoadedModel loadModel(const std::filesystem::path &path, CompileSettings setting
 /// Of the GPU that sessions of the executable run on, for metrics. Null on the CPU, and where NVML is
 /// missing, which a line on stderr says.
 std::shared_ptr<const GpuMonitor> monitorOf(const Executable &executable);
+
+/// Throws Error that names the first id which stands for different tokens in two models. Where one has
+/// no tokenizer, ids are all there is, and they are taken for the same.
+void requireSameTokens(const LoadedModel &model, const LoadedModel &other);
+
+/// How the model's conversations are written: `file` if it is not empty, else what came with the model;
+/// null where there is none. Throws Error where a template is not understood.
+std::shared_ptr<const ChatTemplate> chatTemplateOf(const LoadedModel &model,
+                                                   const std::filesystem::path &file);
 
 /// The tokenizer, or an Error that says what to do.
 const Tokenizer &requireTokenizer(const LoadedModel &model);
