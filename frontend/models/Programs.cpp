@@ -118,14 +118,23 @@ private:
   Type i32, f32;
 };
 
+} // namespace
+
+void requireLoss(const ModelConfig &config) {
+  if (config.isEncoder())
+    fail("{}: an encoder gives vectors and predicts no tokens, so there is no loss to train or "
+         "evaluate; lmc embed computes its vectors",
+         architectureName(config.architecture));
+}
+
+namespace {
+
 /// Fills in the model's context for sizes left out.
 ProgramOptions completed(const ModelConfig &config, ProgramOptions options) {
   if (options.batch < 1)
     fail("batch: expected at least 1 sequence, got {}", options.batch);
-  if (config.isEncoder() && options.training)
-    fail("{}: an encoder gives vectors and predicts no tokens, so there is no loss to train or "
-         "evaluate; lmc embed computes its vectors",
-         architectureName(config.architecture));
+  if (options.training)
+    requireLoss(config);
   if (!config.takesTokens())
     return options;
   auto upToContext = [&](int64_t &size, const char *what) {

@@ -69,6 +69,9 @@ struct ParameterSpec {
 mlir::OwningOpRef<mlir::ModuleOp>
 buildPrograms(mlir::MLIRContext &context, const ModelConfig &config, const ProgramOptions &options);
 
+/// Error for a model that has nothing to train or evaluate.
+void requireLoss(const ModelConfig &config);
+
 /// The parameters of a module's functions, in argument order. Throws Error where functions disagree
 /// or a parameter has no name.
 std::vector<ParameterSpec> parametersOf(mlir::ModuleOp module);

@@ -38,7 +38,7 @@ class Chat(endtoend.Test):
         self.assertEqual(first["token_ids"], prompted["token_ids"])
         self.ok("compile", "file", "-o", "model.lmx")
         self.ok("quantize", "file", "--type", "f32", "-o", "model.gguf")
-        self.ok("quantize", "model.gguf", "--type", "f32", "-o", "back")
+        self.ok("import", "model.gguf", "-o", "back")
         for model, more in (("file", ()), ("plain", ("--chat-template", "given.jinja")), ("model.lmx", ()),
                             ("model.gguf", ()), ("back", ())):
             with self.subTest(model):

@@ -11,8 +11,8 @@ TOKENS = ",".join(str(token) for token in [1, 403, 407, 261, 378, 432, 317, 299,
 
 @endtoend.needs_shared
 class Gguf(endtoend.Test):
-    def logits(self, model):
-        self.ok("run", model, "--tokens", TOKENS, "--output", "logits.npy")
+    def logits(self, model, tokens=TOKENS):
+        self.ok("run", model, "--tokens", tokens, "--output", "logits.npy")
         return read_npy(self.folder / "logits.npy")
 
     def text(self, model):
@@ -55,11 +55,12 @@ class Gguf(endtoend.Test):
         answer = self.json("export", "run", "--format", "safetensors", "-o", "folder")
         self.assertEqual(answer["lost"], ["the state of training (moments, step, place in the data)"])
         self.assertEqual(answer["architecture"], "llama")
-        self.assertEqual(self.json("export", "folder", "--format", "gguf", "-o", "m.gguf")["lost"], [])
+        lost = self.json("export", "folder", "--format", "gguf", "-o", "m.gguf")["lost"]
+        self.assertEqual(lost, ["a tokenizer for other programs than lmc, which have no name for its kind or its way to cut text"])
         self.assertEqual(self.json("import", "m.gguf", "-o", "again")["lost"], ["metadata (general.name)"])
-        expected = self.logits("run")
+        expected = self.logits("run", "1,77,255")
         for model in ("folder", "m.gguf", "again"):
-            self.assertEqual(self.logits(model), expected)
+            self.assertEqual(self.logits(model, "1,77,255"), expected)
             told = self.json("inspect", model)
             self.assertEqual(told["architecture"], "llama")
             self.assertEqual((told["tokenizer"]["kind"], told["tokenizer"]["tokens"]), ("bytes", 256))

@@ -13,6 +13,8 @@
 #include "runtime/Error.h"
 #include "runtime/Knobs.h"
 
+#include <nlohmann/json.hpp>
+
 #include <fstream>
 
 namespace lmc {
@@ -394,6 +396,11 @@ std::shared_ptr<const GpuMonitor> monitorOf(const Executable &executable) {
   }
 }
 
+/// Any bytes as readable text.
+static std::string readable(const std::string &bytes) {
+  return nlohmann::json(bytes).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+}
+
 void requireSameTokens(const LoadedModel &model, const LoadedModel &other) {
   if (!model.tokenizer || !other.tokenizer)
     return;
@@ -401,8 +408,8 @@ void requireSameTokens(const LoadedModel &model, const LoadedModel &other) {
   for (int32_t id = 0; id < both; ++id)
     if (std::string a = model.tokenizer->tokenBytes(id), b = other.tokenizer->tokenBytes(id);
         a != b)
-      fail("token {} is '{}' in '{}' and '{}' in '{}': the models have different vocabularies", id,
-           a, model.info.name, b, other.info.name);
+      fail("token {} is {} in '{}' and {} in '{}': the models have different vocabularies", id,
+           readable(a), model.info.name, readable(b), other.info.name);
 }
 
 std::shared_ptr<const ChatTemplate> chatTemplateOf(const LoadedModel &model, const fs::path &file) {

@@ -122,6 +122,7 @@ int run(Options &o, const CommonOptions &common) {
   if (config.target == TargetChoice::Cuda)
     chooseTarget(o.settings.codegen, "cuda", true);
   ModelConfig modelConfig = modelOf(config);
+  requireLoss(modelConfig);
   std::shared_ptr<const Tokenizer> tokenizer;
   if (!o.plan)
     tokenizer = tokenizerOf(config, o.resume);

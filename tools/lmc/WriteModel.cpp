@@ -135,7 +135,7 @@ std::vector<std::string> lostParts(const ModelSource &source, bool toGguf) {
     GgufTokenizer tokenizer = convertTokenizer(source.weights);
     if (!tokenizer.huggingFaceJson.empty() && tokenizer.model.empty())
       lost.emplace_back("a tokenizer for other programs than lmc, which have no name for its kind "
-                        "or its way to cut text,");
+                        "or its way to cut text");
   }
   return lost;
 }

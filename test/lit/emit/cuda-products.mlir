@@ -12,6 +12,10 @@ func.func @forward(%x: !x {lm.name = "x", lm.role = "input"},
                    %h: !h {lm.name = "h", lm.role = "input"},
                    %r: !y {lm.name = "r", lm.role = "input"},
                    %w: tensor<64x96xf32> {lm.name = "w", lm.role = "input"},
+                   %w1: tensor<64x96xf32> {lm.name = "w1", lm.role = "input"},
+                   %w2: tensor<64x96xf32> {lm.name = "w2", lm.role = "input"},
+                   %w3: tensor<64x96xf32> {lm.name = "w3", lm.role = "input"},
+                   %w5: tensor<64x96xf32> {lm.name = "w5", lm.role = "input"},
                    %b: tensor<96xf32> {lm.name = "b", lm.role = "input"},
                    %q: tensor<3x1152xi8> {lm.name = "q", lm.role = "input"})
     -> (!y {lm.name = "o0", lm.role = "output"}, !y {lm.name = "o1", lm.role = "output"},
@@ -23,21 +27,21 @@ func.func @forward(%x: !x {lm.name = "x", lm.role = "input"},
   %plain = lm.matmul %x, %w : (!x, tensor<64x96xf32>) -> !y loc("plain")
   // CHECK: matmul bias {{.*}} cuBLASLt from 9 rows on
   %wide = lm.broadcast %b {dims = array<i64: 2>} : (tensor<96xf32>) -> !y
-  %p1 = lm.matmul %x, %w : (!x, tensor<64x96xf32>) -> !y loc("bias")
+  %p1 = lm.matmul %x, %w1 : (!x, tensor<64x96xf32>) -> !y loc("bias")
   %biased = lm.add %p1, %wide : (!y, !y) -> !y loc("bias")
   %residual = lm.add %r, %biased : (!y, !y) -> !y loc("bias")
   // CHECK: matmul gelu {{.*}} cuBLASLt from 9 rows on
-  %p2 = lm.matmul %x, %w : (!x, tensor<64x96xf32>) -> !y loc("gelu")
+  %p2 = lm.matmul %x, %w2 : (!x, tensor<64x96xf32>) -> !y loc("gelu")
   %b2 = lm.add %p2, %wide : (!y, !y) -> !y loc("gelu")
   %gelu = lm.gelu %b2 {approximate} : (!y) -> !y loc("gelu")
   // CHECK: matmul silu {{.*}} generated: finishes with more than bias, GELU and a sum
-  %p3 = lm.matmul %x, %w : (!x, tensor<64x96xf32>) -> !y loc("silu")
+  %p3 = lm.matmul %x, %w3 : (!x, tensor<64x96xf32>) -> !y loc("silu")
   %silu = lm.silu %p3 : (!y) -> !y loc("silu")
   // CHECK: matmul rounded {{.*}} generated: rounds an operand as it reads it
   %narrow = lm.convert %w : (tensor<64x96xf32>) -> tensor<64x96xbf16>
   %rounded = lm.matmul %h, %narrow : (!h, tensor<64x96xbf16>) -> !y loc("rounded")
   // CHECK: matmul twice {{.*}} generated: adds more than one matrix
-  %p5 = lm.matmul %x, %w : (!x, tensor<64x96xf32>) -> !y loc("twice")
+  %p5 = lm.matmul %x, %w5 : (!x, tensor<64x96xf32>) -> !y loc("twice")
   %s5 = lm.add %p5, %r : (!y, !y) -> !y loc("twice")
   %twice = lm.add %s5, %gelu : (!y, !y) -> !y loc("twice")
   // CHECK: matmul quantised {{.*}} generated: multiplies quantised weights

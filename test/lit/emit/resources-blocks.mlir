@@ -5,11 +5,12 @@
 // RUN: lmc compile %s --target cuda:sm_90a --explain=resources --json | %python %S/budgets.py %s
 // RUN: lmc compile %s --target cuda:sm_100 --explain=resources --json | %python %S/budgets.py %s
 // BUDGET: rows quantize registers=32 blocks=8
-// BUDGET: embed block_gather registers=32 blocks=8
 // BUDGET: q8_0 matmul registers=64 blocks=4
 // BUDGET: q4_k matmul registers=64 blocks=4
 // BUDGET: q6_k matmul registers=64 blocks=4
+// BUDGET: prompt.rows quantize registers=32 blocks=8
 // BUDGET: prompt matmul registers=128 blocks=2
+// BUDGET: embed block_gather registers=32 blocks=8
 !x = tensor<1x1024xf32>
 !codes = tensor<1x1024xi8>
 !scales = tensor<1x32xf32>
