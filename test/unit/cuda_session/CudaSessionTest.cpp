@@ -45,6 +45,7 @@ TEST(CudaSession, QuantisedWeightsGiveTheTokensOfTheCpu) {
     built.config.ffnWidth = 64;
     built.config.kvHeads = 4;
     built.blocks = blocks;
+    built.programs.training = false;
     auto executable = compile(built, true);
     size_t products = 0, gathers = 0;
     for (const auto &kernel : executable->message().kernels()) {
@@ -52,7 +53,7 @@ TEST(CudaSession, QuantisedWeightsGiveTheTokensOfTheCpu) {
       gathers += kernel.family() == "block_gather";
     }
     EXPECT_GT(products, 0u);
-    EXPECT_EQ(gathers, 1u);
+    EXPECT_GT(gathers, 0u);
     compareTokens(built);
   }
 }
