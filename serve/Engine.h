@@ -33,7 +33,8 @@ public:
   virtual std::span<const float> append(std::span<const int32_t> tokens) = 0;
 
   /// Appends 1 to Engine::longestScore() tokens and returns the logits [T, V] that follow each of them.
-  /// A row is the same to the bit however many tokens are appended with it. Valid and throws as append.
+  /// A row is the same to the bit however many tokens are appended with it, up to 6; beyond that it is
+  /// the same but for rounding. Valid and throws as append.
   virtual std::span<const float> score(std::span<const int32_t> tokens) {
     throw std::logic_error("this engine scores no drafts");
   }

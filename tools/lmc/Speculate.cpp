@@ -7,7 +7,8 @@
 namespace lmc {
 namespace {
 
-constexpr int64_t mostAhead = 64, lookupAhead = 8, draftAhead = 4;
+/// By default as many as are checked to the same bits whatever is guessed (Engine.h).
+constexpr int64_t mostAhead = 64, lookupAhead = 5, draftAhead = 4;
 
 /// The number behind the last colon, if one is there and the text goes on with nothing else.
 std::optional<int64_t> trailingNumber(std::string_view text) {

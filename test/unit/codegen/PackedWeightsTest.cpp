@@ -225,11 +225,11 @@ std::vector<float> verified(const ModelConfig &config, std::shared_ptr<const Exe
   return result;
 }
 
-// What a generator draws must not depend on what is guessed.
+// What a generator draws must not depend on what is guessed: few rows are one path on every target.
 TEST(PackedWeights, RowsOfVerifyAreTheSameHoweverManyAreComputed) {
   for (bool gpt2 : {false, true})
     for (int64_t width : {int64_t(0), hostWidth()})
-      for (int64_t draft : {2, 17}) {
+      for (int64_t draft : {2, 6}) {
         ModelConfig config = llama();
         config.biases = config.tiedHead = gpt2;
         if (gpt2) {
