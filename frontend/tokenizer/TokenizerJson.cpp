@@ -37,11 +37,8 @@ private:
 void TokenizerReader::readHeader() const {
   if (!file.isObject())
     file.fail("must be an object");
-  if (!file["truncation"].isNull())
-    file["truncation"].fail("is not supported (set it to null)");
-  Field strategy = file["padding"]["strategy"];
-  if (!file["padding"].isNull() && strategy.value() != "BatchLongest")
-    strategy.fail("padding to a fixed length is not supported (set 'padding' to null)");
+  // `truncation` and `padding` are how batches were made for another program: nothing is cut or padded
+  // here, and what does not fit into a model is an error of whoever gives it the text.
 }
 
 AddedToken TokenizerReader::readAddedToken(const Field &node) {

@@ -52,8 +52,6 @@ TEST(TokenizerJson, refusals) {
       {R"({"pre_tokenizer": null, "model": {"type": "Unigram", "vocab": [["a", 1]], "unk_id": 1}})",
        "model.unk_id: 1 is not in the vocabulary of 1 tokens"},
       {R"({"pre_tokenizer": null, "model": {"type": "WordPiece"}})", "model.unk_token: is missing"},
-      {R"({"truncation": {"max_length": 3}})", "truncation: is not supported"},
-      {R"({"padding": {"strategy": {"Fixed": 8}}})", "padding to a fixed length"},
       {R"({"normalizer": {"type": "NFX"}})", "normalizer: unknown normalizer 'NFX'"},
       {R"({"normalizer": {"type": "Sequence"}})", "normalizer.normalizers: is missing"},
       {R"({"normalizer": {"type": "Sequence", "normalizers": [{"type": "Nmt"}]}})",
@@ -111,6 +109,15 @@ TEST(TokenizerJson, replacementsDoNotGrowWithoutEnd) {
   file = readTable("bpe.json");
   file["decoder"] = {{"type", "Sequence"}, {"decoders", doubling}};
   EXPECT_THAT(errorOf(file.dump()), testing::HasSubstr("decodes to more than"));
+}
+
+// Sentence encoders' files say how batches were cut and filled up; a text keeps all its ids here.
+TEST(TokenizerJson, nothingIsCutOrPadded) {
+  Json file = readTable("bpe.json");
+  Ids expected = parseTokenizer(file.dump())->encode("the cat sat on the mat", false);
+  file["truncation"] = {{"max_length", 2}, {"strategy", "LongestFirst"}, {"stride", 0}};
+  file["padding"] = {{"strategy", {{"Fixed", 128}}}, {"pad_id", 0}, {"pad_token", "[PAD]"}};
+  EXPECT_EQ(parseTokenizer(file.dump())->encode("the cat sat on the mat", false), expected);
 }
 
 TEST(TokenizerJson, brokenJson) {
