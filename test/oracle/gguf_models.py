@@ -100,8 +100,8 @@ def check(program, llama_cpp, name, folder):
     lmc(program, "quantize", folder, "--type", "f32", "-o", ours)
     tokens = np.random.default_rng(3).integers(0, model.config.vocab_size, 61).tolist()
     expected = logits(program, folder, tokens, folder)
-    greedy = lambda model: lmc(program, "generate", model, "--tokens", ",".join(map(str, tokens[:23])), "--max-tokens", 40,
-                               "--temperature", 0)
+    greedy = lambda model: json.loads(lmc(program, "generate", model, "--tokens", ",".join(map(str, tokens[:23])),
+                                          "--max-tokens", "40", "--temperature", "0", "--json"))["token_ids"]
     good = True
     for path in filter(None, (theirs, ours)):
         same = np.array_equal(logits(program, path, tokens, folder), expected) and greedy(path) == greedy(folder)

@@ -38,7 +38,7 @@ TEST(CudaSession, TenTokensAreThoseOfTheCpu) { compareTokens({tiny(Architecture:
 
 /// Blocks as a file has them, packed for each target's own panels: the GPU's tokens are the CPU's.
 TEST(CudaSession, QuantisedWeightsGiveTheTokensOfTheCpu) {
-  for (TensorType blocks : {TensorType::Q8_0, TensorType::Q4_0, TensorType::Q5_1}) {
+  for (TensorType blocks : {TensorType::Q8_0, TensorType::Q5_1}) {
     Built built{tiny(Architecture::Llama), {}};
     built.config.width = 32;
     built.config.headDim = 8;
