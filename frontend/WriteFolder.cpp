@@ -33,16 +33,19 @@ void writeModelFolder(const ModelConfig &config, const WeightSource &weights,
                       std::optional<TensorType> type, uint64_t maxShardBytes) {
   std::vector<ParameterSpec> parameters = parametersOf(config);
   std::vector<const TensorView *> views = matchWeights(weights, config, parameters);
-  std::vector<std::vector<std::byte>> contents;
+  std::vector<std::vector<std::byte>> contents; // where they are not as they lie
   std::vector<NamedTensor> tensors;
   for (size_t i = 0; i < views.size(); ++i) {
     TensorType stored = views[i]->type;
     if (!type && formatOf(stored).isQuantised())
       fail("tensor '{}' is {}; give the type that quantised weights become (f32, f16 or bf16)",
            parameters[i].name, nameOf(stored));
-    contents.push_back(converted(*views[i], type.value_or(stored)));
-    addStored(tensors,
-              {parameters[i].name, {type.value_or(stored), parameters[i].shape, contents.back()}});
+    TensorView view = *views[i];
+    if (type.value_or(stored) != stored || !view.isPlain()) {
+      contents.push_back(converted(view, type.value_or(stored)));
+      view = {type.value_or(stored), parameters[i].shape, contents.back()};
+    }
+    addStored(tensors, {parameters[i].name, view});
   }
   std::filesystem::create_directories(folder);
   writeModelSafetensors(folder, std::move(tensors), maxShardBytes);

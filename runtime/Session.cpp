@@ -133,6 +133,14 @@ const Executable &Session::executable() const { return *impl->executable; }
 
 int Session::threads() const { return impl->device->threads(); }
 
+std::vector<int64_t> Session::dimsWith(std::string_view name, int64_t extent) const {
+  std::vector<int64_t> dims = impl->largest;
+  for (size_t i = 0; i < dims.size(); ++i)
+    if (impl->message.dims(int(i)).name() == name)
+      dims[i] = extent;
+  return dims;
+}
+
 std::span<std::byte> Session::bytes(std::string_view name, int slot) {
   int tensor = impl->tensorIndex(name);
   if (impl->message.tensors(tensor).role() == executable::CACHE)

@@ -58,6 +58,10 @@ public:
   const Executable &executable() const;
   int threads() const;
 
+  /// What run() takes for `extent` in one dim and the maximum in the others. Where the executable has no
+  /// dim of this name all are at their maximum.
+  std::vector<int64_t> dimsWith(std::string_view dim, int64_t extent) const;
+
   /// The bytes of a named tensor; slot counts only for CACHE tensors. Tensors that are used where
   /// they are mapped are read-only memory. On a GPU this is a copy: spans of inputs and outputs stay
   /// (they go there before a run and come back after it), others must be asked for anew after a run.

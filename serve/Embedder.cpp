@@ -31,10 +31,7 @@ std::vector<float> Embedder::embed(std::span<const int32_t> tokens) {
     if (token < 0 || token >= vocab)
       fail("token {} is outside the vocabulary of {}", token, vocab);
   std::ranges::copy(tokens, session.i32("tokens").begin());
-  std::vector<int64_t> dims;
-  for (const auto &dim : executable->message().dims())
-    dims.push_back(dim.name() == "T" ? count : dim.max());
-  session.run("forward", dims);
+  session.run("forward", session.dimsWith("T", count));
   std::span<const float> hidden = session.f32("hidden");
 
   std::vector<double> sum(numFeatures);

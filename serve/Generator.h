@@ -47,7 +47,8 @@ public:
   /// From now on lets the drafter guess, up to `longestScore` - 1 tokens a step.
   void speculate(std::unique_ptr<Drafter> drafter, int64_t longestScore);
 
-  /// One chunk of the prompt, or one token, or with a drafter one and those of its guess that stay. Returns false once the answer is complete.
+  /// One chunk of the prompt, or one token, or with a drafter one and those of its guess that stay.
+  /// Returns false once the answer is complete.
   /// Throws RequestFailure (deadline, engine, malformed_logits, sampling, tokenizer); generated()
   /// then holds what was made so far.
   bool step();

@@ -68,17 +68,11 @@ private:
     Session &session = engine.session;
     std::ranges::copy(tokens, session.i32("tokens").begin());
     session.i32("past")[0] = static_cast<int32_t>(past);
-    std::vector<int64_t> dims;
-    for (const auto &dim : engine.executable->message().dims())
-      dims.push_back(dim.max());
-    if (program == "prefill") {
+    if (program == "prefill")
       session.i32("last")[0] = static_cast<int32_t>(tokens.size()) - 1;
-      dims[engine.chunkDim] = static_cast<int64_t>(tokens.size());
-    }
-    if (program == "verify")
-      dims[engine.draftDim] = static_cast<int64_t>(tokens.size());
-    session.run(program, dims, slot);
-    past += static_cast<int64_t>(tokens.size());
+    auto count = static_cast<int64_t>(tokens.size());
+    session.run(program, session.dimsWith(program == "verify" ? "draft" : "chunk", count), slot);
+    past += count;
   }
 
   SessionEngine &engine;
@@ -90,17 +84,12 @@ SessionEngine::SessionEngine(std::shared_ptr<const Executable> code, ModelInfo i
                              int64_t tokenizerVocab, int threads, int slots)
     : executable(std::move(code)), model(std::move(info)), session(executable, {threads, slots}),
       taken(slots, false), tokenizerVocab(tokenizerVocab) {
-  const auto &message = executable->message();
-  for (int i = 0; i < message.dims_size(); ++i)
-    if (message.dims(i).name() == "chunk") {
-      chunkDim = i;
-      chunk = message.dims(i).max();
-    } else if (message.dims(i).name() == "draft") {
-      draftDim = i;
-      draft = message.dims(i).max();
-    }
-  if (chunkDim < 0 || executable->findProgram("prefill") < 0 ||
-      executable->findProgram("decode") < 0)
+  for (const auto &dim : executable->message().dims())
+    if (dim.name() == "chunk")
+      chunk = dim.max();
+    else if (dim.name() == "draft")
+      draft = dim.max();
+  if (chunk == 0 || executable->findProgram("prefill") < 0 || executable->findProgram("decode") < 0)
     fail(
         "'{}' cannot generate: it has no prefill and decode programs; compile it with --mode infer",
         model.name);

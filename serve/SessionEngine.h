@@ -30,8 +30,7 @@ private:
   Session session;
   std::vector<bool> taken;
   int64_t tokenizerVocab;
-  int chunkDim = -1, draftDim = -1;
-  int64_t chunk = 1, draft = 0;
+  int64_t chunk = 0, draft = 0; // the most tokens of a prefill and of a verify
 };
 
 } // namespace lmc

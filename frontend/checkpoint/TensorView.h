@@ -16,8 +16,8 @@ enum class StoredOrder {
   Rows,
   /// Its transpose, [columns, rows]: GGUF has all weights as [out, in].
   Transposed,
-  /// Rows of a rotary projection, or its bias: within each head x0, x(D/2), x1, x(D/2 + 1), ... in place of x0,
-  /// x1, ..., x(D-1). GGUF's llama rotates neighbours, the models here rotate halves.
+  /// Rows of a rotary projection, or its bias: within each head x0, x(D/2), x1, x(D/2 + 1), ... in
+  /// place of x0, x1, ..., x(D-1). GGUF's llama rotates neighbours, the models here rotate halves.
   RotaryPairs,
   /// The other way: stored are x0, x1, ..., the tensor has x0, x(D/2), x1, ...
   RotaryHalves,
@@ -32,8 +32,8 @@ struct TensorView {
   int64_t heads = 0; ///< of rotary orders: rows are a multiple of 2 * heads
   float offset = 0;  ///< is added to every element; GGUF stores some norms as 1 + weight
 
-  /// Not empty: the tensor is in pieces, one for each index of its first dimension. `type` is the first's,
-  /// and there are no bytes here.
+  /// Not empty: the tensor is in pieces, one for each index of its first dimension. `type` is the
+  /// first's, and there are no bytes here.
   std::vector<TensorView> parts = {};
 
   /// Whether the bytes are the tensor's elements row by row, and nothing is to be done to them.
@@ -48,8 +48,8 @@ struct TensorView {
 /// "[50257, 768]"
 std::string shapeText(std::span<const int64_t> shape);
 
-/// The elements, row-major, as f32, exactly (but that an offset's sum is rounded). values.size() must be view.numElements(). Error for a
-/// type that has no dequantisation.
+/// The elements, row-major, as f32, exactly (but that an offset's sum is rounded). values.size() must
+/// be view.numElements(). Error for a type that has no dequantisation.
 void readAsF32(const TensorView &view, std::span<float> values);
 
 } // namespace lmc

@@ -212,13 +212,13 @@ def check(program, name, folder):
     return error <= 1e-3 and same
 
 
-def main():
-    program, names = sys.argv[1], sys.argv[2:] or [*CASES, *ENCODERS]
+def run_cases(names, check):
+    """Calls check(name, folder) for each case; the exit status."""
     failed = []
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
             try:
-                good = (check_encoder if name in ENCODERS else check)(program, name, folder)
+                good = check(name, folder)
             except Exception as error:  # a case that fails must not hide the others
                 print(f"{name:20} {error}")
                 good = False
@@ -227,6 +227,11 @@ def main():
     if failed:
         print("failed:", " ".join(failed))
     return 1 if failed else 0
+
+
+def main():
+    program, names = sys.argv[1], sys.argv[2:] or [*CASES, *ENCODERS]
+    return run_cases(names, lambda name, folder: (check_encoder if name in ENCODERS else check)(program, name, folder))
 
 
 if __name__ == "__main__":

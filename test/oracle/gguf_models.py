@@ -14,7 +14,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 
 import families
 from families import lmc, np
@@ -120,19 +119,7 @@ def check(program, llama_cpp, name, folder):
 
 def main():
     program, llama_cpp, names = sys.argv[1], sys.argv[2], sys.argv[3:] or list(families.CASES)
-    failed = []
-    for name in names:
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                good = check(program, llama_cpp, name, folder)
-            except Exception as error:  # a case that fails must not hide the others
-                print(f"{name:20} {error}")
-                good = False
-            if not good:
-                failed.append(name)
-    if failed:
-        print("failed:", " ".join(failed))
-    return 1 if failed else 0
+    return families.run_cases(names, lambda name, folder: check(program, llama_cpp, name, folder))
 
 
 if __name__ == "__main__":

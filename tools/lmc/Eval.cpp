@@ -73,8 +73,7 @@ public:
       : session(model.executable, {threads, 1}) {
     if (model.executable->findProgram("forward") < 0)
       fail("'{}' has no forward program; give the model's folder", model.info.name);
-    for (const auto &dim : model.executable->message().dims())
-      dims.push_back(dim.name() == "T" ? length : dim.max());
+    dims = session.dimsWith("T", length);
     count = length * model.info.vocab;
   }
   /// [T, V]; valid until the next call.

@@ -59,10 +59,11 @@ std::string tokenizerKind(const Json &file) {
   return file["model"].value("byte_fallback", false) ? "SentencePiece BPE" : "BPE of characters";
 }
 
-Json describeTokenizer(const Tokenizer &tokenizer) {
+void describeTokenizer(const Tokenizer &tokenizer, Json &model) {
   constexpr size_t shown = 32; // vocabularies have a thousand reserved ones
-  Json result = {{"kind", tokenizerKind(Json::parse(tokenizer.serialize()))},
-                 {"tokens", tokenizer.vocabSize()}};
+  Json &result = model["tokenizer"];
+  result = {{"kind", tokenizerKind(Json::parse(tokenizer.serialize()))},
+            {"tokens", tokenizer.vocabSize()}};
   if (auto bos = tokenizer.bosId())
     result["bos"] = *bos;
   if (auto eos = tokenizer.eosId())
@@ -74,7 +75,7 @@ Json describeTokenizer(const Tokenizer &tokenizer) {
   result["special_tokens"] = special.size();
   special.resize(std::min(special.size(), shown));
   result["special_ids"] = special;
-  return result;
+  model["chat_template"] = Json::parse(tokenizer.serializeConfig()).contains("chat_template");
 }
 
 /// Architecture, tokenizer and chat template, whatever holds them; what cannot be read is said.
@@ -92,14 +93,10 @@ void describeModel(const std::filesystem::path &config, const std::filesystem::p
   try {
     std::string none;
     auto tokenizer = modelTokenizer(weights, &none);
-    if (!tokenizer) {
+    if (tokenizer)
+      describeTokenizer(*tokenizer, result);
+    else
       result["tokenizer"] = fmt::format("none: {}", none);
-      return;
-    }
-    result["tokenizer"] = describeTokenizer(*tokenizer);
-    Json file = Json::parse(tokenizer->serializeConfig());
-    result["chat_template"] =
-        file.contains("chat_template") || std::filesystem::exists(weights / "chat_template.jinja");
   } catch (const Error &error) {
     result["tokenizer"] = fmt::format("none: {}", error.what());
   }
@@ -169,11 +166,8 @@ Json describeExecutable(const std::filesystem::path &path) {
     auto found = message.metadata().find(key);
     return found == message.metadata().end() ? std::string() : found->second;
   };
-  if (std::string json = text("tokenizer.json"); !json.empty()) {
-    auto tokenizer = parseTokenizer(json, text("tokenizer_config.json"), path.string());
-    result["tokenizer"] = describeTokenizer(*tokenizer);
-    result["chat_template"] = Json::parse(tokenizer->serializeConfig()).contains("chat_template");
-  }
+  if (std::string json = text("tokenizer.json"); !json.empty())
+    describeTokenizer(*parseTokenizer(json, text("tokenizer_config.json"), path.string()), result);
   for (const auto &[key, value] : message.metadata())
     result["metadata"][key] = value.size() > 200 ? fmt::format("({} bytes)", value.size()) : value;
   return result;

@@ -341,11 +341,11 @@ std::span<const std::byte> Weights::storedBytes(const TensorView &view) {
   bool aligned = reinterpret_cast<uintptr_t>(view.bytes.data()) % size == 0;
   if (aligned && (view.order == StoredOrder::Rows || view.order == StoredOrder::Transposed))
     return view.bytes;
-  size_t rows = view.order == StoredOrder::Rows ? 1 : static_cast<size_t>(view.shape[0]);
+  auto rows = static_cast<size_t>(view.shape[0]);
   size_t rowBytes = view.bytes.size() / rows;
   reordered.resize(view.bytes.size());
   for (size_t row = 0; row < rows; ++row) {
-    auto from = rows == 1 ? 0 : static_cast<size_t>(view.storedRow(static_cast<int64_t>(row)));
+    auto from = static_cast<size_t>(view.storedRow(static_cast<int64_t>(row)));
     std::ranges::copy(view.bytes.subspan(from * rowBytes, rowBytes),
                       reordered.begin() + static_cast<std::ptrdiff_t>(row * rowBytes));
   }

@@ -33,10 +33,7 @@ void check(const Options &o, const ModelInfo &info) {
 std::vector<float> runCompiled(const Options &o, const LoadedModel &model, int threads) {
   Session session(model.executable, {threads, 1});
   std::ranges::copy(o.tokens, session.i32("tokens").begin());
-  std::vector<int64_t> dims;
-  for (const auto &dim : model.executable->message().dims())
-    dims.push_back(dim.name() == "T" ? static_cast<int64_t>(o.tokens.size()) : dim.max());
-  session.run("forward", dims);
+  session.run("forward", session.dimsWith("T", static_cast<int64_t>(o.tokens.size())));
   std::span<const float> all = session.f32(model.encoder ? "hidden" : "logits");
   size_t width = all.size() / session.i32("tokens").size();
   auto rows = all.first(o.tokens.size() * width);
@@ -44,7 +41,7 @@ std::vector<float> runCompiled(const Options &o, const LoadedModel &model, int t
 }
 
 /// The same in float64, op by op.
-std::vector<float> runReference(const Options &o, ModelInfo &info) {
+std::vector<float> runReference(const Options &o, ModelInfo &info, bool &isEncoder) {
   ModelSource source = findModel(o.model);
   if (source.isExecutable)
     fail("'{}': --reference needs a model folder; an executable holds kernels, not the graph",
@@ -52,7 +49,7 @@ std::vector<float> runReference(const Options &o, ModelInfo &info) {
   ModelConfig config = readModelConfig(source.config);
   info.vocab = config.vocab;
   info.context = config.context;
-  info.architecture = architectureName(config.architecture);
+  isEncoder = config.isEncoder();
   check(o, info);
   CompileSettings settings = o.settings;
   settings.keep = {"forward"};
@@ -86,13 +83,15 @@ std::vector<float> runReference(const Options &o, ModelInfo &info) {
 int run(Options &o, const CommonOptions &common) {
   std::vector<float> logits; // of an encoder hidden states
   ModelInfo info;
+  bool isEncoder = false;
   if (o.reference) {
-    logits = runReference(o, info);
+    logits = runReference(o, info, isEncoder);
   } else {
     o.settings.keep = {"forward"};
     o.settings.programs.training = false;
     LoadedModel model = loadModel(o.model, o.settings);
     info = model.info;
+    isEncoder = model.encoder.has_value();
     check(o, info);
     logits = runCompiled(o, model, common.threads);
   }
@@ -100,7 +99,7 @@ int run(Options &o, const CommonOptions &common) {
   auto width = static_cast<int64_t>(logits.size()) / rows;
   if (!o.output.empty())
     writeNpy(o.output, logits, rows, width);
-  if (info.architecture == architectureName(Architecture::Bert)) {
+  if (isEncoder) {
     if (common.json)
       fmt::print(
           "{}\n",

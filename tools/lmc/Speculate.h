@@ -13,8 +13,8 @@ namespace lmc {
 
 inline constexpr const char *kSpeculateHelp =
     "Guess K tokens ahead: lookup[:K] from the text so far, draft:MODEL[:K] by a smaller model "
-    "with the "
-    "same vocabulary; answers keep the model's own distribution";
+    "with "
+    "the same vocabulary; answers keep the model's own distribution";
 
 struct SpeculationChoice {
   std::string model; ///< that guesses; empty: the text itself

@@ -79,7 +79,10 @@ Json rowOf(const QuantizedTensor &tensor) {
   return row;
 }
 
-void warn(const fs::path &model, const std::vector<std::string> &lost) {
+/// What of a model the new form has no place for, a line each.
+using Lost = std::vector<std::string>;
+
+void warn(const fs::path &model, const Lost &lost) {
   for (const std::string &part : lost)
     fmt::print(stderr, "warning: '{}': {} is not in the result\n", model.string(), part);
 }
@@ -96,7 +99,7 @@ std::vector<std::string> lostKeys(const GgufMetadata &metadata) {
 }
 
 /// Files of a folder that are not read.
-std::vector<std::string> lostFiles(const fs::path &folder) {
+std::vector<std::string> unreadFiles(const fs::path &folder) {
   constexpr std::string_view read[] = {"config.json",
                                        "tokenizer.json",
                                        "tokenizer.model",
@@ -115,30 +118,34 @@ std::vector<std::string> lostFiles(const fs::path &folder) {
   return files;
 }
 
-} // namespace
+Lost lostOfFolder(const fs::path &folder) {
+  if (fs::exists(folder / "state.json"))
+    return {"the state of training (moments, step, place in the data)"};
+  if (auto files = unreadFiles(folder); !files.empty())
+    return {fmt::format("what other files say ({})", fmt::join(files, ", "))};
+  return {};
+}
 
-std::vector<std::string> lostParts(const ModelSource &source, bool toGguf) {
-  std::vector<std::string> lost;
-  if (isGguf(source.weights)) {
-    if (toGguf)
-      return lost;
-    if (auto keys = lostKeys(GgufFile::open(source.weights).metadata()); !keys.empty())
-      lost.push_back(fmt::format("metadata ({})", fmt::join(keys, ", ")));
-    return lost;
-  }
-  bool isCheckpoint = fs::exists(source.weights / "state.json");
-  if (isCheckpoint)
-    lost.emplace_back("the state of training (moments, step, place in the data)");
-  else if (auto files = lostFiles(source.weights); !files.empty())
-    lost.push_back(fmt::format("what other files say ({})", fmt::join(files, ", ")));
-  if (toGguf) {
-    GgufTokenizer tokenizer = convertTokenizer(source.weights);
-    if (!tokenizer.huggingFaceJson.empty() && tokenizer.model.empty())
-      lost.emplace_back("a tokenizer for other programs than lmc, which have no name for its kind "
-                        "or its way to cut text");
-  }
+/// Of a folder that becomes `written`.
+Lost lostInGguf(const fs::path &folder, const GgufMetadata &written) {
+  Lost lost = lostOfFolder(folder);
+  GgufTokenizer tokenizer = readGgufTokenizer(written);
+  if (!tokenizer.huggingFaceJson.empty() && tokenizer.model.empty())
+    lost.emplace_back("a tokenizer for other programs than lmc, which have no name for its kind or "
+                      "its way to cut text");
   return lost;
 }
+
+/// Of a model that becomes a folder.
+Lost lostInFolder(const fs::path &weights) {
+  if (!isGguf(weights))
+    return lostOfFolder(weights);
+  if (auto keys = lostKeys(GgufFile::open(weights).metadata()); !keys.empty())
+    return {fmt::format("metadata ({})", fmt::join(keys, ", "))};
+  return {};
+}
+
+} // namespace
 
 void writeGguf(const GgufJob &job) {
   ModelSource source = findWeights(job.model, job.output);
@@ -157,7 +164,7 @@ void writeGguf(const GgufJob &job) {
   } catch (const Error &error) {
     fail("'{}': {}", job.model.string(), error.what());
   }
-  std::vector<std::string> lost = lostParts(source, true);
+  Lost lost = isGguf(source.weights) ? Lost() : lostInGguf(source.weights, model.metadata);
   warn(job.model, lost);
   Sums sums(plan);
   if (job.json) {
@@ -197,7 +204,7 @@ void writeFolder(const FolderJob &job) {
   } catch (const Error &error) {
     fail("'{}': {}", job.model.string(), error.what());
   }
-  std::vector<std::string> lost = lostParts(source, false);
+  Lost lost = lostInFolder(source.weights);
   if (!tokenizer)
     lost.push_back(fmt::format("a tokenizer ({})", noTokenizer));
   warn(job.model, lost);

@@ -26,8 +26,4 @@ struct FolderJob {
 /// Writes the folder and prints what is in it. Throws Error.
 void writeFolder(const FolderJob &job);
 
-/// What of a model the new form has no place for, one line each, as "the state of training
-/// (state.json)".
-std::vector<std::string> lostParts(const ModelSource &source, bool toGguf);
-
 } // namespace lmc

@@ -151,10 +151,7 @@ TEST_F(CudaProducts, RowsDecideAtEveryRun) {
       fillIds(*each, "tokens", gpt2.config.vocab, tokens);
       each->i32("past")[0] = 0;
       each->i32("last")[0] = tokens - 1;
-      std::vector<int64_t> dims;
-      for (const auto &dim : each->executable().message().dims())
-        dims.push_back(dim.name() == "chunk" ? tokens : dim.max());
-      each->run("prefill", dims);
+      each->run("prefill", each->dimsWith("chunk", tokens));
     }
     EXPECT_LT(relative(gpu->f32("logits"), cpu->f32("logits")), 1e-5) << tokens;
     EXPECT_EQ(fake.ran > before, tokens > 8) << tokens;

@@ -162,10 +162,8 @@ void compareTokens(Built built) {
       std::ranges::copy(prompt, each->i32("tokens").begin());
       each->i32("past")[0] = 0;
       each->i32("last")[0] = static_cast<int32_t>(prompt.size()) - 1;
-      std::vector<int64_t> dims;
-      for (const auto &dim : each->executable().message().dims())
-        dims.push_back(dim.name() == "chunk" ? static_cast<int64_t>(prompt.size()) : dim.max());
       each->setProfiling(false);
+      auto dims = each->dimsWith("chunk", static_cast<int64_t>(prompt.size()));
       each->run("prefill", dims, slot);
       for (int i = 0; i < 10; ++i) {
         std::span<float> logits = each->f32("logits").first(built.config.vocab);
