@@ -143,10 +143,10 @@ ProgramOptions completed(const ModelConfig &config, ProgramOptions options) {
     if (size < 1 || size > config.context)
       fail("{}: expected 1 to {} tokens (the model's context), got {}", what, config.context, size);
   };
-  upToContext(options.length, "batch length");
+  upToContext(options.length, "length");
   upToContext(options.cacheLength, "cache length");
   if (options.chunk == 0)
-    options.chunk = options.cacheLength;
+    options.chunk = std::min(options.cacheLength, kPrefillChunk);
   upToContext(options.chunk, "prefill chunk");
   if (options.chunk > options.cacheLength)
     fail("prefill chunk ({}) is longer than the cache ({})", options.chunk, options.cacheLength);

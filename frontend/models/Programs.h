@@ -27,11 +27,15 @@ struct Dropout {
 inline constexpr llvm::StringLiteral kRandomKey0 = "random.key0", kRandomKey1 = "random.key1",
                                      kRandomStep = "random.step";
 
+/// Tokens of a prompt that are computed at once where nothing else is asked for: enough for products to
+/// run at full speed, and what they need in memory does not grow with the context.
+inline constexpr int64_t kPrefillChunk = 128;
+
 /// The sizes and the choice of programs. 0 stands for the model's context.
 struct ProgramOptions {
   int64_t batch = 1;       ///< B of @loss and @eval
   int64_t length = 0;      ///< T of @loss and @eval, longest T of @forward
-  int64_t chunk = 0;       ///< longest T of @prefill; 0: the cache's length
+  int64_t chunk = 0;       ///< longest T of @prefill; 0: kPrefillChunk, or the cache's length
   int64_t cacheLength = 0; ///< S, positions of a KV cache
   int64_t draft = 0;       ///< longest T of @verify; 0: there is none
   bool training = true;    ///< @loss and @eval

@@ -1,5 +1,6 @@
 """Proofs that a program fits a device, and the changes that are proposed where it does not."""
 import json
+import os
 
 import endtoend
 
@@ -96,6 +97,28 @@ class DeviceMemory(endtoend.Test):
         self.assertEqual(self.json("generate", "short.lmx", "--prompt", "abcd", "--max-tokens", 9)["completion_tokens"],
                          9 - 4 + 1) # nothing is computed from the last one
         self.fails("run", "short.lmx", "--tokens", ",".join(["1"] * 10), says="context of 9")
+        self.fails("generate", "short.lmx", "--length", 9, says="lmc compile --length 9")
+        prompt = ("generate", "run", "--prompt", "abcd", "--max-tokens", 9)
+        self.assertEqual(self.json(*prompt, "--length", 9)["completion_tokens"], 9 - 4 + 1)
+        drafted = self.json(*prompt, "--length", 20, "--speculate", "draft:short.lmx:2", "--temperature", 0)
+        self.assertEqual(drafted["text"], self.json(*prompt, "--temperature", 0)["text"])
+        self.fails(*prompt, "--length", 25, says="expected 1 to 24 tokens (the model's context), got 25")
+
+    def test_a_server_that_would_not_fit_here(self):
+        """It is told before memory is taken, with a length of sequences that fits."""
+        spec = endtoend.SPEC.format(architecture="llama").replace("context: 24", "context: 4000000")
+        self.write("model.yaml", spec)
+        self.ok("train", "train.yaml", "--steps", 1)
+        error = self.fails("serve", "run", "--slots", 1024, says=["the caches of 1024 sequences of 4000000 tokens", "fits"])
+        length = int(error.split("--length ")[1].split()[0])
+        plan = lambda length: self.json("serve", "run", "--slots", 1024, "--plan", "--length", length)
+        taken = lambda plan: plan["arena_bytes"] + plan["mapped_bytes"]
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
+        self.assertLess(taken(plan(length)), memory)
+        self.assertGreater(taken(plan(2 * length)), taken(plan(length)) * 1.5)
+        # A prompt is computed in pieces: what that needs does not grow with the context.
+        activations = lambda plan: next(row["bytes"] for row in plan["rows"] if row["category"] == "activations")
+        self.assertEqual(activations(plan(1000)), activations(plan(100000)))
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ class Divergence(endtoend.Test):
         self.ok("train", "train.yaml", "--steps", 7)
         self.fails("eval", MODEL, "--against", "run", "--data", "ids.bin",
                    says="has a vocabulary of 512, 'run' one of 256; their distributions cannot be compared")
-        self.fails("eval", MODEL, "--against", MODEL, "--data", "ids.bin", "--length", 100000, says="batch length")
+        self.fails("eval", MODEL, "--against", MODEL, "--data", "ids.bin", "--length", 100000, says="length: expected")
 
 
 if __name__ == "__main__":

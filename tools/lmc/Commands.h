@@ -46,6 +46,9 @@ void addProducts(CLI::App &command, CodegenOptions &codegen);
 /// --precision, for the commands that compile inference programs; training has it in its config.
 void addPrecision(CLI::App &command, CompileSettings &settings);
 
+/// --length, for the commands that generate: the most tokens of a sequence.
+void addLength(CLI::App &command, CompileSettings &settings);
+
 /// --kv-cache, for the commands that generate.
 void addCache(CLI::App &command, CompileSettings &settings);
 

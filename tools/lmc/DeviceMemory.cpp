@@ -3,8 +3,10 @@
 #include "passes/MemoryPlan.h"
 #include "passes/RecomputeSearch.h"
 #include "runtime/ByteSize.h"
+#include "runtime/CudaDriver.h"
 #include "runtime/Error.h"
-#include "runtime/KernelAbi.h"
+#include "runtime/HostMemory.h"
+#include "runtime/Team.h"
 
 #include <nlohmann/json.hpp>
 
@@ -170,6 +172,28 @@ DeviceFit fitDevice(const ModelConfig &config, const CompileSettings &settings, 
   if (!fit.fits)
     search(fit, planner, slots);
   return fit;
+}
+
+void requireMemory(const LoadedModel &model, int threads, int slots) {
+  if (isCudaTarget(model.executable->message().target()))
+    return;
+  int64_t caches = 0, others = kCpuReserveBytes, memory = hostMemoryBytes();
+  for (const LedgerRow &row : memoryLedger(*model.executable, resolveThreads(threads), slots))
+    (row.category == "caches" ? caches : others) += static_cast<int64_t>(row.bytes);
+  if (caches + others <= memory)
+    return;
+  auto gib = [](int64_t bytes) { return double(bytes) / double(1 << 30); };
+  std::string needs = fmt::format(
+      "'{}': {:.1f} GiB are needed ({:.1f} of them for the caches of {} sequences of {} "
+      "tokens) and this machine has {:.1f}",
+      model.info.name, gib(caches + others), gib(caches), slots, model.info.context, gib(memory));
+  int64_t fitting =
+      caches > 0 && others < memory
+          ? int64_t(double(memory - others) / double(caches) * double(model.info.context))
+          : 0;
+  if (fitting == 0)
+    fail("{}; a smaller or a quantised model fits (lmc quantize)", needs);
+  fail("{}; --length {} fits", needs, fitting);
 }
 
 void printFit(const DeviceFit &fit, const std::string &target) {

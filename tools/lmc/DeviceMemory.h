@@ -1,5 +1,5 @@
-// `lmc compile --plan --device-memory`: does the program fit a device, and if not, the smallest
-// change that makes it fit. Every figure is that of a plan that was made.
+// Does a program fit a device, and if not, the smallest change that makes it fit: of `lmc compile --plan
+// --device-memory`, where every figure is that of a plan that was made, and of a model that is to run here.
 #pragma once
 
 #include "tools/lmc/Commands.h"
@@ -53,6 +53,10 @@ struct DeviceFit {
 /// reserve, and as planModel does.
 DeviceFit fitDevice(const ModelConfig &config, const CompileSettings &settings, int64_t device,
                     int threads, int slots);
+
+/// Error where a session of `slots` sequences takes more than this machine has, saying how many tokens would
+/// fit. Of the CPU: a GPU says at once what it lacks, while a process that takes pages as it goes is killed.
+void requireMemory(const LoadedModel &model, int threads, int slots);
 
 /// The ledger, then whether it fits, then the changes.
 void printFit(const DeviceFit &fit, const std::string &target);

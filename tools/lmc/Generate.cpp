@@ -1,4 +1,5 @@
 #include "tools/lmc/Commands.h"
+#include "tools/lmc/DeviceMemory.h"
 
 #include "runtime/Error.h"
 #include "serve/Failure.h"
@@ -43,6 +44,7 @@ int run(Options &o, const CommonOptions &common) {
   if (speculation)
     addVerify(o.settings, *speculation);
   LoadedModel model = loadModel(o.model, o.settings);
+  requireMemory(model, common.threads, 1);
   const Tokenizer &tokenizer = requireTokenizer(model);
   SessionEngine engine(model.executable, model.info, tokenizer.vocabSize(), common.threads, 1);
 
@@ -130,6 +132,7 @@ Command addGenerate(CLI::App &app, CommonOptions &common) {
   addCommon(app, common, true);
   addCompileFlags(app, o->settings);
   addPrecision(app, o->settings);
+  addLength(app, o->settings);
   addCache(app, o->settings);
   addTarget(app, o->settings);
   return [o, &common] { return run(*o, common); };

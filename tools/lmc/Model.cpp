@@ -256,6 +256,10 @@ LoadedModel loadModel(const fs::path &path, CompileSettings settings) {
       fail("'{}': --kv-cache is chosen where a model is compiled (lmc compile --kv-cache f16), and "
            "this file is compiled",
            path.string());
+    if (settings.programs.length)
+      fail("'{}': --length is chosen where a model is compiled (lmc compile --length {}), and this "
+           "file is compiled",
+           path.string(), settings.programs.length);
     if (settings.target != "cpu")
       fail("'{}': --target is chosen where a model is compiled (lmc compile --target {}), and this "
            "file is compiled",

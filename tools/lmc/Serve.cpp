@@ -5,6 +5,7 @@
 #include "runtime/Team.h"
 #include "serve/Server.h"
 #include "serve/SessionEngine.h"
+#include "tools/lmc/DeviceMemory.h"
 #include "tools/lmc/Speculate.h"
 
 namespace lmc {
@@ -34,6 +35,7 @@ int run(Options &o, const CommonOptions &common) {
                 common.json);
     return 0;
   }
+  requireMemory(model, common.threads, o.slots);
   const Tokenizer &tokenizer = requireTokenizer(model);
   try {
     o.serve.chat = chatTemplateOf(model, o.chatTemplate);
@@ -78,6 +80,7 @@ Command addServe(CLI::App &app, CommonOptions &common) {
   addCommon(app, common, true);
   addCompileFlags(app, o->settings);
   addPrecision(app, o->settings);
+  addLength(app, o->settings);
   addCache(app, o->settings);
   addTarget(app, o->settings);
   return [o, &common] { return run(*o, common); };

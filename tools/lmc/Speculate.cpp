@@ -21,6 +21,14 @@ std::optional<int64_t> trailingNumber(std::string_view text) {
   return problem == std::errc() && stopped == end ? std::optional(number) : std::nullopt;
 }
 
+/// The model's, as far as they can be those of the draft: no longer than its own context.
+CompileSettings draftSettings(const std::string &draft, CompileSettings settings) {
+  ModelSource source = findModel(draft);
+  int64_t most = source.isExecutable ? 0 : readModelConfig(source.config).context;
+  settings.setLength(std::min(settings.programs.length, most));
+  return settings;
+}
+
 } // namespace
 
 std::optional<SpeculationChoice> parseSpeculation(const std::string &text) {
@@ -58,7 +66,7 @@ DrafterSource drafterSource(const SpeculationChoice &choice, const LoadedModel &
          model.info.name, choice.ahead);
   if (choice.model.empty())
     return [](const SamplingOptions &) { return makeLookupDrafter(); };
-  LoadedModel draft = loadModel(choice.model, settings);
+  LoadedModel draft = loadModel(choice.model, draftSettings(choice.model, settings));
   requireSameTokens(model, draft);
   auto guesser = std::make_shared<SessionEngine>(
       draft.executable, draft.info, requireTokenizer(model).vocabSize(), threads, slots);

@@ -52,6 +52,15 @@ void addPrecision(CLI::App &command, CompileSettings &settings) {
       ->default_str("f32");
 }
 
+void addLength(CLI::App &command, CompileSettings &settings) {
+  command
+      .add_option_function<int64_t>(
+          "--length", [&](int64_t tokens) { settings.setLength(tokens); },
+          "The most tokens of a sequence, prompt and answer: caches take memory for so many "
+          "(default: the model's context)")
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 31));
+}
+
 void addCache(CLI::App &command, CompileSettings &settings) {
   command
       .add_option_function<std::string>(

@@ -134,7 +134,7 @@ TEST(Programs, SizesThatDoNotFit) {
     return "";
   };
   EXPECT_EQ(message({.length = 10}),
-            "batch length: expected 1 to 9 tokens (the model's context), got 10");
+            "length: expected 1 to 9 tokens (the model's context), got 10");
   EXPECT_EQ(message({.chunk = 5, .cacheLength = 4}),
             "prefill chunk (5) is longer than the cache (4)");
   EXPECT_THAT(message({.batch = 0}), HasSubstr("batch: expected at least 1"));
