@@ -20,6 +20,11 @@ static PieceType typeOf(const VocabularyParts &parts, size_t id) {
   return parts.types.empty() ? PieceType::Normal : parts.types[id];
 }
 
+static void checkUtf8(const char *what, size_t index, const std::string &text) {
+  if (validUtf8Prefix(text) != text.size())
+    fail("{} {} ('{}') is not UTF-8", what, index, toValidUtf8(text));
+}
+
 static void check(const VocabularyParts &parts, bool needsScores) {
   size_t count = parts.tokens.size();
   if (count == 0 || count > 1 << 22)
@@ -29,11 +34,12 @@ static void check(const VocabularyParts &parts, bool needsScores) {
   if (needsScores && parts.scores.size() != count)
     fail("{} scores for {} tokens", parts.scores.size(), count);
   for (size_t id = 0; id < count; ++id) {
-    if (validUtf8Prefix(parts.tokens[id]) != parts.tokens[id].size())
-      fail("token {} ('{}') is not UTF-8", id, toValidUtf8(parts.tokens[id]));
+    checkUtf8("token", id, parts.tokens[id]);
     if (needsScores && !std::isfinite(parts.scores[id]))
       fail("the score of token {} ('{}') is not finite", id, parts.tokens[id]);
   }
+  for (size_t i = 0; i < parts.merges.size(); ++i)
+    checkUtf8("merge", i, parts.merges[i]);
   for (auto id : {parts.unknownId, parts.bosId, parts.eosId, parts.padId})
     if (id && (*id < 0 || size_t(*id) >= count))
       fail("token id {} is not in the vocabulary of {} tokens", *id, count);
@@ -114,7 +120,7 @@ static std::unique_ptr<Tokenizer> build(const VocabularyParts &parts, Json norma
   name("unk_token", parts.unknownId);
   name("pad_token", parts.padId);
   if (!parts.chatTemplate.empty())
-    config["chat_template"] = parts.chatTemplate;
+    config["chat_template"] = toValidUtf8(parts.chatTemplate);
   return parseTokenizer(file.dump(), config.dump(), "tokenizer.json");
 }
 

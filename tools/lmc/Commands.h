@@ -55,6 +55,10 @@ void addCache(CLI::App &command, CompileSettings &settings);
 /// --target, for the commands that run what they compile; training has it in its config.
 void addTarget(CLI::App &command, CompileSettings &settings);
 
+/// One line, or many with an indentation. What is not UTF-8 in a string (GGUF files may hold anything)
+/// becomes U+FFFD.
+void printJson(const nlohmann::ordered_json &value, int indent = -1);
+
 /// A memory ledger as JSON: rows, arena_bytes, mapped_bytes.
 nlohmann::ordered_json ledgerJson(const std::vector<LedgerRow> &rows);
 

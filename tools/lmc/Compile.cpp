@@ -47,7 +47,7 @@ void printPlan(const Executable &executable, const std::vector<LedgerRow> &rows,
   nlohmann::ordered_json whole = ledgerJson(rows);
   if (products.any())
     whole["products"] = productsJson(products);
-  fmt::print("{}\n", whole.dump(2));
+  printJson(whole, 2);
 }
 
 /// --explain=dispatch and =memory, after planning.
@@ -132,7 +132,7 @@ void provePlanFits(const Options &o, const ModelConfig &config, const CommonOpti
   if (common.json) {
     nlohmann::ordered_json json = ledgerJson(fit.rows);
     json["device"] = fitJson(fit, o.target);
-    fmt::print("{}\n", json.dump(2));
+    printJson(json, 2);
   } else {
     printFit(fit, o.target);
   }

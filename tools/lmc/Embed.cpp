@@ -68,19 +68,15 @@ int run(Options &o, const CommonOptions &common) {
     if (!o.output.empty())
       all.insert(all.end(), vector.begin(), vector.end());
     else if (common.json)
-      fmt::print("{}\n",
-                 nlohmann::ordered_json{{"tokens", tokens.size()}, {"embedding", vector}}.dump());
+      printJson({{"tokens", tokens.size()}, {"embedding", vector}});
     else
-      fmt::print("{}\n", nlohmann::json(vector).dump());
+      printJson(vector);
   }
   if (o.output.empty())
     return 0;
   writeNpy(o.output, all, texts.size(), embedder.width());
   if (common.json)
-    fmt::print("{}\n", nlohmann::ordered_json{{"texts", texts.size()},
-                                              {"width", embedder.width()},
-                                              {"output", o.output}}
-                           .dump());
+    printJson({{"texts", texts.size()}, {"width", embedder.width()}, {"output", o.output}});
   else
     fmt::print("vectors [{}, {}] -> {}\n", texts.size(), embedder.width(), o.output);
   return 0;

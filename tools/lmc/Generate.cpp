@@ -99,7 +99,7 @@ int run(Options &o, const CommonOptions &common) {
     result["drafted_tokens"] = answer.drafted;
     result["accepted_tokens"] = answer.accepted;
   }
-  fmt::print("{}\n", result.dump());
+  printJson(result);
   return 0;
 }
 

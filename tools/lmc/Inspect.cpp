@@ -206,6 +206,11 @@ std::vector<std::string> linesOf(const std::string &text) {
   return lines;
 }
 
+std::string textOf(const Json &value) {
+  return value.is_string() ? value.get<std::string>()
+                           : value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 /// Lists of objects as lines, texts of several lines below their key, the rest as `key: value`.
 void print(const Json &value) {
   for (const auto &[key, entry] : value.items()) {
@@ -214,15 +219,14 @@ void print(const Json &value) {
       continue;
     }
     if (!entry.is_array() || entry.empty() || !entry.front().is_object()) {
-      fmt::print("{}: {}\n", key, entry.is_string() ? entry.get<std::string>() : entry.dump());
+      fmt::print("{}: {}\n", key, textOf(entry));
       continue;
     }
     fmt::print("{}:\n", key);
     for (const auto &row : entry) {
       std::string line;
       for (const auto &[name, field] : row.items())
-        line += (line.empty() ? "  " : "  " + name + " ") +
-                (field.is_string() ? field.get<std::string>() : field.dump());
+        line += (line.empty() ? "  " : "  " + name + " ") + textOf(field);
       fmt::print("{}\n", line);
     }
   }
@@ -238,7 +242,7 @@ Command addInspect(CLI::App &app, CommonOptions &common) {
   return [file, &common] {
     Json result = describe(*file);
     if (common.json)
-      fmt::print("{}\n", result.dump(2));
+      printJson(result, 2);
     else
       print(result);
     return 0;

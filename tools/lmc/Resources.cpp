@@ -1,5 +1,7 @@
 #include "tools/lmc/Resources.h"
 
+#include "tools/lmc/Commands.h"
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -105,7 +107,7 @@ void printResources(const std::vector<cuda::KernelReport> &kernels, const cuda::
     Json rows = Json::array();
     for (const cuda::KernelReport &kernel : kernels)
       rows.push_back(kernelJson(kernel));
-    fmt::print("{}\n", Json{{"device", deviceJson(gpu)}, {"kernels", rows}}.dump(2));
+    printJson({{"device", deviceJson(gpu)}, {"kernels", rows}}, 2);
     return;
   }
   printHeader(gpu);

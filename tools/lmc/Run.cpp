@@ -101,9 +101,7 @@ int run(Options &o, const CommonOptions &common) {
     writeNpy(o.output, logits, rows, width);
   if (isEncoder) {
     if (common.json)
-      fmt::print(
-          "{}\n",
-          nlohmann::ordered_json{{"tokens", rows}, {"width", width}, {"output", o.output}}.dump());
+      printJson({{"tokens", rows}, {"width", width}, {"output", o.output}});
     else
       fmt::print("hidden states [{}, {}]{}\n", rows, width,
                  o.output.empty() ? "" : " -> " + o.output);
@@ -112,12 +110,11 @@ int run(Options &o, const CommonOptions &common) {
   auto last = std::span(logits).last(info.vocab);
   auto best = std::ranges::max_element(last) - last.begin();
   if (common.json)
-    fmt::print("{}\n", nlohmann::ordered_json{{"tokens", rows},
-                                              {"vocab", info.vocab},
-                                              {"argmax", best},
-                                              {"logit", last[best]},
-                                              {"output", o.output}}
-                           .dump());
+    printJson({{"tokens", rows},
+               {"vocab", info.vocab},
+               {"argmax", best},
+               {"logit", last[best]},
+               {"output", o.output}});
   else
     fmt::print("logits [{}, {}]{}; after the last token the most likely id is {} (logit {})\n",
                rows, info.vocab, o.output.empty() ? "" : " -> " + o.output, best, last[best]);

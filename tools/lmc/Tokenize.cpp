@@ -45,7 +45,7 @@ int run(Options &o, const CommonOptions &common) {
   if (!o.decode) {
     std::vector<int32_t> ids = tokenizer->encode(text, o.special);
     if (common.json)
-      fmt::print("{}\n", nlohmann::json(ids).dump());
+      printJson(ids);
     else
       fmt::print("{}\n", fmt::join(ids, " "));
     return 0;

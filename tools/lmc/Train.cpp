@@ -186,7 +186,7 @@ int run(Options &o, const CommonOptions &common) {
     json["arena_bytes"] = model.runtime().arenaBytes();
     json["arena_peak_bytes"] = model.runtime().arenaPeakBytes();
     json["source_path"] = config.sourcePath.string();
-    fmt::print("{}\n", json.dump());
+    printJson(json);
   }
   return 0;
 }

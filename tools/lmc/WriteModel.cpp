@@ -5,6 +5,7 @@
 #include "frontend/gguf/Quantize.h"
 #include "runtime/ByteSize.h"
 #include "runtime/Error.h"
+#include "tools/lmc/Commands.h"
 
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
@@ -171,15 +172,15 @@ void writeGguf(const GgufJob &job) {
     Json rows;
     for (const QuantizedTensor &tensor : plan)
       rows.push_back(rowOf(tensor));
-    fmt::print("{}\n", Json{{"output", job.output.string()},
-                            {"type", std::string(mix->name)},
-                            {"bytes_before", sums.before},
-                            {"bytes", sums.bytes},
-                            {"bits_per_weight", sums.bits()},
-                            {"stand_ins", sums.standIns},
-                            {"lost", lost},
-                            {"tensors", rows}}
-                           .dump(2));
+    printJson(Json{{"output", job.output.string()},
+                   {"type", std::string(mix->name)},
+                   {"bytes_before", sums.before},
+                   {"bytes", sums.bytes},
+                   {"bits_per_weight", sums.bits()},
+                   {"stand_ins", sums.standIns},
+                   {"lost", lost},
+                   {"tensors", rows}},
+              2);
     return;
   }
   fmt::print("{}: {} bytes of weights, {:.2f} bits a weight (before: {} bytes)\n",
@@ -210,12 +211,12 @@ void writeFolder(const FolderJob &job) {
   warn(job.model, lost);
   std::string type(job.type ? nameOf(*job.type) : "stored");
   if (job.json)
-    fmt::print("{}\n", Json{{"output", job.output.string()},
-                            {"architecture", std::string(architectureName(config.architecture))},
-                            {"type", type},
-                            {"tokenizer", tokenizer != nullptr},
-                            {"lost", lost}}
-                           .dump(2));
+    printJson(Json{{"output", job.output.string()},
+                   {"architecture", std::string(architectureName(config.architecture))},
+                   {"type", type},
+                   {"tokenizer", tokenizer != nullptr},
+                   {"lost", lost}},
+              2);
   else
     fmt::print("{}: config.json, weights as {}{}\n", job.output.string(), type,
                tokenizer ? ", tokenizer.json" : "");

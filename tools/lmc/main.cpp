@@ -80,6 +80,10 @@ void addTarget(CLI::App &command, CompileSettings &settings) {
       ->default_str("cpu");
 }
 
+void printJson(const nlohmann::ordered_json &value, int indent) {
+  fmt::print("{}\n", value.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
 nlohmann::ordered_json ledgerJson(const std::vector<LedgerRow> &rows) {
   nlohmann::ordered_json result;
   uint64_t arena = 0, mapped = 0;
@@ -95,7 +99,7 @@ nlohmann::ordered_json ledgerJson(const std::vector<LedgerRow> &rows) {
 
 void printLedger(const std::vector<LedgerRow> &rows, bool json) {
   if (json) {
-    fmt::print("{}\n", ledgerJson(rows).dump(2));
+    printJson(ledgerJson(rows), 2);
     return;
   }
   uint64_t arena = 0;

@@ -170,6 +170,12 @@ TEST(GgufTokenizer, errorsSayWhatIsWrong) {
   EXPECT_THAT(text([](auto &t) { t.tokens.clear(); }), HasSubstr("holds no tokenizer"));
   EXPECT_THAT(text([](auto &t) { t.tokens[5] = "b"; }), HasSubstr("tokens 5 and 6 are both 'b'"));
   EXPECT_THAT(text([](auto &t) { t.tokens[5] = "\xFF"; }), HasSubstr("is not UTF-8"));
+  EXPECT_THAT(text([](auto &t) {
+                t.model = "gpt2";
+                t.merges = {"a b", "a \xFF"};
+              }),
+              HasSubstr("merge 1 ('a \uFFFD') is not UTF-8"));
+  EXPECT_EQ(text([](auto &t) { t.chatTemplate = "\xFF"; }), "no error");
   GgufMetadata m("m");
   writeGgufTokenizer(sentencePiece(), m);
   m.set("tokenizer.ggml.bos_token_id", 10u);
