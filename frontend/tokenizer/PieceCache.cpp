@@ -11,48 +11,85 @@ PieceCache::Use::Use(PieceCache &cache) : cache(cache), lock(cache.mutex, std::t
     cache.lines.resize(numLines);
 }
 
-/// Eight bytes at a time; a collision costs a look at the model, nothing else.
+template <typename Word> static uint64_t wordAt(const char *bytes) {
+  Word word;
+  std::memcpy(&word, bytes, sizeof(word));
+  return word;
+}
+
+/// Of words of fixed sizes, the last of which overlaps the one before: bytes that are gathered one by
+/// one would have to wait for each other. A collision costs a look at the model, nothing else.
 static size_t hashOf(std::string_view piece) {
+  const char *bytes = piece.data(), *end = bytes + piece.size();
   uint64_t hash = piece.size();
-  while (!piece.empty()) {
-    uint64_t word = 0;
-    size_t count = std::min(piece.size(), sizeof(word));
-    std::memcpy(&word, piece.data(), count);
+  auto add = [&](uint64_t word) {
     hash = (hash ^ word) * 0x9E3779B97F4A7C15u;
     hash ^= hash >> 29;
-    piece.remove_prefix(count);
+  };
+  if (piece.size() >= 8) {
+    for (; end - bytes > 8; bytes += 8)
+      add(wordAt<uint64_t>(bytes));
+    add(wordAt<uint64_t>(end - 8));
+  } else if (piece.size() >= 4) {
+    add(wordAt<uint32_t>(bytes) << 32 | wordAt<uint32_t>(end - 4));
+  } else {
+    add(uint64_t(uint8_t(bytes[0])) << 16 | uint64_t(uint8_t(bytes[piece.size() / 2])) << 8 |
+        uint8_t(end[-1]));
   }
   return hash >> 7;
 }
 
-void PieceCache::Use::encode(const TokenModel &model, std::string_view piece,
-                             std::vector<int32_t> &ids) {
-  while (!piece.empty()) {
-    size_t length = model.firstPart(piece);
-    encodePart(model, piece.substr(0, length), ids);
-    piece.remove_prefix(length);
-  }
+bool PieceCache::Line::holds(std::string_view text) const {
+  return length == text.size() && std::memcmp(piece.data(), text.data(), text.size()) == 0;
 }
 
-void PieceCache::Use::encodePart(const TokenModel &model, std::string_view part,
-                                 std::vector<int32_t> &ids) {
-  if (!lock.owns_lock() || part.size() > std::tuple_size_v<decltype(Line::piece)>)
-    return model.encode(part, ids);
-  Line &line = cache.lines[hashOf(part) & (cache.lines.size() - 1)];
-  if (line.length != part.size() || std::memcmp(line.piece.data(), part.data(), part.size()) != 0) {
-    size_t before = ids.size();
-    model.encode(part, ids);
-    size_t count = ids.size() - before;
-    if (count > line.ids.size())
-      return;
-    line.length = uint8_t(part.size());
-    line.count = uint8_t(count);
-    std::copy(part.begin(), part.end(), line.piece.begin());
-    std::copy(ids.begin() + before, ids.end(), line.ids.begin());
+void PieceCache::Use::encode(const TokenModel &model, std::span<const std::string_view> pieces,
+                             std::vector<int32_t> &ids) {
+  // Lines are fetched some parts ahead: most are not in the nearest caches.
+  std::array<Part, 16> ahead;
+  size_t numAhead = 0;
+  auto encodeAhead = [&] {
+    for (size_t i = 0; i < numAhead; ++i)
+      encodePart(model, ahead[i], ids);
+    numAhead = 0;
+  };
+  const bool owned = lock.owns_lock();
+  for (std::string_view piece : pieces)
+    while (!piece.empty()) {
+      std::string_view part = piece.substr(0, model.firstPart(piece));
+      piece.remove_prefix(part.size());
+      size_t place = 0;
+      if (owned && part.size() <= std::tuple_size_v<decltype(Line::piece)>) {
+        place = hashOf(part) & (cache.lines.size() - 1);
+        __builtin_prefetch(&cache.lines[place]);
+      }
+      ahead[numAhead++] = {part, place};
+      if (numAhead == ahead.size())
+        encodeAhead();
+    }
+  encodeAhead();
+}
+
+void PieceCache::Use::encodePart(const TokenModel &model, Part part, std::vector<int32_t> &ids) {
+  if (!lock.owns_lock() || part.text.size() > std::tuple_size_v<decltype(Line::piece)>)
+    return model.encode(part.text, ids);
+  Line &first = cache.lines[part.place], &second = cache.lines[part.place ^ 1];
+  if (const Line *line = first.holds(part.text)    ? &first
+                         : second.holds(part.text) ? &second
+                                                   : nullptr) {
+    ids.insert(ids.end(), line->ids.begin(), line->ids.begin() + line->count);
     return;
   }
-  for (uint8_t i = 0; i < line.count; ++i)
-    ids.push_back(line.ids[i]);
+  size_t before = ids.size();
+  model.encode(part.text, ids);
+  size_t count = ids.size() - before;
+  if (count > first.ids.size())
+    return;
+  second = first;
+  first.length = uint8_t(part.text.size());
+  first.count = uint8_t(count);
+  std::copy(part.text.begin(), part.text.end(), first.piece.begin());
+  std::copy(ids.begin() + before, ids.end(), first.ids.begin());
 }
 
 } // namespace lmc

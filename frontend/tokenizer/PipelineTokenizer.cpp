@@ -49,8 +49,7 @@ void PipelineTokenizer::encodeWindow(std::string_view text, bool atStart, PieceC
       }
       bool begins = atStart && first && part.text.data() == segment.data();
       preTokenize(plan.preTokenizer, part.text, begins, pieces);
-      for (std::string_view piece : pieces.list)
-        pieceIds.encode(*plan.model, piece, ids);
+      pieceIds.encode(*plan.model, pieces.list, ids);
       pieces.owned.clear();
     }
   }

@@ -14,6 +14,14 @@ static void cut(std::string_view piece, const std::vector<SplitPattern::Range> &
       parts.push_back(piece.substr(begin, end - begin));
   };
   size_t previousEnd = 0;
+  if (behavior == SplitBehavior::Isolated) { // the most frequent one
+    for (auto [begin, end] : matches) {
+      give(previousEnd, begin);
+      give(begin, end);
+      previousEnd = end;
+    }
+    return give(previousEnd, piece.size());
+  }
   bool previousIsCut = false;
   auto visit = [&](size_t begin, size_t end, bool isCut) {
     if (begin == end)
@@ -24,7 +32,6 @@ static void cut(std::string_view piece, const std::vector<SplitPattern::Range> &
         give(begin, end);
       break;
     case SplitBehavior::Isolated:
-      give(begin, end);
       break;
     case SplitBehavior::MergedWithPrevious:
       if (isCut) {
@@ -53,7 +60,7 @@ static void cut(std::string_view piece, const std::vector<SplitPattern::Range> &
     previousEnd = end;
   }
   visit(previousEnd, piece.size(), invert);
-  if (behavior != SplitBehavior::Removed && behavior != SplitBehavior::Isolated)
+  if (behavior != SplitBehavior::Removed)
     give(pending, piece.size());
 }
 

@@ -11,8 +11,11 @@ SpecialTokens::SpecialTokens(std::vector<AddedToken> list) : tokens(std::move(li
   std::sort(tokens.begin(), tokens.end(), [](const AddedToken &a, const AddedToken &b) {
     return a.content.size() != b.content.size() ? a.content.size() > b.content.size() : a.id < b.id;
   });
-  for (uint32_t i = 0; i < tokens.size(); ++i)
-    byFirstByte[uint8_t(tokens[i].content[0])].push_back(i);
+  for (uint32_t i = 0; i < tokens.size(); ++i) {
+    uint8_t first = uint8_t(tokens[i].content[0]);
+    byFirstByte[first].push_back(i);
+    begins[first] = true;
+  }
 }
 
 const AddedToken *SpecialTokens::matchAt(std::string_view text) const {
@@ -39,7 +42,7 @@ std::vector<SpecialTokens::Segment> SpecialTokens::split(std::string_view text) 
   std::vector<Segment> segments;
   size_t begin = 0; // of the ordinary text not yet given out
   for (size_t position = 0; !tokens.empty() && position < text.size();) {
-    if (byFirstByte[uint8_t(text[position])].empty()) {
+    if (!begins[uint8_t(text[position])]) {
       ++position;
       continue;
     }

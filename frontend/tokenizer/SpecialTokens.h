@@ -40,6 +40,7 @@ private:
   const AddedToken *matchAt(std::string_view text) const;
 
   std::vector<AddedToken> tokens;                     // longest first
+  std::array<bool, 256> begins{};                     // a token, by byte
   std::array<std::vector<uint32_t>, 256> byFirstByte; // indices into tokens, in its order
 };
 
