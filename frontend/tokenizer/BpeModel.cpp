@@ -4,20 +4,30 @@
 #include "runtime/Error.h"
 
 #include <algorithm>
+#include <array>
 #include <queue>
 
 namespace lmc {
 
+constexpr size_t mostShort = 48; // symbols
+
 BpeModel::BpeModel(StringMap<int32_t> vocabulary, const std::vector<Merge> &list,
                    std::vector<int32_t> fallback, Options given)
     : tokens(std::move(vocabulary)), fallbackIds(std::move(fallback)), options(std::move(given)),
-      merges(list.size()) {
+      characterIds(-1) {
   if (options.symbols == BpeSymbols::Bytes) {
     byteIds.assign(256, -1);
     for (unsigned byte = 0; byte < 256; ++byte)
       if (auto found = tokens.find(std::string(1, char(byte))); found != tokens.end())
         byteIds[byte] = found->second;
+  } else {
+    for (const auto &[token, id] : tokens)
+      if (!token.empty())
+        if (unicode::Character c = unicode::characterAt(token); c.length == token.size())
+          characterIds.set(c.point, id);
   }
+  std::vector<MergeTable::Merge> table;
+  table.reserve(list.size());
   for (const Merge &merge : list) {
     auto idOf = [&](std::string_view token) {
       auto found = tokens.find(token);
@@ -30,8 +40,9 @@ BpeModel::BpeModel(StringMap<int32_t> vocabulary, const std::vector<Merge> &list
     if (continued.starts_with(options.continuationPrefix))
       continued.remove_prefix(options.continuationPrefix.size());
     int32_t left = idOf(merge.left), right = idOf(merge.right);
-    merges.insert(left, right, {merge.rank, idOf(merge.left + std::string(continued))});
+    table.push_back({left, right, {merge.rank, idOf(merge.left + std::string(continued))}});
   }
+  merges = MergeTable(table);
   findNeighbours();
 }
 
@@ -84,10 +95,6 @@ void BpeModel::appendUnknown(std::vector<int32_t> &symbols, bool &afterUnknown,
 std::optional<int32_t> BpeModel::symbolId(std::string_view symbol, bool first, bool last) const {
   bool suffix = last && !options.wordSuffix.empty();
   bool prefix = !first && !options.continuationPrefix.empty();
-  if (!suffix && !prefix && options.symbols == BpeSymbols::Bytes) {
-    int32_t id = byteIds[uint8_t(symbol[0])];
-    return id >= 0 ? std::optional(id) : std::nullopt;
-  }
   std::string whole;
   if (suffix || prefix)
     symbol = whole = (prefix ? options.continuationPrefix : "") + std::string(symbol) +
@@ -96,13 +103,44 @@ std::optional<int32_t> BpeModel::symbolId(std::string_view symbol, bool first, b
   return found == tokens.end() ? std::nullopt : std::optional(found->second);
 }
 
+/// Symbols that are found by the byte or character alone, up to the first that is not; returns where
+/// that is.
+size_t BpeModel::plainSymbols(std::string_view piece, std::vector<int32_t> &symbols) const {
+  size_t position = 0;
+  auto append = [&](int32_t id, size_t length) {
+    if (id < 0)
+      return false;
+    symbols.push_back(id);
+    position += length;
+    return true;
+  };
+  if (!options.wordSuffix.empty() || !options.continuationPrefix.empty())
+    return 0;
+  if (options.symbols == BpeSymbols::Bytes) {
+    while (position < piece.size() && append(byteIds[uint8_t(piece[position])], 1)) {
+    }
+    return position;
+  }
+  while (position < piece.size()) {
+    unicode::Character c = unicode::characterAt(piece.substr(position));
+    if (c.isByte || !append(characterIds[c.point], c.length))
+      break;
+  }
+  return position;
+}
+
 void BpeModel::toSymbols(std::string_view piece, std::vector<int32_t> &symbols) const {
-  symbols.reserve(piece.size());
   bool afterUnknown = false;
-  for (size_t position = 0; position < piece.size();) {
+  for (size_t position = 0;;) {
+    if (size_t plain = plainSymbols(piece.substr(position), symbols); plain > 0) {
+      position += plain;
+      afterUnknown = false;
+    }
+    if (position == piece.size())
+      return;
     size_t length = 1;
     if (options.symbols == BpeSymbols::Characters)
-      length = std::max<size_t>(1, utf8Length(piece.substr(position)));
+      length = unicode::characterAt(piece.substr(position)).length;
     std::string_view what = piece.substr(position, length);
     auto id = symbolId(what, position == 0, position + length == piece.size());
     position += length;
@@ -128,44 +166,46 @@ void BpeModel::encode(std::string_view piece, std::vector<int32_t> &ids) const {
       ids.push_back(found->second);
       return;
     }
-  std::vector<int32_t> symbols;
-  toSymbols(piece, symbols);
-  if (symbols.size() <= 48)
-    mergeShort(symbols);
-  else
-    mergeLong(symbols);
-  ids.insert(ids.end(), symbols.begin(), symbols.end());
+  size_t before = ids.size();
+  toSymbols(piece, ids);
+  std::span<int32_t> symbols = std::span(ids).subspan(before);
+  ids.resize(before + (symbols.size() <= mostShort ? mergeShort(symbols) : mergeLong(symbols)));
 }
 
-/// Quadratic, but without an allocation per pair: best for words.
-void BpeModel::mergeShort(std::vector<int32_t> &symbols) const {
-  constexpr Result none{UINT32_MAX, -1};
+/// Quadratic, but without an allocation: best for words. Returns how many symbols are left.
+size_t BpeModel::mergeShort(std::span<int32_t> symbols) const {
+  constexpr MergeTable::Result none{UINT32_MAX, -1};
+  std::array<MergeTable::Result, mostShort> candidates; // by the left symbol
+  size_t count = symbols.size();
   auto mergeAt = [&](size_t i) {
-    const Result *merge =
-        i + 1 < symbols.size() ? merges.find(symbols[i], symbols[i + 1]) : nullptr;
+    const MergeTable::Result *merge =
+        i + 1 < count ? merges.find(symbols[i], symbols[i + 1]) : nullptr;
     return merge ? *merge : none;
   };
-  std::vector<Result> candidates(symbols.size());
-  for (size_t i = 0; i < symbols.size(); ++i)
+  for (size_t i = 0; i < count; ++i)
     candidates[i] = mergeAt(i);
-  while (symbols.size() > 1) {
-    auto best = std::min_element(candidates.begin(), candidates.end(),
-                                 [](Result a, Result b) { return a.rank < b.rank; });
-    if (best->rank == UINT32_MAX)
-      return;
-    size_t at = best - candidates.begin();
-    symbols[at] = best->id;
-    symbols.erase(symbols.begin() + at + 1);
-    candidates.erase(candidates.begin() + at + 1);
+  while (count > 1) {
+    size_t at = 0;
+    for (size_t i = 1; i < count; ++i)
+      at = candidates[i].rank < candidates[at].rank ? i : at;
+    if (candidates[at].rank == none.rank)
+      break;
+    symbols[at] = candidates[at].id;
+    --count;
+    for (size_t i = at + 1; i < count; ++i) {
+      symbols[i] = symbols[i + 1];
+      candidates[i] = candidates[i + 1];
+    }
     candidates[at] = mergeAt(at);
     if (at > 0)
       candidates[at - 1] = mergeAt(at - 1);
   }
+  return count;
 }
 
 /// A linked list of symbols and a queue of possible merges; an entry whose pair has changed since
 /// is skipped when it comes up.
-void BpeModel::mergeLong(std::vector<int32_t> &symbols) const {
+size_t BpeModel::mergeLong(std::span<int32_t> symbols) const {
   struct Link {
     int64_t previous, next; // -1: none
   };
@@ -186,7 +226,7 @@ void BpeModel::mergeLong(std::vector<int32_t> &symbols) const {
     if (at < 0 || links[at].next < 0)
       return;
     int32_t left = symbols[at], right = symbols[links[at].next];
-    if (const Result *merge = merges.find(left, right))
+    if (const MergeTable::Result *merge = merges.find(left, right))
       queue.push({merge->rank, at, left, right, merge->id});
   };
   for (int64_t i = 0; i < count; ++i)
@@ -205,7 +245,7 @@ void BpeModel::mergeLong(std::vector<int32_t> &symbols) const {
     offer(links[top.at].previous);
     offer(top.at);
   }
-  std::erase(symbols, -1);
+  return std::remove(symbols.begin(), symbols.end(), -1) - symbols.begin();
 }
 
 } // namespace lmc

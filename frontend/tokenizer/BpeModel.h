@@ -2,7 +2,8 @@
 //   Source: Sennrich et al. 2016, arXiv:1508.07909.
 #pragma once
 
-#include "frontend/tokenizer/PairTable.h"
+#include "frontend/tokenizer/CodePointTable.h"
+#include "frontend/tokenizer/MergeTable.h"
 #include "frontend/tokenizer/TokenModel.h"
 
 #include <optional>
@@ -40,10 +41,6 @@ public:
   size_t firstPart(std::string_view piece) const override;
 
 private:
-  struct Result {
-    uint32_t rank;
-    int32_t id;
-  };
   /// A set without false negatives, of neighbouring characters.
   class Neighbours {
   public:
@@ -63,16 +60,18 @@ private:
   std::optional<int32_t> symbolId(std::string_view symbol, bool first, bool last) const;
   void findNeighbours();
   void toSymbols(std::string_view piece, std::vector<int32_t> &symbols) const;
+  size_t plainSymbols(std::string_view piece, std::vector<int32_t> &symbols) const;
   void appendUnknown(std::vector<int32_t> &symbols, bool &afterUnknown,
                      std::string_view what) const;
-  void mergeShort(std::vector<int32_t> &symbols) const;
-  void mergeLong(std::vector<int32_t> &symbols) const;
+  size_t mergeShort(std::span<int32_t> symbols) const;
+  size_t mergeLong(std::span<int32_t> symbols) const;
 
   StringMap<int32_t> tokens;
   std::vector<int32_t> fallbackIds;
   Options options;
-  std::vector<int32_t> byteIds; // symbols == Bytes: the id of each byte, -1 if it has none
-  PairTable<Result> merges;
+  std::vector<int32_t> byteIds;         // symbols == Bytes: the id of each byte, -1 if it has none
+  CodePointTable<int32_t> characterIds; // symbols == Characters: likewise
+  MergeTable merges;
   Neighbours neighbours; // characters that stand beside each other in some token
 };
 

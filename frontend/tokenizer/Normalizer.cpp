@@ -47,16 +47,10 @@ std::string replaceMatches(std::string_view text, const SplitPattern &pattern,
   return result += text.substr(position);
 }
 
-/// A text of what `edit` appends for each character.
-template <typename Edit> static std::string mapped(std::string_view text, Edit edit) {
-  std::string result;
-  result.reserve(text.size());
-  unicode::forEach(text, [&](Character c, std::string_view bytes) { edit(c, bytes, result); });
-  return result;
-}
-
 /// The blocks that BERT spaces out, with the gap that Hugging Face's list has at U+2B820.
 static bool isIdeograph(char32_t c) {
+  if (c < 0x3400)
+    return false;
   return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) ||
          (c >= 0x20000 && c <= 0x2A6DF) || (c >= 0x2A700 && c <= 0x2B73F) ||
          (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0x2B920 && c <= 0x2CEAF) ||
@@ -78,7 +72,6 @@ struct Apply {
     return replaceMatches(text, *step.pattern, step.to);
   }
   std::string operator()(const FormStep &step) const { return unicode::toForm(text, step.form); }
-  std::string operator()(const LowercaseStep &) const { return unicode::toLower(text); }
   std::string operator()(const StripStep &step) const {
     size_t begin = text.size(), end = 0, at = 0;
     unicode::forEach(text, [&](Character c, std::string_view) {
@@ -94,29 +87,31 @@ struct Apply {
       end = text.size();
     return std::string(begin < end ? text.substr(begin, end - begin) : "");
   }
-  std::string operator()(const DropMarksStep &step) const {
-    return mapped(text, [&](Character c, std::string_view bytes, std::string &result) {
-      if (!(c.classes & step.classes))
-        result += bytes;
+  std::string operator()(const FoldStep &step) const {
+    uint16_t changed = step.dropped | (step.lowercase ? unicode::Capital : 0);
+    auto kept = [&](Character c) { return !(c.classes & changed); };
+    return unicode::edited(text, kept, [&](Character c, std::string_view, std::string &result) {
+      if (!(c.classes & step.dropped))
+        unicode::appendLower(result, c.point);
     });
   }
-  std::string operator()(const CleanStep &) const {
-    return mapped(text, [&](Character c, std::string_view bytes, std::string &result) {
-      bool kept = c.point == '\t' || c.point == '\n' || c.point == '\r';
-      if (!c.isByte && !kept && (c.point == 0xFFFD || c.classes & unicode::Other))
-        return;
-      result += c.classes & unicode::Space ? " " : bytes;
-    });
-  }
-  std::string operator()(const SpaceIdeographsStep &) const {
-    return mapped(text, [&](Character c, std::string_view bytes, std::string &result) {
-      bool ideograph = isIdeograph(c.point);
-      if (ideograph)
-        result += ' ';
-      result += bytes;
-      if (ideograph)
-        result += ' ';
-    });
+  std::string operator()(const BertStep &step) const {
+    auto dropped = [](Character c) {
+      bool space = c.point == '\t' || c.point == '\n' || c.point == '\r';
+      return !space && (c.point == 0xFFFD || c.classes & unicode::Other);
+    };
+    auto kept = [&](Character c) {
+      bool clean =
+          c.point == ' ' || !(c.point == 0xFFFD || c.classes & (unicode::Other | unicode::Space));
+      return (clean || !step.clean) && !(step.spaceIdeographs && isIdeograph(c.point));
+    };
+    return unicode::edited(text, kept,
+                           [&](Character c, std::string_view bytes, std::string &result) {
+                             if (step.spaceIdeographs && isIdeograph(c.point))
+                               result.append(" ").append(bytes).append(" ");
+                             else if (!dropped(c))
+                               result += ' ';
+                           });
   }
   std::string operator()(const CharsmapStep &step) const { return step.map->normalize(text); }
 };
@@ -134,8 +129,8 @@ std::string normalize(const std::vector<NormalizeStep> &steps, std::string_view 
 }
 
 bool normalizesInParts(const NormalizeStep &step) {
-  return std::holds_alternative<FormStep>(step) || std::holds_alternative<LowercaseStep>(step) ||
-         std::holds_alternative<DropMarksStep>(step);
+  return std::holds_alternative<FormStep>(step) || std::holds_alternative<FoldStep>(step) ||
+         std::holds_alternative<BertStep>(step);
 }
 
 } // namespace lmc

@@ -27,23 +27,23 @@ struct ReplaceMatchesStep {
 struct FormStep {
   unicode::Form form;
 };
-struct LowercaseStep {};
 struct StripStep { // white space
   bool left, right;
 };
-struct DropMarksStep { // characters of any of these classes
-  uint16_t classes;
+struct FoldStep {
+  uint16_t dropped; // characters of any of these classes go
+  bool lowercase;
 };
-/// BERT's first step: control characters go, white space becomes spaces.
-struct CleanStep {};
-/// BERT's: spaces around Chinese characters, so that each is a word.
-struct SpaceIdeographsStep {};
+/// What only BERT does.
+struct BertStep {
+  bool clean;           // control characters go, white space becomes spaces
+  bool spaceIdeographs; // spaces around Chinese characters, so that each is a word
+};
 struct CharsmapStep {
   std::shared_ptr<const Charsmap> map;
 };
-using NormalizeStep =
-    std::variant<PrependStep, ReplaceStep, ReplaceMatchesStep, FormStep, LowercaseStep, StripStep,
-                 DropMarksStep, CleanStep, SpaceIdeographsStep, CharsmapStep>;
+using NormalizeStep = std::variant<PrependStep, ReplaceStep, ReplaceMatchesStep, FormStep,
+                                   StripStep, FoldStep, BertStep, CharsmapStep>;
 
 std::string replaceAll(std::string_view text, std::string_view from, std::string_view to);
 std::string replaceMatches(std::string_view text, const SplitPattern &pattern, std::string_view to);

@@ -27,16 +27,11 @@ std::shared_ptr<const SplitPattern> Pattern::compile() const {
 
 static void readBert(const Field &node, std::vector<NormalizeStep> &steps) {
   bool lowercase = node["lowercase"].flag(true);
-  if (node["clean_text"].flag(true))
-    steps.push_back(CleanStep());
-  if (node["handle_chinese_chars"].flag(true))
-    steps.push_back(SpaceIdeographsStep());
-  if (node["strip_accents"].flag(lowercase)) {
+  steps.push_back(BertStep{node["clean_text"].flag(true), node["handle_chinese_chars"].flag(true)});
+  bool stripAccents = node["strip_accents"].flag(lowercase);
+  if (stripAccents)
     steps.push_back(FormStep{unicode::Form::NFD});
-    steps.push_back(DropMarksStep{unicode::Nonspacing});
-  }
-  if (lowercase)
-    steps.push_back(LowercaseStep());
+  steps.push_back(FoldStep{uint16_t(stripAccents ? unicode::Nonspacing : 0), lowercase});
 }
 
 static void readStep(const Field &node, std::vector<NormalizeStep> &steps) {
@@ -54,11 +49,11 @@ static void readStep(const Field &node, std::vector<NormalizeStep> &steps) {
   } else if (type == "NFKD") {
     steps.push_back(FormStep{unicode::Form::NFKD});
   } else if (type == "Lowercase") {
-    steps.push_back(LowercaseStep());
+    steps.push_back(FoldStep{0, true});
   } else if (type == "Strip") {
     steps.push_back(StripStep{node["strip_left"].flag(true), node["strip_right"].flag(true)});
   } else if (type == "StripAccents") {
-    steps.push_back(DropMarksStep{unicode::Mark});
+    steps.push_back(FoldStep{unicode::Mark, false});
   } else if (type == "Prepend") {
     steps.push_back(PrependStep{node["prepend"].text()});
   } else if (type == "Replace") {

@@ -77,7 +77,8 @@ void PieceCache::Use::encodePart(const TokenModel &model, Part part, std::vector
   if (const Line *line = first.holds(part.text)    ? &first
                          : second.holds(part.text) ? &second
                                                    : nullptr) {
-    ids.insert(ids.end(), line->ids.begin(), line->ids.begin() + line->count);
+    for (uint8_t i = 0; i < line->count; ++i)
+      ids.push_back(line->ids[i]);
     return;
   }
   size_t before = ids.size();

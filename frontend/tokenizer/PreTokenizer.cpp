@@ -81,6 +81,32 @@ struct Apply {
     pieces.list = std::move(parts);
   }
 
+  void operator()(const SeparateStep &step) const {
+    std::vector<std::string_view> parts;
+    parts.reserve(pieces.list.size());
+    for (std::string_view piece : pieces.list) {
+      size_t begin = 0;
+      auto give = [&](size_t end) {
+        if (end > begin)
+          parts.push_back(piece.substr(begin, end - begin));
+        begin = end;
+      };
+      for (size_t at = 0; at < piece.size();) {
+        unicode::Character c = unicode::characterAt(piece.substr(at));
+        size_t end = at + c.length;
+        if (c.classes & (step.dropped | step.isolated)) {
+          give(at);
+          if (c.classes & step.dropped)
+            begin = end;
+          else
+            give(end);
+        }
+        at = end;
+      }
+      give(piece.size());
+    }
+    pieces.list = std::move(parts);
+  }
   void operator()(const SplitStep &step) const {
     cutAt(step.behavior, step.invert,
           [&](std::string_view piece, auto &matches) { step.pattern->findAll(piece, matches); });

@@ -26,6 +26,10 @@ struct SplitClassStep {
   uint16_t classes = 0;
   SplitBehavior behavior = SplitBehavior::Isolated;
 };
+/// Drops the characters of some classes; each of others is a piece of its own.
+struct SeparateStep {
+  uint16_t dropped = 0, isolated = 0;
+};
 /// \w+|[^\w\s]+
 struct WordsStep {};
 /// Puts a space before a piece that does not start with one.
@@ -36,8 +40,8 @@ struct MetaspaceStep {
   Prepend prepend = Prepend::Always;
   bool split = true;
 };
-using PieceStep =
-    std::variant<SplitStep, SplitClassStep, WordsStep, PrefixSpaceStep, MetaspaceStep>;
+using PieceStep = std::variant<SplitStep, SplitClassStep, SeparateStep, WordsStep, PrefixSpaceStep,
+                               MetaspaceStep>;
 
 /// Pieces in order; they point into the text given or into owned.
 struct Pieces {

@@ -68,10 +68,9 @@ static void readStep(const Field &node, PieceSteps &steps) {
   } else if (type == "Whitespace") {
     add(WordsStep(), true);
   } else if (type == "WhitespaceSplit") {
-    add(SplitClassStep{unicode::Space, SplitBehavior::Removed}, true);
+    add(SeparateStep{unicode::Space, 0}, true);
   } else if (type == "BertPreTokenizer") {
-    add(SplitClassStep{unicode::Space, SplitBehavior::Removed}, true);
-    add(SplitClassStep{unicode::Punctuation, SplitBehavior::Isolated}, false);
+    add(SeparateStep{unicode::Space, unicode::Punctuation}, true);
   } else if (type == "Punctuation") {
     Field behavior = node["behavior"];
     add(SplitClassStep{unicode::Punctuation,

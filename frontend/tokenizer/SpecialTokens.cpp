@@ -30,7 +30,7 @@ static unicode::Character characterBefore(std::string_view text, size_t end) {
   for (size_t length = std::min<size_t>(4, end); length > 0; --length)
     if (utf8Length(text.substr(end - length)) == length)
       return unicode::characterAt(text.substr(end - length));
-  return {0xFFFD, std::min<size_t>(1, end), 0, true};
+  return {0xFFFD, 0, uint8_t(std::min<size_t>(1, end)), true};
 }
 
 static bool touchesWord(std::string_view text, size_t begin, size_t end) {

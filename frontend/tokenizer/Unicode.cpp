@@ -6,9 +6,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <map>
-#include <memory>
 #include <vector>
 
 namespace lmc::unicode {
@@ -35,14 +33,25 @@ static void appendForm(std::string_view text, Form form, std::string &result) {
   options |= form == Form::NFC || form == Form::NFKC ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
   if (form == Form::NFKC || form == Form::NFKD)
     options |= UTF8PROC_COMPAT;
-  utf8proc_uint8_t *mapped = nullptr;
-  utf8proc_ssize_t length =
-      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t *>(text.data()),
-                   utf8proc_ssize_t(text.size()), &mapped, utf8proc_option_t(options));
-  std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owned(mapped, std::free);
-  if (length < 0)
-    fail("a text cannot be normalised: {}", utf8proc_errmsg(length));
-  result.append(reinterpret_cast<const char *>(mapped), size_t(length));
+  auto option = utf8proc_option_t(options);
+  auto *bytes = reinterpret_cast<const utf8proc_uint8_t *>(text.data());
+  auto size = utf8proc_ssize_t(text.size());
+  std::array<utf8proc_int32_t, 256> nearby; // enough for most runs
+  std::vector<utf8proc_int32_t> far;
+  utf8proc_int32_t *points = nearby.data();
+  utf8proc_ssize_t count =
+      utf8proc_decompose(bytes, size, points, utf8proc_ssize_t(nearby.size()), option);
+  if (count > utf8proc_ssize_t(nearby.size())) {
+    far.resize(size_t(count));
+    points = far.data();
+    count = utf8proc_decompose(bytes, size, points, count, option);
+  }
+  if (count >= 0)
+    count = utf8proc_normalize_utf32(points, count, option);
+  if (count < 0)
+    fail("a text cannot be normalised: {}", utf8proc_errmsg(count));
+  for (utf8proc_ssize_t i = 0; i < count; ++i)
+    appendUtf8(result, char32_t(points[i]));
 }
 
 /// Of a character that is no mark: it composes with none before it, unless it is a vowel or final
@@ -110,6 +119,8 @@ static uint16_t computeClasses(char32_t point) {
   }
   if (!(result & Mark))
     result |= stability(point);
+  if (utf8proc_tolower(utf8proc_int32_t(point)) != utf8proc_int32_t(point))
+    result |= Capital;
   if (isWhiteSpace(point))
     result |= Space;
   if (isAsciiPunctuation(point))
@@ -164,8 +175,8 @@ Character otherCharacterAt(std::string_view text) {
     uint8_t byte = i < text.size() ? uint8_t(text[i]) : 0;
     return (byte & 0xC0) == 0x80 ? char32_t(byte & 0x3F) : char32_t(1 << 22); // spoils the sum
   };
-  auto character = [](char32_t point, size_t length) {
-    return Character{point, length, classesOf(point), false};
+  auto character = [](char32_t point, uint8_t length) {
+    return Character{point, classesOf(point), length, false};
   };
   char32_t lead = uint8_t(text[0]);
   if (lead >= 0xC2 && lead <= 0xDF) {
@@ -183,7 +194,7 @@ Character otherCharacterAt(std::string_view text) {
     if (point >= 0x10000 && point < 0x110000 && (second | third | fourth) < 0x40)
       return character(point, 4);
   }
-  return {0xFFFD, 1, 0, true};
+  return {0xFFFD, 0, 1, true};
 }
 
 std::string toForm(std::string_view text, Form form) {
@@ -213,20 +224,11 @@ std::string toForm(std::string_view text, Form form) {
   return result.append(text, copied);
 }
 
-std::string toLower(std::string_view text) {
-  std::string result;
-  result.reserve(text.size());
-  forEach(text, [&](Character c, std::string_view bytes) {
-    if (c.point < 0x80)
-      result += c.point >= 'A' && c.point <= 'Z' ? char(c.point | 0x20) : char(c.point);
-    else if (c.isByte)
-      result += bytes;
-    else if (c.point == 0x130) // the only one whose lower case is two characters
-      result += "i\u0307";
-    else
-      appendUtf8(result, char32_t(utf8proc_tolower(utf8proc_int32_t(c.point))));
-  });
-  return result;
+void appendLower(std::string &text, char32_t point) {
+  if (point == 0x130) // the only one whose lower case is two characters
+    text += "i\u0307";
+  else
+    appendUtf8(text, char32_t(utf8proc_tolower(utf8proc_int32_t(point))));
 }
 
 bool endsGrapheme(char32_t left, char32_t right, int32_t &state) {

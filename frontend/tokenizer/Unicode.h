@@ -24,6 +24,7 @@ enum Class : uint16_t {
   Lower = 1 << 9,       // Ll Lm Lo M: what may end one
   Stable = 1 << 10,     // the same in every normal form, whatever stands beside it on the right
   StableNfc = 1 << 11,  // the same in NFC, as é is
+  Capital = 1 << 12,    // appendLower changes it
 };
 
 /// Those of ASCII, by code.
@@ -36,14 +37,14 @@ uint16_t classesOf(char32_t point);
 /// character is one of its own, without classes.
 struct Character {
   char32_t point = 0xFFFD;
-  size_t length = 1;
   uint16_t classes = 0;
+  uint8_t length = 1;  // in bytes
   bool isByte = false; // ill-formed
 };
 Character otherCharacterAt(std::string_view text);
 inline Character characterAt(std::string_view text) {
   uint8_t first = uint8_t(text[0]);
-  return first < 0x80 ? Character{first, 1, asciiClasses[first], false} : otherCharacterAt(text);
+  return first < 0x80 ? Character{first, asciiClasses[first], 1, false} : otherCharacterAt(text);
 }
 
 /// Calls visit(Character, its bytes) for each character.
@@ -55,13 +56,32 @@ template <typename Visit> void forEach(std::string_view text, Visit visit) {
   }
 }
 
+/// The text with each character that is not `kept` replaced by what `edit` appends for it; bytes that
+/// are no characters stay. Runs are copied as a whole: in most texts nearly all is kept.
+template <typename Kept, typename Edit>
+std::string edited(std::string_view text, Kept kept, Edit edit) {
+  std::string result;
+  result.reserve(text.size());
+  size_t copied = 0;
+  for (size_t at = 0; at < text.size();) {
+    Character c = characterAt(text.substr(at));
+    if (!c.isByte && !kept(c)) {
+      result.append(text, copied, at - copied);
+      edit(c, text.substr(at, c.length), result);
+      copied = at + c.length;
+    }
+    at += c.length;
+  }
+  return result.append(text, copied);
+}
+
 enum class Form { NFC, NFD, NFKC, NFKD };
 
 /// Ill-formed bytes stay as they are and part what is normalised.
 std::string toForm(std::string_view text, Form form);
 
-/// Full lower case of each character by itself: no rule for a final sigma, no language.
-std::string toLower(std::string_view text);
+/// The full lower case of a character by itself: no rule for a final sigma, no language.
+void appendLower(std::string &text, char32_t point);
 
 /// Whether a grapheme cluster ends between two characters; state is 0 at the start of a text.
 bool endsGrapheme(char32_t left, char32_t right, int32_t &state);

@@ -1,10 +1,12 @@
 #include "frontend/tokenizer/UnigramModel.h"
 
-#include "frontend/tokenizer/Utf8.h"
+#include "frontend/tokenizer/Unicode.h"
 #include "runtime/Error.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
+#include <memory_resource>
 
 namespace lmc {
 
@@ -18,16 +20,22 @@ static size_t nextSpace(std::string_view text) {
   return at;
 }
 
+static std::vector<std::pair<std::string_view, int32_t>>
+textsOf(const std::vector<UnigramModel::Piece> &pieces) {
+  std::vector<std::pair<std::string_view, int32_t>> texts;
+  for (const UnigramModel::Piece &piece : pieces)
+    texts.emplace_back(piece.text, int32_t(texts.size()));
+  return texts;
+}
+
 UnigramModel::UnigramModel(const std::vector<Piece> &pieces, std::optional<int32_t> unknown,
                            std::vector<int32_t> fallback)
-    : roots(256, -1), unknownId(unknown), fallbackIds(std::move(fallback)) {
+    : trie(textsOf(pieces)), unknownId(unknown), fallbackIds(std::move(fallback)) {
   constexpr double penalty = 10.0;
   double least = std::numeric_limits<double>::infinity();
   for (const Piece &piece : pieces) {
-    if (!piece.text.empty()) {
-      insert(piece.text, int32_t(scores.size()));
+    if (!piece.text.empty())
       least = std::min(least, piece.score);
-    }
     scores.push_back(piece.score);
   }
   unknownScore = least - penalty;
@@ -39,28 +47,6 @@ UnigramModel::UnigramModel(const std::vector<Piece> &pieces, std::optional<int32
 
 size_t UnigramModel::firstPart(std::string_view piece) const {
   return cutsBeforeSpaces ? std::min(nextSpace(piece), piece.size()) : piece.size();
-}
-
-int32_t UnigramModel::childOf(int32_t node, uint8_t byte) const {
-  int32_t child = nodes[node].firstChild;
-  while (child >= 0 && nodes[child].byte != byte)
-    child = nodes[child].nextSibling;
-  return child;
-}
-
-void UnigramModel::insert(std::string_view text, int32_t id) {
-  int32_t node = -1;
-  for (char c : text) {
-    uint8_t byte = uint8_t(c);
-    int32_t child = node < 0 ? roots[byte] : childOf(node, byte);
-    if (child < 0) {
-      child = int32_t(nodes.size());
-      nodes.push_back({-1, -1, node < 0 ? -1 : nodes[node].firstChild, byte});
-      (node < 0 ? roots[byte] : nodes[node].firstChild) = child;
-    }
-    node = child;
-  }
-  nodes[node].id = id;
 }
 
 void UnigramModel::appendUnknown(std::string_view text, std::vector<int32_t> &ids) const {
@@ -83,29 +69,28 @@ void UnigramModel::encode(std::string_view piece, std::vector<int32_t> &ids) con
     size_t begin = 0; // of the last piece
     int32_t id = -1;  // -1: no path
   };
-  std::vector<Best> best(piece.size() + 1);
+  std::array<std::byte, 4096> nearby; // enough for words
+  std::pmr::monotonic_buffer_resource memory(nearby.data(), nearby.size());
+  std::pmr::vector<Best> best(piece.size() + 1, &memory);
   for (size_t at = 0, length = 0; at < piece.size(); at += length) {
-    length = std::max<size_t>(1, utf8Length(piece.substr(at)));
+    std::string_view rest = piece.substr(at);
+    length = unicode::characterAt(rest).length;
     double before = best[at].score;
     auto offer = [&](size_t end, double score, int32_t id) {
       if (best[end].id == -1 || before + score > best[end].score)
         best[end] = {before + score, at, id};
     };
     bool known = false;
-    int32_t node = roots[uint8_t(piece[at])];
-    for (size_t end = at + 1; node >= 0; ++end) {
-      if (nodes[node].id >= 0) {
-        offer(end, scores[nodes[node].id], nodes[node].id);
-        known |= end == at + length;
-      }
-      node = end < piece.size() ? childOf(node, uint8_t(piece[end])) : -1;
-    }
+    trie.forEachPrefix(rest, [&](size_t size, int32_t id) {
+      offer(at + size, scores[id], id);
+      known |= size == length;
+    });
     if (!known)
       offer(at + length, unknownScore, unknown);
   }
 
   // Backwards along the best path; unknowns that touch are one.
-  std::vector<Best> path;
+  std::pmr::vector<Best> path(&memory);
   for (size_t end = piece.size(); end > 0; end = path.back().begin) {
     path.push_back(best[end]);
     if (unknownId && path.back().id == *unknownId)

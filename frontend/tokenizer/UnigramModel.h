@@ -4,6 +4,7 @@
 #pragma once
 
 #include "frontend/tokenizer/TokenModel.h"
+#include "frontend/tokenizer/TokenTrie.h"
 
 #include <optional>
 
@@ -29,19 +30,9 @@ public:
   size_t firstPart(std::string_view piece) const override;
 
 private:
-  /// A trie in one array: the children of a node are looked up by (node, byte).
-  struct Node {
-    int32_t id = -1; // of the piece that ends here
-    int32_t firstChild = -1;
-    int32_t nextSibling = -1;
-    uint8_t byte = 0;
-  };
-  int32_t childOf(int32_t node, uint8_t byte) const;
-  void insert(std::string_view text, int32_t id);
   void appendUnknown(std::string_view text, std::vector<int32_t> &ids) const;
 
-  std::vector<Node> nodes;
-  std::vector<int32_t> roots; // children of the root by byte
+  TokenTrie trie;
   std::vector<double> scores;
   double unknownScore;
   bool cutsBeforeSpaces = false;

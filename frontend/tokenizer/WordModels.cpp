@@ -5,34 +5,49 @@
 
 namespace lmc {
 
-WordPieceModel::WordPieceModel(StringMap<int32_t> vocabulary, Options given)
-    : first(std::move(vocabulary)), options(std::move(given)) {
-  for (const auto &[token, id] : first)
-    if (token.starts_with(options.prefix))
-      continuing.emplace(token.substr(options.prefix.size()), id);
+/// The tokens that start with a prefix, without it.
+static TokenTrie tokensBehind(std::string_view prefix, const StringMap<int32_t> &vocabulary) {
+  std::vector<std::pair<std::string_view, int32_t>> tokens;
+  for (const auto &[token, id] : vocabulary)
+    if (token.starts_with(prefix))
+      tokens.emplace_back(std::string_view(token).substr(prefix.size()), id);
+  return TokenTrie(tokens);
+}
+
+WordPieceModel::WordPieceModel(const StringMap<int32_t> &vocabulary, Options given)
+    : first(tokensBehind("", vocabulary)), continuing(tokensBehind(given.prefix, vocabulary)),
+      options(std::move(given)) {}
+
+/// Whether a text has more than `most` characters.
+static bool isLonger(std::string_view text, size_t most) {
+  if (text.size() <= most)
+    return false;
+  size_t count = 0;
+  unicode::forEach(text, [&](unicode::Character, std::string_view) { ++count; });
+  return count > most;
 }
 
 void WordPieceModel::encode(std::string_view word, std::vector<int32_t> &ids) const {
-  std::vector<size_t> borders = {0};
-  unicode::forEach(word, [&](unicode::Character c, std::string_view) {
-    borders.push_back(borders.back() + c.length);
-  });
-  size_t before = ids.size(), at = 0, last = borders.size() - 1;
-  while (at < last && last <= options.maxCharacters) {
-    const StringMap<int32_t> &tokens = at == 0 ? first : continuing;
-    size_t end = last;
-    auto found = tokens.end();
-    for (; end > at && found == tokens.end(); --end)
-      found = tokens.find(word.substr(borders[at], borders[end] - borders[at]));
-    if (found == tokens.end())
-      break;
-    ids.push_back(found->second);
-    at = end + 1; // the loop went one further
-  }
-  if (at == last)
+  if (isLonger(word, options.maxCharacters)) {
+    ids.push_back(options.unknownId);
     return;
-  ids.resize(before);
-  ids.push_back(options.unknownId);
+  }
+  size_t before = ids.size();
+  for (size_t at = 0; at < word.size();) {
+    size_t longest = 0;
+    int32_t token = -1;
+    (at == 0 ? first : continuing).forEachPrefix(word.substr(at), [&](size_t length, int32_t id) {
+      longest = length;
+      token = id;
+    });
+    if (longest == 0) {
+      ids.resize(before);
+      ids.push_back(options.unknownId);
+      return;
+    }
+    ids.push_back(token);
+    at += longest;
+  }
 }
 
 void WordLevelModel::encode(std::string_view word, std::vector<int32_t> &ids) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "frontend/tokenizer/TokenModel.h"
+#include "frontend/tokenizer/TokenTrie.h"
 
 #include <optional>
 
@@ -17,11 +18,11 @@ public:
     std::string prefix = "##"; // of tokens that continue a word
     size_t maxCharacters = 100;
   };
-  WordPieceModel(StringMap<int32_t> vocabulary, Options options);
+  WordPieceModel(const StringMap<int32_t> &vocabulary, Options options);
   void encode(std::string_view word, std::vector<int32_t> &ids) const override;
 
 private:
-  StringMap<int32_t> first, continuing; // the latter without the prefix
+  TokenTrie first, continuing; // the latter without the prefix
   Options options;
 };
 
