@@ -50,9 +50,10 @@ private:
     bool empty() const { return bits.empty(); }
 
   private:
-    static constexpr int numBits = 22;
+    static constexpr int numBits = 20;
+    /// Right neighbours of one character lie close together, as characters of a script do.
     static size_t index(char32_t left, char32_t right) {
-      return size_t((uint64_t(left) << 21 | right) * 0x9E3779B97F4A7C15u >> (64 - numBits));
+      return (left * 0x9E3779B9u + right) & ((1u << numBits) - 1);
     }
     std::vector<bool> bits;
   };

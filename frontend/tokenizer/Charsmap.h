@@ -25,17 +25,22 @@ public:
   /// Ill-formed bytes stay as they are.
   std::string normalize(std::string_view text) const;
 
+  /// Whether a text cut before a space behind a visible ASCII character is normalised in parts, and the
+  /// space stays one.
+  bool leavesSpaces() const;
+
 private:
   struct Found {
     size_t length;
     std::string_view replacement;
   };
+  bool mayBegin(char first) const; // a match
   std::optional<Found> find(std::string_view text, bool longest) const;
-  void normalizeGraphemes(std::string_view text, std::string &result) const;
+  std::string normalizeGraphemes(std::string_view text) const;
 
   std::vector<uint32_t> units;
   std::string replacements;
-  std::array<bool, 128> isKept{}; // ASCII characters with which no match begins
+  std::array<bool, 128> isKept{}; // ASCII characters that are not replaced by themselves
   Match match;
 };
 

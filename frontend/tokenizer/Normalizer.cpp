@@ -129,6 +129,10 @@ std::string normalize(const std::vector<NormalizeStep> &steps, std::string_view 
 }
 
 bool normalizesInParts(const NormalizeStep &step) {
+  if (auto *charsmap = std::get_if<CharsmapStep>(&step))
+    return charsmap->map->leavesSpaces();
+  if (auto *replace = std::get_if<ReplaceMatchesStep>(&step)) // published with T5
+    return replace->pattern->source() == " {2,}" && replace->to == " ";
   return std::holds_alternative<FormStep>(step) || std::holds_alternative<FoldStep>(step) ||
          std::holds_alternative<BertStep>(step);
 }

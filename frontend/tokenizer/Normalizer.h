@@ -52,7 +52,7 @@ std::string replaceMatches(std::string_view text, const SplitPattern &pattern, s
 std::string normalize(const std::vector<NormalizeStep> &steps, std::string_view text, bool fresh);
 
 /// Whether normalising the parts of a text cut at "x| " (x: a visible ASCII character) gives the
-/// parts of the normalised text.
+/// parts of the normalised text, the second of which still begins with a space.
 bool normalizesInParts(const NormalizeStep &step);
 
 } // namespace lmc

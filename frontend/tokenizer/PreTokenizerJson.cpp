@@ -44,9 +44,13 @@ static MetaspaceStep readMetaspace(const Field &node) {
 static void readStep(const Field &node, PieceSteps &steps) {
   if (steps.byteLevel)
     node.fail("a pre_tokenizer after 'ByteLevel' is not supported");
+  // Spaces that became something else are no border for what comes after.
+  bool spacesAreGone = std::ranges::any_of(steps.list, [](const PieceStep &step) {
+    return std::holds_alternative<MetaspaceStep>(step);
+  });
   auto add = [&](PieceStep step, bool separatesWords) {
     steps.list.push_back(std::move(step));
-    steps.cutsBeforeSpaces |= separatesWords;
+    steps.cutsBeforeSpaces |= separatesWords && !spacesAreGone;
   };
   std::string type = node["type"].text();
   if (type == "Sequence") {
@@ -81,7 +85,8 @@ static void readStep(const Field &node, PieceSteps &steps) {
     add(SplitClassStep{unicode::Number, each ? SplitBehavior::Isolated : SplitBehavior::Contiguous},
         false);
   } else if (type == "Metaspace") {
-    add(readMetaspace(node), false);
+    MetaspaceStep step = readMetaspace(node);
+    add(step, step.split && steps.list.empty());
   } else {
     node.fail("unknown pre_tokenizer '{}' (known: Sequence, ByteLevel, Split, Whitespace, "
               "WhitespaceSplit, BertPreTokenizer, Punctuation, Digits, Metaspace)",
@@ -93,11 +98,6 @@ PieceSteps readPreTokenizer(const Field &node) {
   PieceSteps steps;
   if (!node.isNull())
     readStep(node, steps);
-  // Spaces that become something else are no border for what comes after.
-  if (std::ranges::any_of(steps.list, [](const PieceStep &step) {
-        return std::holds_alternative<MetaspaceStep>(step);
-      }))
-    steps.cutsBeforeSpaces = false;
   return steps;
 }
 

@@ -26,6 +26,8 @@ public:
   /// Error naming the pattern and PCRE2's reason if it does not compile.
   explicit SplitPattern(std::string_view pattern, Engine engine = Engine::Fastest);
 
+  std::string_view source() const { return pattern; }
+
   using Range = std::pair<size_t, size_t>; // begin, end
 
   /// The non-overlapping, non-empty matches from left to right, in linear time for sensible

@@ -1,64 +1,62 @@
 #include "frontend/tokenizer/TokenTrie.h"
 
-#include "frontend/tokenizer/Unicode.h"
-
 #include <algorithm>
-#include <cstring>
+#include <bitset>
 
 namespace lmc {
 
-TokenTrie::TokenTrie(std::span<const std::pair<std::string_view, int32_t>> list)
-    : afterFirst(none) {
-  std::vector<std::pair<std::string_view, int32_t>> tokens(list.begin(), list.end());
-  std::erase_if(tokens, [](const auto &token) { return token.first.empty(); });
-  std::ranges::stable_sort(tokens, {}, &std::pair<std::string_view, int32_t>::first);
+/// The smallest 2^k - 1 that tells all bytes apart.
+static uint8_t maskOf(std::span<const uint8_t> bytes) {
+  for (unsigned mask = 0;; mask = 2 * mask + 1) {
+    std::bitset<256> taken;
+    if (std::ranges::all_of(bytes, [&](uint8_t byte) {
+          return !taken[byte & mask] && taken.set(byte & mask).any();
+        }))
+      return uint8_t(mask);
+  }
+}
 
-  // Breadth first: node i has the tokens of ranges[i], which agree in its `depth` bytes.
-  struct Range {
+TokenTrie::TokenTrie(std::span<const Token> list) : afterFirst(0) {
+  std::vector<Token> tokens(list.begin(), list.end());
+  std::erase_if(tokens, [](const Token &token) { return token.first.empty(); });
+  std::ranges::stable_sort(tokens, {}, &Token::first);
+
+  struct Range { // the tokens that agree in their first `depth` bytes, which lead to a node
     size_t begin, end, depth;
+    uint32_t node;
   };
-  std::vector<Range> ranges = {{0, tokens.size(), 0}};
-  nodes.emplace_back();
-  bytes.push_back(0);
-  for (size_t node = 0; node < nodes.size(); ++node) {
-    auto [at, end, depth] = ranges[node];
+  nodes.resize(2); // no node, the root
+  std::vector<Range> queue = {{0, tokens.size(), 0, 1}};
+  for (size_t next = 0; next < queue.size(); ++next) {
+    auto [at, end, depth, node] = queue[next];
+    if (unicode::Character c = unicode::characterAt(tokens.empty() ? " " : tokens[at].first);
+        depth == c.length && !c.isByte)
+      afterFirst.set(c.point, node);
     for (; at < end && tokens[at].first.size() == depth; ++at)
       nodes[node].id = tokens[at].second;
-    nodes[node].firstChild = uint32_t(nodes.size());
+    std::vector<uint8_t> bytes;
+    size_t firstChild = queue.size();
     while (at < end) {
-      char byte = tokens[at].first[depth];
       size_t begin = at;
-      while (at < end && tokens[at].first[depth] == byte)
+      bytes.push_back(uint8_t(tokens[begin].first[depth]));
+      while (at < end && uint8_t(tokens[at].first[depth]) == bytes.back())
         ++at;
-      ranges.push_back({begin, at, depth + 1});
-      nodes.emplace_back();
-      bytes.push_back(byte);
+      queue.push_back({begin, at, depth + 1, 0});
     }
-    nodes[node].numChildren = uint32_t(nodes.size()) - nodes[node].firstChild;
-    std::string_view text = depth > 0 ? tokens[ranges[node].begin].first.substr(0, depth) : "";
-    if (unicode::Character c = depth > 0 ? unicode::characterAt(text) : unicode::Character();
-        depth == c.length && !c.isByte)
-      afterFirst.set(c.point, uint32_t(node));
+    if (bytes.empty())
+      continue;
+    uint32_t row = uint32_t(nodes.size());
+    uint8_t mask = maskOf(bytes);
+    nodes[node].row = row;
+    nodes[node].mask = mask;
+    nodes.resize(nodes.size() + mask + 1);
+    for (size_t i = 0; i < bytes.size(); ++i) {
+      uint32_t child = row + (bytes[i] & mask);
+      nodes[child].byte = bytes[i];
+      nodes[child].exists = true;
+      queue[firstChild + i].node = child;
+    }
   }
-}
-
-uint32_t TokenTrie::childOf(uint32_t node, char byte) const {
-  const auto &[first, count, id] = nodes[node];
-  const char *begin = bytes.data() + first;
-  if (count > 8) {
-    const void *found = std::memchr(begin, byte, count);
-    return found ? uint32_t(static_cast<const char *>(found) - bytes.data()) : none;
-  }
-  for (uint32_t i = 0; i < count; ++i)
-    if (begin[i] == byte)
-      return first + i;
-  return none;
-}
-
-uint32_t TokenTrie::nodeAfterFirst(std::string_view text, size_t &length) const {
-  unicode::Character c = unicode::characterAt(text);
-  length = c.length;
-  return c.isByte ? none : afterFirst[c.point];
 }
 
 } // namespace lmc

@@ -2,49 +2,55 @@
 #pragma once
 
 #include "frontend/tokenizer/CodePointTable.h"
+#include "frontend/tokenizer/Unicode.h"
 
-#include <cstdint>
 #include <span>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 namespace lmc {
 
-/// Built once. The children of a node lie side by side in the order of their bytes, so a node takes 13
-/// bytes; a text's first character is looked up as a whole.
+/// Built once. A node's children lie in a row of 2^k places, each at the last k bits of its byte, which
+/// differ: a step reads one place. A text's first character is looked up as a whole.
 class TokenTrie {
 public:
-  /// tokens: UTF-8, each with an id that is not negative; empty ones are left out, of equal ones the
-  /// last counts.
-  explicit TokenTrie(std::span<const std::pair<std::string_view, int32_t>> tokens);
+  using Token = std::pair<std::string_view, int32_t>; // UTF-8, id (not negative)
 
-  /// Calls visit(length in bytes, id) for each token that text begins with, short ones first.
-  template <typename Visit> void forEachPrefix(std::string_view text, Visit visit) const;
+  /// Empty tokens are left out, of equal ones the last counts.
+  explicit TokenTrie(std::span<const Token> tokens);
+
+  /// Calls visit(length in bytes, id) for each token that text begins with, short ones first. first: the
+  /// text's first character.
+  template <typename Visit>
+  void forEachPrefix(std::string_view text, unicode::Character first, Visit visit) const;
 
 private:
   struct Node {
-    uint32_t firstChild = 0, numChildren = 0;
-    int32_t id = -1; // of the token that ends here
+    uint32_t row = 0; // nodes[row .. row + mask]; nodes[0] is no node
+    int32_t id = -1;  // of the token that ends here
+    uint8_t mask = 0;
+    uint8_t byte = 0; // that leads here
+    bool exists = false;
   };
-  static constexpr uint32_t none = 0; // the root is no child
-  uint32_t childOf(uint32_t node, char byte) const;
-  uint32_t nodeAfterFirst(std::string_view text, size_t &length) const;
 
-  std::vector<Node> nodes;             // nodes[0]: the root
-  std::vector<char> bytes;             // by node, that leads to it
-  CodePointTable<uint32_t> afterFirst; // the node after a character
+  std::vector<Node> nodes;
+  CodePointTable<uint32_t> afterFirst; // the node after a character; 0: none
 };
 
-template <typename Visit> void TokenTrie::forEachPrefix(std::string_view text, Visit visit) const {
-  size_t length = 0;
-  uint32_t node = nodeAfterFirst(text, length);
-  while (node != none) {
-    if (nodes[node].id >= 0)
-      visit(length, nodes[node].id);
+template <typename Visit>
+void TokenTrie::forEachPrefix(std::string_view text, unicode::Character first, Visit visit) const {
+  if (first.isByte)
+    return;
+  size_t length = first.length;
+  for (uint32_t at = afterFirst[first.point]; at != 0; ++length) {
+    const Node &node = nodes[at];
+    if (node.id >= 0)
+      visit(length, node.id);
     if (length == text.size())
-      break;
-    node = childOf(node, text[length++]);
+      return;
+    uint8_t byte = uint8_t(text[length]);
+    uint32_t next = node.row + (byte & node.mask);
+    at = nodes[next].exists && nodes[next].byte == byte ? next : 0;
   }
 }
 

@@ -121,6 +121,15 @@ static uint16_t computeClasses(char32_t point) {
     result |= stability(point);
   if (utf8proc_tolower(utf8proc_int32_t(point)) != utf8proc_int32_t(point))
     result |= Capital;
+  switch (utf8proc_get_property(utf8proc_int32_t(point))->boundclass) {
+  case UTF8PROC_BOUNDCLASS_OTHER:
+  case UTF8PROC_BOUNDCLASS_CONTROL:
+  case UTF8PROC_BOUNDCLASS_EXTENDED_PICTOGRAPHIC:
+    result |= Alone;
+    break;
+  default:
+    break;
+  }
   if (isWhiteSpace(point))
     result |= Space;
   if (isAsciiPunctuation(point))

@@ -25,6 +25,7 @@ enum Class : uint16_t {
   Stable = 1 << 10,     // the same in every normal form, whatever stands beside it on the right
   StableNfc = 1 << 11,  // the same in NFC, as é is
   Capital = 1 << 12,    // appendLower changes it
+  Alone = 1 << 13,      // a grapheme cluster ends between any two of these
 };
 
 /// Those of ASCII, by code.

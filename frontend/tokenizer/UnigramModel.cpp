@@ -20,9 +20,8 @@ static size_t nextSpace(std::string_view text) {
   return at;
 }
 
-static std::vector<std::pair<std::string_view, int32_t>>
-textsOf(const std::vector<UnigramModel::Piece> &pieces) {
-  std::vector<std::pair<std::string_view, int32_t>> texts;
+static std::vector<TokenTrie::Token> textsOf(const std::vector<UnigramModel::Piece> &pieces) {
+  std::vector<TokenTrie::Token> texts;
   for (const UnigramModel::Piece &piece : pieces)
     texts.emplace_back(piece.text, int32_t(texts.size()));
   return texts;
@@ -74,14 +73,15 @@ void UnigramModel::encode(std::string_view piece, std::vector<int32_t> &ids) con
   std::pmr::vector<Best> best(piece.size() + 1, &memory);
   for (size_t at = 0, length = 0; at < piece.size(); at += length) {
     std::string_view rest = piece.substr(at);
-    length = unicode::characterAt(rest).length;
+    unicode::Character first = unicode::characterAt(rest);
+    length = first.length;
     double before = best[at].score;
     auto offer = [&](size_t end, double score, int32_t id) {
       if (best[end].id == -1 || before + score > best[end].score)
         best[end] = {before + score, at, id};
     };
     bool known = false;
-    trie.forEachPrefix(rest, [&](size_t size, int32_t id) {
+    trie.forEachPrefix(rest, first, [&](size_t size, int32_t id) {
       offer(at + size, scores[id], id);
       known |= size == length;
     });

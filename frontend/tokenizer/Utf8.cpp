@@ -44,8 +44,13 @@ static std::pair<size_t, size_t> scan(std::string_view text) {
 size_t utf8Length(std::string_view text) {
   if (text.empty())
     return 0;
-  auto [good, length] = scan(text);
-  return good == length ? length : 0;
+  Form form = formOf(uint8_t(text[0]));
+  if (form.length <= 1 || text.size() < form.length)
+    return form.length == 1;
+  auto isContinuation = [&](size_t i) { return (uint8_t(text[i]) & 0xC0) == 0x80; };
+  bool good = uint8_t(text[1]) >= form.low && uint8_t(text[1]) <= form.high &&
+              (form.length < 3 || isContinuation(2)) && (form.length < 4 || isContinuation(3));
+  return good ? form.length : 0;
 }
 
 char32_t utf8CodePoint(std::string_view text, size_t length) {

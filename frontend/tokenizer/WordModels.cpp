@@ -7,7 +7,7 @@ namespace lmc {
 
 /// The tokens that start with a prefix, without it.
 static TokenTrie tokensBehind(std::string_view prefix, const StringMap<int32_t> &vocabulary) {
-  std::vector<std::pair<std::string_view, int32_t>> tokens;
+  std::vector<TokenTrie::Token> tokens;
   for (const auto &[token, id] : vocabulary)
     if (token.starts_with(prefix))
       tokens.emplace_back(std::string_view(token).substr(prefix.size()), id);
@@ -36,7 +36,9 @@ void WordPieceModel::encode(std::string_view word, std::vector<int32_t> &ids) co
   for (size_t at = 0; at < word.size();) {
     size_t longest = 0;
     int32_t token = -1;
-    (at == 0 ? first : continuing).forEachPrefix(word.substr(at), [&](size_t length, int32_t id) {
+    std::string_view rest = word.substr(at);
+    const TokenTrie &tokens = at == 0 ? first : continuing;
+    tokens.forEachPrefix(rest, unicode::characterAt(rest), [&](size_t length, int32_t id) {
       longest = length;
       token = id;
     });
