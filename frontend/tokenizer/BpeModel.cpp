@@ -43,7 +43,20 @@ BpeModel::BpeModel(StringMap<int32_t> vocabulary, const std::vector<Merge> &list
     table.push_back({left, right, {merge.rank, idOf(merge.left + std::string(continued))}});
   }
   merges = MergeTable(table);
+  if (options.ignoreMerges)
+    findUnmerged();
   findNeighbours();
+}
+
+/// Of a trained vocabulary there are few or none.
+void BpeModel::findUnmerged() {
+  std::vector<int32_t> symbols;
+  for (const auto &[token, id] : tokens) {
+    symbols.clear();
+    bool spelled = plainSymbols(token, symbols) == token.size();
+    if (!spelled || merge(symbols) != 1)
+      unmerged.emplace(token, id);
+  }
 }
 
 /// No merge reaches across two characters that no token holds side by side, so a piece can be cut
@@ -161,18 +174,21 @@ void BpeModel::toSymbols(std::string_view piece, std::vector<int32_t> &symbols) 
 }
 
 void BpeModel::encode(std::string_view piece, std::vector<int32_t> &ids) const {
-  if (options.ignoreMerges)
-    if (auto found = tokens.find(piece); found != tokens.end()) {
+  if (!unmerged.empty())
+    if (auto found = unmerged.find(piece); found != unmerged.end()) {
       ids.push_back(found->second);
       return;
     }
   size_t before = ids.size();
   toSymbols(piece, ids);
-  std::span<int32_t> symbols = std::span(ids).subspan(before);
-  ids.resize(before + (symbols.size() <= mostShort ? mergeShort(symbols) : mergeLong(symbols)));
+  ids.resize(before + merge(std::span(ids).subspan(before)));
 }
 
-/// Quadratic, but without an allocation: best for words. Returns how many symbols are left.
+size_t BpeModel::merge(std::span<int32_t> symbols) const {
+  return symbols.size() <= mostShort ? mergeShort(symbols) : mergeLong(symbols);
+}
+
+/// Quadratic, but without an allocation: best for words.
 size_t BpeModel::mergeShort(std::span<int32_t> symbols) const {
   constexpr MergeTable::Result none{UINT32_MAX, -1};
   std::array<MergeTable::Result, mostShort> candidates; // by the left symbol

@@ -64,10 +64,14 @@ private:
   size_t plainSymbols(std::string_view piece, std::vector<int32_t> &symbols) const;
   void appendUnknown(std::vector<int32_t> &symbols, bool &afterUnknown,
                      std::string_view what) const;
+  void findUnmerged();
+  /// In place; how many symbols are left.
+  size_t merge(std::span<int32_t> symbols) const;
   size_t mergeShort(std::span<int32_t> symbols) const;
   size_t mergeLong(std::span<int32_t> symbols) const;
 
   StringMap<int32_t> tokens;
+  StringMap<int32_t> unmerged; // ignoreMerges: the tokens that merging does not give
   std::vector<int32_t> fallbackIds;
   Options options;
   std::vector<int32_t> byteIds;         // symbols == Bytes: the id of each byte, -1 if it has none
