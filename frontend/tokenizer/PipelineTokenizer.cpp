@@ -6,8 +6,9 @@ namespace lmc {
 
 std::vector<int32_t> PipelineTokenizer::encode(std::string_view text, bool addSpecial) const {
   std::vector<int32_t> ids;
+  ids.reserve(text.size() / 4 + plan.prefix.size() + plan.suffix.size());
   if (addSpecial)
-    ids = plan.prefix;
+    ids.insert(ids.end(), plan.prefix.begin(), plan.prefix.end());
   encodePart(text, true, ids);
   if (addSpecial)
     ids.insert(ids.end(), plan.suffix.begin(), plan.suffix.end());

@@ -180,8 +180,12 @@ const std::array<uint16_t, 128> asciiClasses = [] {
 /// Not ASCII. What utf8Length and utf8CodePoint say, in one step: most of the time of a text that is
 /// not Latin would go there.
 Character otherCharacterAt(std::string_view text) {
+  std::array<char, 4> padded{};
+  const char *bytes = text.data();
+  if (text.size() < padded.size())
+    bytes = std::copy(text.begin(), text.end(), padded.begin()) - text.size();
   auto continuation = [&](size_t i) {
-    uint8_t byte = i < text.size() ? uint8_t(text[i]) : 0;
+    uint8_t byte = uint8_t(bytes[i]);
     return (byte & 0xC0) == 0x80 ? char32_t(byte & 0x3F) : char32_t(1 << 22); // spoils the sum
   };
   auto character = [](char32_t point, uint8_t length) {
