@@ -52,8 +52,8 @@ public:
   virtual double time() {
     return secondsOf([this] { run(); });
   }
-  /// What run() runs, for a profile of its launches.
-  virtual Session &session() = 0;
+  /// What run() runs, for a profile of its launches; null where it launches none.
+  virtual Session *session() { return nullptr; }
   virtual const char *program() const { return "f"; }
   /// Of one run: operations that the definition asks for (a multiplication and an addition are two).
   double flops = 0;
@@ -67,8 +67,8 @@ public:
   virtual std::vector<Peer> peers(const PeerOptions &) { return {}; }
 };
 
-/// Which roof a case is near.
-enum class Bound { Compute, Memory };
+/// Which roof a case is near, if any.
+enum class Bound { Compute, Memory, None };
 
 struct Case {
   std::string name;  ///< "product.nn", "train.gpt2-124m": the kind, then what
@@ -82,5 +82,6 @@ void addProducts(std::vector<Case> &cases, const Machine &on); ///< ProductCases
 /// KernelCases.cpp: attention, rows, maps, columns
 void addKernels(std::vector<Case> &cases, const Machine &on);
 void addModels(std::vector<Case> &cases, const Machine &on); ///< ModelCases.cpp: training, decode
+void addTokenizers(std::vector<Case> &cases);                ///< TokenizerCases.cpp
 
 } // namespace lmc::bench

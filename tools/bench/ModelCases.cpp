@@ -142,7 +142,7 @@ public:
   }
 
   void run() override { model->run("train_step"); }
-  Session &session() override { return *model; }
+  Session *session() override { return model.get(); }
   const char *program() const override { return "train_step"; }
 
   /// Random weights predict nothing (a loss near ln V); the same batch again and again is learned.
@@ -203,7 +203,7 @@ public:
   }
 
   void run() override { model->run("decode"); }
-  Session &session() override { return *model; }
+  Session *session() override { return model.get(); }
   const char *program() const override { return "decode"; }
 
   /// The same logits as the forward program's, which reads all tokens at once.

@@ -32,7 +32,7 @@ public:
 
   void run() override { graph.run(); }
   double time() override { return graph.time(); }
-  Session &session() override { return graph.runtime(); }
+  Session *session() override { return &graph.runtime(); }
 
   /// Freivalds 1977: y v = a (b v) for a random vector v of signs finds any wrong element, at the
   /// cost of three matrix-vector products, in float64.

@@ -46,6 +46,8 @@ struct Row {
 /// take some milliseconds.
 Row measure(const Case &which, Workload &work, const Options &o, Roof *roof) {
   Row row;
+  if (which.bound == Bound::None)
+    roof = nullptr;
   row.check = work.check();
   double once = secondsOf([&] { work.time(); });
   int repeats = std::max(1, static_cast<int>(0.005 / once));
@@ -80,6 +82,7 @@ Row measure(const Case &which, Workload &work, const Options &o, Roof *roof) {
 nlohmann::ordered_json toJson(const Case &which, const Workload &work, const Row &row,
                               const Machine &machine) {
   bool compute = which.bound == Bound::Compute;
+  const char *bound = compute ? "flops" : which.bound == Bound::Memory ? "bytes" : "none";
   nlohmann::ordered_json json = {{"case", which.name},
                                  {"shape", which.shape},
                                  {"threads", machine.threads},
@@ -89,7 +92,7 @@ nlohmann::ordered_json toJson(const Case &which, const Workload &work, const Row
                                  {"best_microseconds", row.best * 1e6},
                                  {"flops_per_second", work.flops / row.seconds},
                                  {"bytes_per_second", work.bytes / row.seconds},
-                                 {"roof", compute ? "flops" : "bytes"}};
+                                 {"roof", bound}};
   if (row.roof > 0) {
     json["roof_per_second"] = row.roof;
     json["roof_share"] = (compute ? work.flops : work.bytes) / row.seconds / row.roof;
@@ -110,10 +113,14 @@ nlohmann::ordered_json toJson(const Case &which, const Workload &work, const Row
 void print(const Case &which, const Workload &work, const Row &row, const Options &o) {
   bool compute = which.bound == Bound::Compute;
   std::string rate = compute ? fmt::format("{:.1f} GFLOP/s", work.flops / row.seconds / 1e9)
-                             : fmt::format("{:.2f} GB/s", work.bytes / row.seconds / 1e9);
+                     : which.bound == Bound::Memory
+                         ? fmt::format("{:.2f} GB/s", work.bytes / row.seconds / 1e9)
+                         : fmt::format("{:.1f} MB/s", work.bytes / row.seconds / 1e6);
   double share = (compute ? work.flops : work.bytes) / row.seconds / row.roof;
   fmt::print("{:<32} {:>10.3f} ms  {:>15}  {:>7}", which.name, row.seconds * 1e3, rate,
-             row.roof > 0 ? fmt::format("{:.1f} %", 100 * share) : "unknown");
+             row.roof > 0                 ? fmt::format("{:.1f} %", 100 * share)
+             : which.bound == Bound::None ? ""
+                                          : "unknown");
   fmt::print("  {:>9}", work.tokens > 0 ? fmt::format("{:.1f}", work.tokens / row.seconds) : "");
   for (const std::string &name : o.peers.names) {
     auto at = std::ranges::find(row.peers, name, &std::pair<std::string, double>::first);
@@ -136,6 +143,8 @@ int run(Options &o, const CommonOptions &common) {
   addProducts(cases, machine);
   addKernels(cases, machine);
   addModels(cases, machine);
+  if (machine.gpu.empty())
+    addTokenizers(cases);
   std::regex pattern;
   try {
     pattern = std::regex(o.filter);
@@ -183,8 +192,8 @@ int run(Options &o, const CommonOptions &common) {
         fmt::print("{}\n", toJson(c, *work, row, machine).dump());
       else
         print(c, *work, row, o);
-      if (o.profile && !common.json)
-        printProfile(work->session(), work->program(), 5);
+      if (Session *session = work->session(); session && o.profile && !common.json)
+        printProfile(*session, work->program(), 5);
     } catch (const Error &error) {
       fmt::print(stderr, "error: {}: {}\n", c.name, error.what());
       ++failures;
