@@ -65,8 +65,8 @@ void UnigramModel::encode(std::string_view piece, std::vector<int32_t> &ids) con
   constexpr int32_t unknown = -2;
   struct Best { // of the paths that end at a byte
     double score = 0;
-    size_t begin = 0; // of the last piece
-    int32_t id = -1;  // -1: no path
+    uint32_t length = 0; // of the last piece
+    int32_t id = -1;     // -1: no path
   };
   std::array<std::byte, 4096> nearby; // enough for words
   std::pmr::monotonic_buffer_resource memory(nearby.data(), nearby.size());
@@ -76,35 +76,38 @@ void UnigramModel::encode(std::string_view piece, std::vector<int32_t> &ids) con
     unicode::Character first = unicode::characterAt(rest);
     length = first.length;
     double before = best[at].score;
-    auto offer = [&](size_t end, double score, int32_t id) {
-      if (best[end].id == -1 || before + score > best[end].score)
-        best[end] = {before + score, at, id};
+    auto offer = [&](size_t size, double score, int32_t id) {
+      Best &end = best[at + size];
+      if (end.id == -1 || before + score > end.score)
+        end = {before + score, uint32_t(size), id};
     };
     bool known = false;
     trie.forEachPrefix(rest, first, [&](size_t size, int32_t id) {
-      offer(at + size, scores[id], id);
+      offer(size, scores[id], id);
       known |= size == length;
     });
     if (!known)
-      offer(at + length, unknownScore, unknown);
+      offer(length, unknownScore, unknown);
   }
 
-  // Backwards along the best path; unknowns that touch are one.
-  std::pmr::vector<Best> path(&memory);
-  for (size_t end = piece.size(); end > 0; end = path.back().begin) {
-    path.push_back(best[end]);
-    if (unknownId && path.back().id == *unknownId)
-      path.back().id = unknown;
+  // Backwards along the best path, so that each piece of it comes to lie where it begins.
+  Best step = best.back();
+  for (size_t end = piece.size(); end > 0;) {
+    end -= step.length;
+    std::swap(step, best[end]);
+    if (best[end].id == unknownId)
+      best[end].id = unknown;
   }
-  for (size_t i = path.size(); i-- > 0;) {
-    if (path[i].id != unknown) {
-      ids.push_back(path[i].id);
+  for (size_t at = 0; at < piece.size();) {
+    if (best[at].id != unknown) {
+      ids.push_back(best[at].id);
+      at += best[at].length;
       continue;
     }
-    size_t begin = path[i].begin;
-    while (i > 0 && path[i - 1].id == unknown)
-      --i;
-    appendUnknown(piece.substr(begin, (i > 0 ? path[i - 1].begin : piece.size()) - begin), ids);
+    size_t begin = at; // unknowns that touch are one
+    while (at < piece.size() && best[at].id == unknown)
+      at += best[at].length;
+    appendUnknown(piece.substr(begin, at - begin), ids);
   }
 }
 
