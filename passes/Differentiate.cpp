@@ -8,6 +8,7 @@
 #include "passes/Passes.h"
 
 #include "ir/Dialect.h"
+#include "passes/Retype.h"
 
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/DenseSet.h"
@@ -115,8 +116,7 @@ private:
     }
     unsigned first = terminator->getNumOperands();
     terminator->setOperands(results);
-    function.setType(FunctionType::get(&getContext(), function.getArgumentTypes(),
-                                       terminator->getOperandTypes()));
+    updateSignature(function);
     for (auto [i, name] : llvm::enumerate(names)) {
       function.setResultAttr(first + i, kRole, builder.getStringAttr("gradient"));
       if (name)

@@ -7,6 +7,7 @@
 #include "passes/Passes.h"
 
 #include "ir/Dialect.h"
+#include "passes/Retype.h"
 
 using namespace mlir;
 
@@ -62,8 +63,7 @@ struct InferShapes : impl::InferShapesBase<InferShapes> {
     for (Operation &op : body.without_terminator())
       if (failed(inferAgain(&op, bindings)))
         return signalPassFailure();
-    function.setType(FunctionType::get(&getContext(), body.getArgumentTypes(),
-                                       body.getTerminator()->getOperandTypes()));
+    updateSignature(function);
     if (failed(checkSymbols(function, bindings)))
       signalPassFailure();
   }

@@ -11,8 +11,8 @@
 // Order:  before fusion. bf16 caches are lm-round-products' business.
 #include "passes/Passes.h"
 
-#include "ir/Dialect.h"
 #include "ir/ProgramAttributes.h"
+#include "passes/Retype.h"
 
 using namespace mlir;
 
@@ -22,18 +22,13 @@ namespace lmc {
 
 namespace {
 
-RankedTensorType halfOf(Value value) {
-  return lm::tensorType(lm::shapeOf(value), Float16Type::get(value.getContext()));
-}
-
 void narrow(lm::CacheAppendOp append) {
   OpBuilder b(append);
-  append.getCache().setType(halfOf(append.getCache()));
+  Type half = b.getF16Type(), wide = append.getY().getType();
   Value update = append.getUpdate();
-  append.getUpdateMutable().assign(
-      b.create<lm::ConvertOp>(append.getLoc(), halfOf(update), update));
-  Type wide = append.getY().getType();
-  append.getY().setType(halfOf(append.getY()));
+  auto rounded =
+      b.create<lm::ConvertOp>(append.getLoc(), withElement(update.getType(), half), update);
+  retypeCache(append, withElement(wide, half), rounded);
   b.setInsertionPointAfter(append);
   auto widened = b.create<lm::ConvertOp>(append.getLoc(), wide, append.getY());
   append.getY().replaceUsesWithIf(widened, [&](OpOperand &use) {
@@ -55,9 +50,7 @@ struct NarrowCaches : impl::NarrowCachesBase<NarrowCaches> {
       }
       narrow(append);
     }
-    Block &body = function.getBody().front();
-    function.setType(FunctionType::get(&getContext(), body.getArgumentTypes(),
-                                       body.getTerminator()->getOperandTypes()));
+    updateSignature(function);
   }
 };
 

@@ -13,6 +13,7 @@
 #include "passes/Passes.h"
 
 #include "ir/ProgramAttributes.h"
+#include "passes/Retype.h"
 #include "passes/StoredWeights.h"
 
 using namespace mlir;
@@ -24,9 +25,9 @@ namespace lmc {
 namespace {
 
 void narrow(BlockArgument argument, Type element) {
-  RankedTensorType wide = cast<RankedTensorType>(argument.getType());
+  Type wide = argument.getType();
   OpBuilder b = OpBuilder::atBlockBegin(argument.getOwner());
-  argument.setType(wide.clone(element));
+  argument.setType(withElement(wide, element));
   if (argument.use_empty())
     return;
   auto convert = b.create<lm::ConvertOp>(argument.getLoc(), wide, argument);
@@ -44,8 +45,7 @@ struct NarrowWeights : impl::NarrowWeightsBase<NarrowWeights> {
         narrow(argument, stored.getValue());
     }
     for (auto function : getOperation().getOps<func::FuncOp>())
-      function.setType(FunctionType::get(&getContext(), function.getBody().getArgumentTypes(),
-                                         function.getResultTypes()));
+      updateSignature(function);
   }
 };
 

@@ -17,6 +17,7 @@
 #include "passes/Passes.h"
 
 #include "ir/Dialect.h"
+#include "passes/Retype.h"
 
 #include <cmath>
 
@@ -65,8 +66,7 @@ public:
   /// Puts the results collected so far in place of what the function returned.
   void finish() {
     function.getBody().front().getTerminator()->setOperands(results);
-    function.setType(
-        builder.getFunctionType(function.getArgumentTypes(), ValueRange(results).getTypes()));
+    updateSignature(function);
     SmallVector<DictionaryAttr> dictionaries;
     for (auto &attributes : resultAttributes)
       dictionaries.push_back(builder.getDictionaryAttr(attributes));

@@ -18,7 +18,7 @@
 // Order:  after differentiation (adjoints are rounded by the same rules), before decomposition.
 #include "passes/Passes.h"
 
-#include "ir/Dialect.h"
+#include "passes/Retype.h"
 
 #include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/MapVector.h"
@@ -108,10 +108,7 @@ private:
     auto cache = dyn_cast<BlockArgument>(append.getCache());
     if (!cache || lm::elementOf(cache) != f32 || !cache.hasOneUse())
       return;
-    Type type = narrowed(cache.getType());
-    cache.setType(type);
-    append.getUpdateMutable().assign(rounded(append.getUpdate()));
-    append.getY().setType(cast<RankedTensorType>(type));
+    retypeCache(append, withElement(cache.getType(), bf16), rounded(append.getUpdate()));
   }
 
   void narrowOperands(Operation *op) {
@@ -128,7 +125,7 @@ private:
       auto attention = dyn_cast<lm::AttentionOp>(op);
       if (lm::elementOf(result) != f32 || (attention && result == attention.getLse()))
         continue;
-      result.setType(narrowed(result.getType()));
+      result.setType(withElement(result.getType(), bf16));
       Value wide = convert(result, f32);
       result.replaceAllUsesExcept(wide, wide.getDefiningOp());
     }
@@ -151,7 +148,7 @@ private:
       IRMapping map;
       map.map(op->getOperand(0), source);
       result = builder.clone(*op, map)->getResult(0);
-      result.setType(narrowed(value.getType()));
+      result.setType(withElement(value.getType(), bf16));
     } else {
       op ? builder.setInsertionPointAfter(op) : builder.setInsertionPointToStart(&body);
       result = convert(value, bf16);
@@ -178,10 +175,9 @@ private:
   }
 
   Value convert(Value value, Type element) {
-    return builder.create<lm::ConvertOp>(value.getLoc(),
-                                         lm::tensorType(lm::shapeOf(value), element), value);
+    return builder.create<lm::ConvertOp>(value.getLoc(), withElement(value.getType(), element),
+                                         value);
   }
-  RankedTensorType narrowed(Type type) const { return lm::tensorType(lm::shapeOf(type), bf16); }
 
   func::FuncOp function;
   Block &body;
@@ -206,11 +202,8 @@ struct RoundProducts : impl::RoundProductsBase<RoundProducts> {
     for (func::FuncOp function : functions)
       Narrower(function).run();
     narrowParameters(functions);
-    for (func::FuncOp function : functions) {
-      Block &body = function.getBody().front();
-      function.setType(FunctionType::get(&getContext(), body.getArgumentTypes(),
-                                         body.getTerminator()->getOperandTypes()));
-    }
+    for (func::FuncOp function : functions)
+      updateSignature(function);
   }
 
   /// Parameters have one type in all programs.
@@ -233,8 +226,7 @@ struct RoundProducts : impl::RoundProductsBase<RoundProducts> {
       if (!only16.lookup(name) || !isRead.lookup(name))
         return;
       SmallVector<Operation *> converts(argument.user_begin(), argument.user_end());
-      argument.setType(
-          lm::tensorType(lm::shapeOf(argument), BFloat16Type::get(argument.getContext())));
+      argument.setType(withElement(argument.getType(), BFloat16Type::get(argument.getContext())));
       for (Operation *convert : converts) {
         convert->getResult(0).replaceAllUsesWith(argument);
         convert->erase();

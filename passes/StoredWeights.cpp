@@ -1,6 +1,7 @@
 #include "passes/StoredWeights.h"
 
 #include "ir/ProgramAttributes.h"
+#include "passes/Retype.h"
 
 using namespace mlir;
 
@@ -32,8 +33,7 @@ void StoredWeight::storeAs(RankedTensorType stored, bool transposed) {
     function.setArgAttr(i, kPlain, TypeAttr::get(plain));
     if (transposed)
       function.setArgAttr(i, kPlainTransposed, b.getUnitAttr());
-    function.setType(
-        b.getFunctionType(function.getBody().getArgumentTypes(), function.getResultTypes()));
+    updateSignature(function);
   }
 }
 
