@@ -340,6 +340,38 @@ Value Emit::widenHalf(Value raw) {
   return b.create<arith::BitcastOp>(where, f32, b.create<arith::OrIOp>(where, value, sign));
 }
 
+// floatToHalf() of runtime/Half.h.
+Value Emit::narrowToHalf(Value value) {
+  unsigned width = widthOf(value);
+  Type i32 = b.getI32Type(), wide = vectorOf(i32, width);
+  auto integer = [&](uint32_t value) { return constant(i32, value, width); };
+  auto shifted = [&](Value x, uint32_t by) -> Value {
+    return b.create<arith::ShRUIOp>(where, x, integer(by));
+  };
+  auto masked = [&](Value x, uint32_t mask) -> Value {
+    return b.create<arith::AndIOp>(where, x, integer(mask));
+  };
+  auto plus = [&](Value x, Value y) -> Value { return b.create<arith::AddIOp>(where, x, y); };
+  auto atLeast = [&](Value x, uint32_t bound) -> Value {
+    return b.create<arith::CmpIOp>(where, arith::CmpIPredicate::uge, x, integer(bound));
+  };
+  Value bits = b.create<arith::BitcastOp>(where, wide, value);
+  Value magnitude = masked(bits, 0x7fffffff);
+  Value even = plus(plus(magnitude, integer(0xfff)), masked(shifted(magnitude, 13), 1));
+  Value half = shifted(b.create<arith::SubIOp>(where, even, integer(0x38000000)), 13);
+  // Below 2^-14 it is a multiple of 2^-24, which the addition rounds to.
+  Value size = b.create<arith::BitcastOp>(where, value.getType(), magnitude);
+  Value sum = b.create<arith::BitcastOp>(where, wide, addf(size, f32(0.5, width)));
+  Value small = b.create<arith::SubIOp>(where, sum, integer(0x3f000000));
+  Value quiet = plus(integer(0x7e00), masked(shifted(magnitude, 13), 0x1ff));
+  half = select(atLeast(magnitude, 0x38800000), half, small);
+  half = select(atLeast(magnitude, 0x477ff000), integer(0x7c00), half);
+  half = select(atLeast(magnitude, 0x7f800001), quiet, half);
+  half = b.create<arith::OrIOp>(where, half, masked(shifted(bits, 16), 0x8000));
+  half = b.create<arith::TruncIOp>(where, vectorOf(b.getI16Type(), width), half);
+  return b.create<arith::BitcastOp>(where, vectorOf(b.getF16Type(), width), half);
+}
+
 Value Emit::narrow(Type storage, Value value) {
   unsigned width = widthOf(value);
   if (storage.isBF16()) {
@@ -357,7 +389,9 @@ Value Emit::narrow(Type storage, Value value) {
                                      select(isNan, quiet, rounded));
   }
   if (storage.isF16())
-    return b.create<arith::TruncFOp>(where, vectorOf(storage, width), value);
+    return machine.halfConversion
+               ? Value(b.create<arith::TruncFOp>(where, vectorOf(storage, width), value))
+               : narrowToHalf(value);
   if (storage.isInteger(1))
     return b.create<arith::ExtUIOp>(where, vectorOf(b.getI8Type(), width), value);
   return value;

@@ -159,6 +159,7 @@ public:
 
 private:
   Value widenHalf(Value raw);
+  Value narrowToHalf(Value value);
   Value widen(mlir::Type storage, Value raw);    // from registers of the storage type
   Value narrow(mlir::Type storage, Value value); // the other way, round to nearest even
   mlir::Type rawType(mlir::Type storage, unsigned width);

@@ -151,6 +151,41 @@ TEST(LoweringTest, Bf16StorageRoundsToNearestEven) {
   }
 }
 
+// As above: ties, carries, overflow, numbers that are subnormal in f16. Some targets have no instruction.
+TEST(LoweringTest, F16StorageRoundsToNearestEven) {
+  for (const Target &target : targets()) {
+    Compiled compiled(target);
+    Emit emit(*compiled.module, target);
+    emit.beginKernel("convert", mlir::UnknownLoc::get(&compiled.context));
+    mlir::Type f16 = emit.builder().getF16Type();
+    emit.vectorLoop(emit.begin(), emit.end(), target.lanes(), [&](Value i, Lanes lanes) {
+      emit.store(f16, emit.load(emit.f32Type(), emit.buffer(0), i, lanes), emit.buffer(1), i,
+                 lanes);
+    });
+    emit.endKernel();
+    KernelFunction convert = compiled.finish("convert");
+    struct {
+      uint32_t bits;
+      uint16_t expected;
+    } table[] = {{0x3f800000, 0x3c00}, {0x3f801000, 0x3c00}, {0x3f801001, 0x3c01},
+                 {0x3f803000, 0x3c02}, {0xbf803000, 0xbc02}, {0x477fe000, 0x7bff},
+                 {0x477fefff, 0x7bff}, {0x477ff000, 0x7c00}, {0x7f800000, 0x7c00},
+                 {0xff800000, 0xfc00}, {0x00000000, 0x0000}, {0x80000000, 0x8000},
+                 {0x38800000, 0x0400}, {0x387fffff, 0x0400}, {0x33800000, 0x0001},
+                 {0x33000000, 0x0000}, {0x33000001, 0x0001}, {0xb3c00000, 0x8002}};
+    std::vector<float> x;
+    for (auto &row : table)
+      x.push_back(std::bit_cast<float>(row.bits));
+    x.push_back(std::bit_cast<float>(0x7f802001u)); // a NaN
+    std::vector<uint16_t> y(x.size());
+    void *buffers[] = {x.data(), y.data()};
+    convert(buffers, nullptr, 0, static_cast<int64_t>(x.size()), nullptr);
+    for (size_t i = 0; i < std::size(table); ++i)
+      EXPECT_EQ(y[i], table[i].expected) << target.cpu << ", " << std::hex << table[i].bits;
+    EXPECT_GT(y.back() & 0x7fff, 0x7c00) << target.cpu;
+  }
+}
+
 TEST(LoweringTest, ChooseAndCarriedLoops) {
   Compiled compiled(Target::host());
   Emit emit(*compiled.module, compiled.target);
