@@ -96,7 +96,8 @@ public:
 
   double bytesWrittenOf(Value output) const {
     auto append = output.getDefiningOp<lm::CacheAppendOp>();
-    return bytes(append ? append.getUpdate() : output);
+    double tokens = append ? extent(lm::shapeOf(append.getUpdate())[1]) : 1;
+    return bytes(output) * (append ? tokens / extent(lm::shapeOf(output)[1]) : 1);
   }
 
 private:

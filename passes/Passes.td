@@ -84,7 +84,10 @@ def NarrowWeights : Pass<"lm-narrow-weights", "::mlir::ModuleOp"> {
 }
 
 def NarrowCaches : Pass<"lm-narrow-caches", "::mlir::func::FuncOp"> {
-  let summary = "keys and values are cached in f16";
+  let summary = "keys and values are cached in f16 or q8_0";
+  let options = [
+    Option<"format", "format", "std::string", "\"f16\"", "what a cache holds: f16, or q8_0 (rows of bytes)">,
+  ];
 }
 
 def FuseKernels : Pass<"lm-fuse-kernels", "::mlir::func::FuncOp"> {

@@ -92,8 +92,11 @@ std::vector<Phase> phases() {
          pack.explain = options.explainFusion;
          module.addPass(createPackWeights(pack)); // kernels are formed of the types buffers have
          module.addPass(createNarrowWeights());
-         if (options.halfCaches)
-           module.addNestedPass<func::FuncOp>(createNarrowCaches());
+         if (!options.cacheFormat.empty()) {
+           NarrowCachesOptions caches;
+           caches.format = options.cacheFormat;
+           module.addNestedPass<func::FuncOp>(createNarrowCaches(caches));
+         }
          FuseKernelsOptions fuse;
          fuse.explain = options.explainFusion;
          module.addNestedPass<func::FuncOp>(createFuseKernels(fuse));
@@ -138,10 +141,11 @@ std::vector<std::string> phaseNames() {
 }
 
 std::string canonicalOptions(const PipelineOptions &options) {
-  std::string text = fmt::format(
-      "bind {}\n{}\ncaches {}\nloss rows {}\npanels {} {}\n{}\n", llvm::join(options.bindings, " "),
-      options.bf16 ? "bf16" : "f32", options.halfCaches ? "f16" : "as products", options.lossRows,
-      options.panelWidth, options.blockWidth, options.gpu ? "gpu" : "cpu");
+  std::string text = fmt::format("bind {}\n{}\ncaches {}\nloss rows {}\npanels {} {}\n{}\n",
+                                 llvm::join(options.bindings, " "), options.bf16 ? "bf16" : "f32",
+                                 options.cacheFormat.empty() ? "as products" : options.cacheFormat,
+                                 options.lossRows, options.panelWidth, options.blockWidth,
+                                 options.gpu ? "gpu" : "cpu");
   if (options.memory)
     text += fmt::format("memory {} workers {}\n", options.memory->bytes, options.memory->workers);
   if (!options.train)

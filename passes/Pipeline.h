@@ -26,7 +26,7 @@ struct PipelineOptions {
   std::vector<std::string> bindings;           ///< "T=64": symbols that become numbers
   std::optional<OptimizerUpdateOptions> train; ///< differentiate @loss and append the update
   std::optional<MemoryLimit> memory;           ///< recompute activations to stay within
-  bool halfCaches = false;          ///< f32 keys and values are cached in f16 (lm-narrow-caches)
+  std::string cacheFormat;          ///< of f32 caches, f16 or q8_0 (lm-narrow-caches); empty: f32
   bool bf16 = false;                ///< products read and keep bf16 (lm-round-products)
   int64_t lossRows = 0;             ///< rows of a chunk of logits; 0: chosen from the shapes
   int64_t panelWidth = 0;           ///< columns of packed weights; 0: as they are

@@ -32,7 +32,7 @@ struct AttentionDescription {
 };
 
 /// Where an operand lies; strides in elements, the head dimension is contiguous. For lse and delta
-/// one element is meant.
+/// one element is meant. Keys and values of the forward kernel may be i8: rows of bytes (ir/CacheRows.h).
 struct AttentionOperand {
   mlir::Value pointer;
   mlir::Value offset; ///< i64 elements to the first one; null: 0

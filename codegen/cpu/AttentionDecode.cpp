@@ -77,7 +77,7 @@ void AttentionEmitter::decodeScores(const Matrix &k, Value key, Value rows) {
       alongDepth([&](int64_t at, Lanes memory) {
         Values right;
         for (int64_t i = 0; i < keys; ++i)
-          right.push_back(e.load(k.storage, k.pointer, e.add(index[i], at), memory));
+          right.push_back(loadRow(k, index[i], at, memory));
         for (int64_t h = 0; h < count; ++h) {
           Value left = e.load(type, area(FirstPacked), e.i64((first + h) * p.depth + at), p.lanes);
           for (int64_t i = 0; i < keys; ++i)
@@ -151,7 +151,7 @@ void AttentionEmitter::decodeSums(const Matrix &v, Value key, Value rows) {
               prefetchRow(v, e.add(e.add(key, row), keysAhead));
             alongDepth([&](int64_t at, Lanes memory) {
               if (at >= start * p.lanes && at < (start + number) * p.lanes)
-                right.push_back(e.load(v.storage, v.pointer, e.add(index, at), memory));
+                right.push_back(loadRow(v, index, at, memory));
             });
             for (int64_t h = 0; h < count; ++h) {
               Value left =

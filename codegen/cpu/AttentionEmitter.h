@@ -65,6 +65,8 @@ private:
   void alongDepth(llvm::function_ref<void(int64_t at, Lanes memory)> body);
   void packColumns(const Matrix &from, Value first, Value count, Value to, double factor);
   void prefetchRow(const Matrix &of, Value row);
+  /// Numbers at .. at + p.lanes - 1 of the row that begins at `index`, as alongDepth() asks for them.
+  Value loadRow(const Matrix &of, Value index, int64_t at, Lanes memory);
   void copyRows(const Matrix &from, Value first, Value count, Value to);
   void copyStatistic(const Matrix &from, Value first, Value count, Value to);
   void fill(Value pointer, int64_t count, double value);

@@ -1,5 +1,6 @@
 // Planning, and the steps that the attention kernels share.
 #include "codegen/cpu/AttentionEmitter.h"
+#include "ir/CacheRows.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -165,8 +166,25 @@ void AttentionEmitter::packColumns(const Matrix &from, Value first, Value count,
 void AttentionEmitter::prefetchRow(const Matrix &of, Value row) {
   Value index = indexOf(of, row);
   int64_t line = 64 / Emit::storageBytes(of.storage);
-  for (int64_t at = 0; at < d.headDim; at += line)
+  int64_t elements = of.storage.isInteger(8) ? lm::cacheRowBytes(d.headDim) : d.headDim;
+  for (int64_t at = 0; at < elements; at += line)
     e.prefetch(of.storage, of.pointer, e.add(index, at));
+}
+
+// Codes times their scale are exact in f32: what is computed on is what the row stands for.
+AttentionEmitter::Value AttentionEmitter::loadRow(const Matrix &of, Value index, int64_t at,
+                                                  Lanes memory) {
+  if (!of.storage.isInteger(8))
+    return e.load(of.storage, of.pointer, e.add(index, at), memory);
+  assert(lm::kCacheBlock % p.lanes == 0 && "a vector has one scale");
+  mlir::OpBuilder &b = e.builder();
+  Value block = e.add(index, at / lm::kCacheBlock * lm::kCacheBlockBytes);
+  Value codes = e.load(of.storage, of.pointer,
+                       e.add(block, lm::kCacheScaleBytes + at % lm::kCacheBlock), memory);
+  codes = b.create<mlir::arith::ExtSIOp>(e.loc(), Emit::vectorOf(b.getI32Type(), p.lanes), codes);
+  Value numbers = b.create<mlir::arith::SIToFPOp>(e.loc(), Emit::vectorOf(type, p.lanes), codes);
+  Value scale = e.loadSplat(b.getF16Type(), e.offset(of.pointer, block), e.i64(0), p.lanes);
+  return e.mulf(numbers, scale);
 }
 
 void AttentionEmitter::copyRows(const Matrix &from, Value first, Value count, Value to) {
@@ -174,8 +192,7 @@ void AttentionEmitter::copyRows(const Matrix &from, Value first, Value count, Va
     Value index = indexOf(from, e.add(first, row)), place = e.mul(row, p.depth);
     prefetchRow(from, e.add(e.add(first, row), kRowsAhead));
     alongDepth([&](int64_t at, Lanes memory) {
-      Value x = e.load(from.storage, from.pointer, e.add(index, at), memory);
-      e.store(type, x, to, e.add(place, at), p.lanes);
+      e.store(type, loadRow(from, index, at, memory), to, e.add(place, at), p.lanes);
     });
   });
 }

@@ -1,7 +1,9 @@
 // Writes at places that data decides: gradients of embeddings, KV caches.
 #include "codegen/cpu/Kernels.h"
+#include "ir/CacheRows.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 
 using namespace mlir;
 
@@ -10,6 +12,51 @@ namespace {
 
 /// Row blocks of a scatter: each goes once through all ids, so few; enough for balance.
 constexpr int64_t kRowBlocks = 32;
+
+/// Vectors rounded to bytes, halves away from zero; 0 where x is beyond 127 or NaN.
+Value roundedToBytes(Emit &e, Value x) {
+  OpBuilder &b = e.builder();
+  unsigned width = Emit::widthOf(x);
+  Type i32 = Emit::vectorOf(b.getI32Type(), width);
+  auto compare = [&](arith::CmpFPredicate predicate, Value value, double bound) -> Value {
+    return b.create<arith::CmpFOp>(e.loc(), predicate, value, e.f32(bound, width));
+  };
+  Value size = b.create<math::AbsFOp>(e.loc(), x);
+  x = e.select(compare(arith::CmpFPredicate::OLT, size, 127.5), x, e.f32(0, width));
+  Value whole = b.create<arith::FPToSIOp>(e.loc(), i32, x);                       // towards zero
+  Value rest = e.subf(x, b.create<arith::SIToFPOp>(e.loc(), x.getType(), whole)); // exact
+  Value up = b.create<arith::ExtUIOp>(e.loc(), i32, compare(arith::CmpFPredicate::OGE, rest, 0.5));
+  Value down =
+      b.create<arith::ExtUIOp>(e.loc(), i32, compare(arith::CmpFPredicate::OLE, rest, -0.5));
+  Value code = b.create<arith::SubIOp>(e.loc(), b.create<arith::AddIOp>(e.loc(), whole, up), down);
+  return b.create<arith::TruncIOp>(e.loc(), Emit::vectorOf(b.getI8Type(), width), code);
+}
+
+/// Writes `count` numbers, load(i, lanes) of which are i .. i + lanes.width - 1, as one block of a
+/// row (ir/CacheRows.h).
+void storeBlock(Emit &e, Value block, int64_t count,
+                llvm::function_ref<Value(int64_t i, Lanes lanes)> load) {
+  OpBuilder &b = e.builder();
+  unsigned width = e.target().lanes(32);
+  SmallVector<std::pair<Value, Lanes>> parts;
+  Value largest;
+  for (int64_t i = 0; i < count; i += width) {
+    bool isWhole = count - i >= width;
+    Lanes lanes(width, isWhole ? Value() : e.firstLanes(e.i64(count - i), width));
+    parts.emplace_back(load(i, lanes), lanes);
+    Value size = b.create<math::AbsFOp>(e.loc(), parts.back().first);
+    if (!isWhole)
+      size = e.select(lanes.mask, size, e.f32(0, width));
+    largest = largest ? e.maxf(largest, size) : size;
+  }
+  Value scale = e.divf(width > 1 ? e.reduceMax(largest) : largest, e.f32(127));
+  Value isZero = b.create<arith::CmpFOp>(e.loc(), arith::CmpFPredicate::OEQ, scale, e.f32(0));
+  Value inverse = e.splat(e.select(isZero, e.f32(0), e.divf(e.f32(1), scale)), width);
+  e.store(b.getF16Type(), scale, block, e.i64(0));
+  for (auto [i, part] : llvm::enumerate(parts))
+    e.store(b.getI8Type(), roundedToBytes(e, e.mulf(part.first, inverse)), block,
+            e.i64(lm::kCacheScaleBytes + i * width), part.second);
+}
 
 } // namespace
 
@@ -62,7 +109,7 @@ Schedule emitScatter(Expression &x) {
 }
 
 // Mapping: a work item is one new token's row. The cache is its own output (the plan updates it in
-// place), so only new rows are written.
+// place), so only new rows are written. A cache of bytes gets them a block at a time.
 Schedule emitCacheAppend(Expression &x) {
   Emit &e = x.emit;
   auto op = opOf<lm::CacheAppendOp>(x);
@@ -79,15 +126,34 @@ Schedule emitCacheAppend(Expression &x) {
       Value row = e.add(e.add(e.mul(token[0], strides[0].emit(e)),
                               e.mul(e.add(past, token[1]), strides[1].emit(e))),
                         e.mul(head, strides[2].emit(e)));
-      e.vectorLoop(
-          e.i64(0), x.extent(update[3]).emit(e), e.target().lanes(32), [&](Value d, Lanes l) {
-            Expression::Scope scope(x);
-            Index at;
-            at.at = {token[0], token[1], head, d};
-            at.lane = 3;
-            at.lanes = l;
-            e.store(storage, x.evaluateLanes(op.getUpdate(), at), pointer, e.add(row, d), l);
-          });
+      auto load = [&](Value d, Lanes lanes) {
+        Expression::Scope scope(x);
+        Index at;
+        at.at = {token[0], token[1], head, d};
+        at.lane = 3;
+        at.lanes = lanes;
+        return x.evaluateLanes(op.getUpdate(), at);
+      };
+      if (!storage.isInteger(8)) {
+        e.vectorLoop(e.i64(0), x.extent(update[3]).emit(e), e.target().lanes(32),
+                     [&](Value d, Lanes lanes) {
+                       e.store(storage, load(d, lanes), pointer, e.add(row, d), lanes);
+                     });
+        return;
+      }
+      auto store = [&](Value first, int64_t count) {
+        Value byte = e.mul(e.div(first, e.i64(lm::kCacheBlock)), lm::kCacheBlockBytes);
+        storeBlock(e, e.offset(pointer, e.add(row, byte)), count,
+                   [&](int64_t i, Lanes lanes) { return load(e.add(first, i), lanes); });
+      };
+      int64_t D = update[3].size, whole = D / lm::kCacheBlock * lm::kCacheBlock;
+      e.loop(e.i64(0), e.i64(whole), lm::kCacheBlock,
+             [&](Value first) { store(first, lm::kCacheBlock); });
+      if (whole < D)
+        store(e.i64(whole), D - whole);
+      int64_t last = lm::cacheRowBytes(D) - 1; // of an odd number of codes nothing is left behind
+      if (D % 2)
+        e.store(storage, e.constant(storage, 0), pointer, e.add(row, last));
     });
   });
   Schedule schedule;

@@ -36,11 +36,18 @@ Emitter emitterOf(StringRef family) {
 
 /// Throws Error for what has kernels on the CPU alone.
 void refuseOthers(plan::KernelOp kernel, StringRef path, StringRef architecture) {
-  for (Operation &op : kernel.getBody().front())
+  for (Operation &op : kernel.getBody().front()) {
+    bool hasBytes = llvm::any_of(op.getOperands(),
+                                 [](Value operand) { return lm::elementOf(operand).isInteger(8); });
+    if (hasBytes && isa<lm::AttentionOp, lm::CacheAppendOp>(op))
+      fail("no kernel for '{}' ({}) on {}: caches in q8_0 are for the CPU alone; compile for "
+           "--target cpu, or without --kv-cache q8_0",
+           path.str(), op.getName().getStringRef().str(), architecture.str());
     if (isa<lm::TopKOp, lm::GroupRowsOp, lm::ExpertMatmulOp, lm::ExpertOuterOp>(op))
       fail("no kernel for '{}' ({}) on {}: mixtures of experts run on the CPU alone; compile for "
            "--target cpu",
            path.str(), op.getName().getStringRef().str(), architecture.str());
+  }
 }
 
 } // namespace

@@ -1,3 +1,4 @@
+#include "ir/CacheRows.h"
 #include "ir/Dialect.h"
 
 #include <array>
@@ -44,15 +45,22 @@ double slopeOf(const AttentionScores &scores, double score) {
   return 1 - share * share;
 }
 
+bool isBytes(Value cache) { return elementOf(cache).isInteger(8); }
+
+/// The last dimension of a cache of rows of D numbers.
+Dim rowDim(Value cache, Dim D) {
+  return isBytes(cache) && D.isStatic() ? Dim(cacheRowBytes(D.size)) : D;
+}
+
 LogicalResult checkShapes(std::optional<Location> loc, Value q, Value k, Value v) {
   Shape shapeQ = shapeOf(q), shapeK = shapeOf(k);
   if (shapeQ.size() != 4 || shapeK.size() != 4 || shapeK != shapeOf(v))
     return emitOptionalError(loc, "attention needs q [B, T, H, D] and k, v [B, S, G, D], got ",
                              toString(shapeQ), ", ", toString(shapeK), ", ", toString(shapeOf(v)));
-  if (shapeQ[0] != shapeK[0] || shapeQ[3] != shapeK[3])
+  if (shapeQ[0] != shapeK[0] || rowDim(k, shapeQ[3]) != shapeK[3])
     return emitOptionalError(loc, "attention q ", toString(shapeQ), " and k ", toString(shapeK),
                              " differ in B or D");
-  if (elementOf(q) != elementOf(k) || elementOf(q) != elementOf(v))
+  if (elementOf(k) != elementOf(v) || (elementOf(q) != elementOf(k) && !isBytes(k)))
     return emitOptionalError(loc, "attention q, k and v differ in their element types");
   if (!shapeQ[2].isStatic() || !shapeK[2].isStatic() || shapeK[2].size < 1 ||
       shapeQ[2].size % shapeK[2].size)
@@ -172,7 +180,11 @@ LogicalResult AttentionOp::infer(Adaptor op, std::optional<Location> loc,
 
 LogicalResult AttentionOp::evaluate(ArrayRef<const Tensor *> operands,
                                     SmallVectorImpl<Tensor> &results) {
-  const Tensor &q = *operands[0], &k = *operands[1], &v = *operands[2];
+  const Tensor &q = *operands[0];
+  auto numbers = [&](const Tensor &x) {
+    return isBytes(getK()) ? decodeCacheRows(x, q.lastDim()) : x;
+  };
+  const Tensor k = numbers(*operands[1]), v = numbers(*operands[2]);
   int64_t past = operands.size() > 3 ? static_cast<int64_t>(operands[3]->data[0]) : 0;
   Geometry at(q, k);
   AttentionScores modifiers = AttentionScores::of(*this);
@@ -303,7 +315,9 @@ LogicalResult CacheAppendOp::infer(Adaptor op, std::optional<Location> loc,
   Shape cache = shapeOf(op.getCache()), update = shapeOf(op.getUpdate());
   types.push_back(op.getCache().getType());
   if (cache.size() != 4 || update.size() != 4 || cache[0] != update[0] || cache[2] != update[2] ||
-      cache[3] != update[3] || elementOf(op.getCache()) != elementOf(op.getUpdate()) ||
+      cache[3] != rowDim(op.getCache(), update[3]) ||
+      (isBytes(op.getCache()) ? !elementOf(op.getUpdate()).isF32()
+                              : elementOf(op.getCache()) != elementOf(op.getUpdate())) ||
       (cache[1].isStatic() && update[1].isStatic() && update[1].size > cache[1].size))
     return emitOptionalError(loc, "cache_append of ", op.getUpdate().getType(), " to ",
                              op.getCache().getType());
@@ -315,10 +329,18 @@ LogicalResult CacheAppendOp::evaluate(ArrayRef<const Tensor *> operands,
   Tensor y = *operands[0];
   const Tensor &update = *operands[1];
   int64_t past = static_cast<int64_t>(operands[2]->data[0]);
-  int64_t run = y.shape[2] * y.shape[3], T = update.shape[1], S = y.shape[1];
+  int64_t G = y.shape[2], T = update.shape[1], S = y.shape[1];
+  int64_t row = y.lastDim(), D = update.lastDim();
   assert(past >= 0 && past + T <= S && "drivers keep past + T within the cache");
   for (int64_t b = 0; b < y.shape[0]; ++b)
-    std::copy_n(update.data.begin() + b * T * run, T * run, y.data.begin() + (b * S + past) * run);
+    for (int64_t i = 0; i < T * G; ++i) {
+      const double *from = update.data.data() + (b * T * G + i) * D;
+      double *to = y.data.data() + ((b * S + past) * G + i) * row;
+      if (isBytes(getCache()))
+        encodeCacheRow(from, D, to);
+      else
+        std::copy_n(from, D, to);
+    }
   results.push_back(std::move(y));
   return success();
 }

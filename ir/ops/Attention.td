@@ -27,12 +27,13 @@ class LM_Attention<string mnemonic, dag operands, list<Trait> traits = []>
 defvar adjointOperands = (ins LM_Float:$q, LM_Float:$k, LM_Float:$v, LM_Float:$lse, LM_Float:$delta,
                               LM_Float:$dout);
 
-def LM_AttentionOp : LM_Attention<"attention", (ins LM_Float:$q, LM_Float:$k, LM_Float:$v,
+def LM_AttentionOp : LM_Attention<"attention", (ins LM_Float:$q, LM_Cache:$k, LM_Cache:$v,
                                                     Optional<LM_Ids>:$past)> {
   let summary = "softmax(scale * q k^T) v";
   let description = [{
     Results: out `[B, T, H, D]` and the log-sum-exp of the scaled scores `[B, T, H]` (natural
-    logarithm, f32 for bf16 and f16), which the adjoint reads. With `window` = W a query sees the last W keys up
+    logarithm, f32 for bf16 and f16), which the adjoint reads. k and v may be caches in q8_0, rows of bytes as
+    cache_append writes them: then it is the attention over the numbers that those stand for. With `window` = W a query sees the last W keys up
     to its own (needs `causal`); with `soft_cap` = c a score is c tanh(scale q k / c). Source: Vaswani et al.
     2017, arXiv:1706.03762; grouped heads: Ainslie et al. 2023, arXiv:2305.13245; windows: Jiang et al. 2023,
     arXiv:2310.06825; soft caps: Gemma Team 2024, arXiv:2408.00118.
@@ -72,10 +73,14 @@ def LM_CacheAppendOp : LM_InferredOp<"cache_append"> {
   let summary = "writes new keys or values behind the past ones";
   let description = [{
     `y = cache` with `y[b, past + t] = update[b, t]`; cache `[B, S, G, D]`, update `[B, T, G, D]`,
-    past an i32 scalar with past + T <= S. The memory plan updates the cache in place.
+    past an i32 scalar with past + T <= S. The memory plan updates the cache in place. A cache of bytes is in
+    q8_0: `[B, S, G, bytes]`, a row of D f32 numbers as `D / 32` blocks of an f16 scale and 32 codes, the last
+    block with the codes that are left, and a byte more where that is odd. With a = max |x| of a block:
+    scale = a / 127, codes = x * (1 / scale), rounded to the nearest integer, halves away from zero; a block
+    with an infinity or a NaN is NaN.
   }];
-  let arguments = (ins LM_Float:$cache, LM_Float:$update, LM_Ids:$past);
-  let results = (outs LM_Float:$y);
+  let arguments = (ins LM_Cache:$cache, LM_Float:$update, LM_Ids:$past);
+  let results = (outs LM_Cache:$y);
 }
 
 #endif

@@ -41,6 +41,7 @@ class LM_Pointwise<string mnemonic, list<Trait> traits = []>
 def LM_Tensor : RankedTensorOf<[F16, BF16, F32, F64, I1, I8, I32, I64]>;
 def LM_Number : RankedTensorOf<[F16, BF16, F32, F64, I32, I64]>;
 def LM_Float : RankedTensorOf<[F16, BF16, F32, F64]>;
+def LM_Cache : RankedTensorOf<[F16, BF16, F32, F64, I8]>; // bytes: rows of ir/CacheRows.h
 def LM_Ids : RankedTensorOf<[I32]>;
 def LM_Mask : RankedTensorOf<[I1]>;
 

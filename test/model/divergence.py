@@ -85,6 +85,19 @@ class Divergence(endtoend.Test):
         said = self.ok("eval", MODEL, "--against", MODEL, "--data", "ids.bin", "--length", LENGTH).decode()
         self.assertIn("same top token      100.000 %", said)
 
+    def test_caches_count_too(self):
+        figures = {}
+        for form in ("f16", "q8_0"):
+            arguments = ("eval", MODEL, "--against", MODEL, "--data", "ids.bin", "--length", LENGTH, "--kv-cache", form)
+            got = self.json(*arguments)
+            self.assertEqual(got["tokens"], LENGTH * WINDOWS)
+            self.assertEqual(got, self.json(*arguments, "--threads", 1))
+            figures[form] = got["kl"]["mean"]
+        self.assertGreater(figures["f16"], 0)
+        self.assertGreater(figures["q8_0"], 10 * figures["f16"])
+        self.assertLess(figures["q8_0"], 1e-2)
+        self.fails("eval", MODEL, "--data", "ids.bin", "--kv-cache", "q8_0", says="--kv-cache is for --against")
+
     def test_other_vocabularies_are_refused(self):
         self.ok("train", "train.yaml", "--steps", 7)
         self.fails("eval", MODEL, "--against", "run", "--data", "ids.bin",

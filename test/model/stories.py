@@ -56,6 +56,20 @@ class Stories(endtoend.Test):
         self.assertEqual(done.returncode, 1)
         self.assertIn("--precision is chosen where a model is compiled", done.stderr.decode())
 
+    def test_q8_0_caches_tell_the_same_story(self):
+        with_bytes = ("--kv-cache", "q8_0")
+        answer = self.generate(MODEL, *with_bytes)
+        self.assertEqual(answer["text"].strip()[:len(BEGINNING.strip())], BEGINNING.strip())
+        for more in (("--threads", 1), ("--threads", 3), ("--speculate", "lookup")):
+            self.assertEqual(self.generate(MODEL, *with_bytes, *more)["token_ids"], answer["token_ids"], more)
+        self.ok("compile", MODEL, "-o", "q8.lmx", *with_bytes)
+        self.assertEqual(self.generate("q8.lmx")["token_ids"], answer["token_ids"])
+        caches = [t for t in self.json("inspect", "q8.lmx")["tensors"] if t["name"].startswith("cache.0.")]
+        self.assertEqual([(t["blocks"], t["shape"][-1]) for t in caches], [("q8_0", 10)] * 2)  # a scale, 8 codes
+        self.fails("generate", MODEL, *with_bytes, "--precision", "bf16",
+                   says="--kv-cache q8_0 is for the CPU with --precision f32")
+        self.fails("generate", "q8.lmx", *with_bytes, says="lmc compile --kv-cache q8_0")
+
     def test_second_start_compiles_nothing(self):
         self.ok("run", MODEL, "--tokens", "1,2,3")
         done = self.lmc("run", MODEL, "--tokens", "1,2,3", "--time-passes")

@@ -66,25 +66,26 @@ int evaluateLoss(Options &o, const CommonOptions &common) {
   return 0;
 }
 
-/// Runs @forward for windows of one length.
+/// Runs @forward, or @verify on an empty cache, for windows of one length.
 class LogitsOf {
 public:
-  LogitsOf(const LoadedModel &model, int64_t length, int threads)
-      : session(model.executable, {threads, 1}) {
-    if (model.executable->findProgram("forward") < 0)
-      fail("'{}' has no forward program; give the model's folder", model.info.name);
-    dims = session.dimsWith("T", length);
+  LogitsOf(const LoadedModel &model, std::string program, int64_t length, int threads)
+      : session(model.executable, {threads, 1}), program(std::move(program)) {
+    if (model.executable->findProgram(this->program) < 0)
+      fail("'{}' has no {} program; give the model's folder", model.info.name, this->program);
+    dims = session.dimsWith(this->program == "verify" ? "draft" : "T", length);
     count = length * model.info.vocab;
   }
   /// [T, V]; valid until the next call.
   std::span<const float> run(const std::vector<int32_t> &tokens) {
     std::ranges::copy(tokens, session.i32("tokens").begin());
-    session.run("forward", dims);
+    session.run(program, dims);
     return session.f32("logits").first(count);
   }
 
 private:
   Session session;
+  std::string program;
   std::vector<int64_t> dims;
   size_t count;
 };
@@ -119,11 +120,28 @@ void print(const DivergenceReport &r, const std::string &model, const std::strin
              100 * r.rmsProbabilityChange);
 }
 
+/// Loads a model whose attention reads keys and values from a cache in the format chosen, as that of
+/// generated tokens does: @verify of a whole window.
+LoadedModel loadWithCache(const Options &o, CompileSettings settings) {
+  settings.keep = {"verify"};
+  ModelSource source = findModel(o.model);
+  if (o.length != 0)
+    settings.programs.draft = o.length;
+  else if (!source.isExecutable)
+    settings.programs.draft = readModelConfig(source.config).context;
+  settings.programs.cacheLength = settings.programs.draft;
+  return loadModel(o.model, settings);
+}
+
 int evaluateDivergence(Options &o, const CommonOptions &common) {
   o.settings.keep = {"forward"};
   o.settings.programs.training = false;
   o.settings.programs.length = o.length;
-  LoadedModel model = loadModel(o.model, o.settings), other = loadModel(o.against, o.settings);
+  bool hasCache = !o.settings.pipeline.cacheFormat.empty();
+  CompileSettings otherSettings = o.settings;
+  otherSettings.pipeline.cacheFormat.clear();
+  LoadedModel model = hasCache ? loadWithCache(o, o.settings) : loadModel(o.model, o.settings);
+  LoadedModel other = loadModel(o.against, otherSettings);
   if (model.info.vocab != other.info.vocab)
     fail("'{}' has a vocabulary of {}, '{}' one of {}; their distributions cannot be compared",
          model.info.name, model.info.vocab, other.info.name, other.info.vocab);
@@ -133,7 +151,8 @@ int evaluateDivergence(Options &o, const CommonOptions &common) {
   if (length < 1 || length > longest)
     fail("--length: expected 1 to {} tokens (the shorter context), got {}", longest, length);
   BatchSource source = batchesOf(o, model, length);
-  LogitsOf logits(model, length, common.threads), reference(other, length, common.threads);
+  LogitsOf logits(model, hasCache ? "verify" : "forward", length, common.threads);
+  LogitsOf reference(other, "forward", length, common.threads);
   // Logits of one window of each model, [T, V] f32, are all that is held.
   Divergence divergence;
   for (int64_t i = 0; i < source.batchesPerEpoch(); ++i) {
@@ -157,8 +176,11 @@ Command addEval(CLI::App &app, CommonOptions &common) {
   addCommon(app, common, true);
   addCompileFlags(app, o->settings);
   addPrecision(app, o->settings);
+  addCache(app, o->settings);
   addTarget(app, o->settings);
   return [o, &common] {
+    if (o->against.empty() && !o->settings.pipeline.cacheFormat.empty())
+      fail("--kv-cache is for --against: the loss alone is computed without a cache");
     return o->against.empty() ? evaluateLoss(*o, common) : evaluateDivergence(*o, common);
   };
 }

@@ -158,6 +158,8 @@ Json describeExecutable(const std::filesystem::path &path) {
                 {"bytes", tensor.bytes()}};
     if (tensor.has_packing())
       row["panels"] = list(tensor.shape());
+    if (tensor.role() == executable::CACHE && tensor.dtype() == executable::U8)
+      row["blocks"] = "q8_0"; // the last extent counts bytes
     result["tensors"].push_back(row);
   }
   result["kernels"] = message.kernels_size();

@@ -63,10 +63,10 @@ PipelineOptions pipelineOf(const CompileSettings &settings) {
       return workerScratchBytes(plan, codegen);
     };
   pipeline.gpu = !settings.codegen.gpu.empty();
-  if (pipeline.halfCaches && (pipeline.gpu || pipeline.bf16))
-    fail(
-        "--kv-cache f16 is for the CPU with --precision f32; with --precision bf16 keys and values "
-        "take 16 bits as well");
+  if (!pipeline.cacheFormat.empty() && (pipeline.gpu || pipeline.bf16))
+    fail("--kv-cache {} is for the CPU with --precision f32; with --precision bf16 keys and values "
+         "take 16 bits as well",
+         pipeline.cacheFormat);
   if (pipeline.gpu && pipeline.memory)
     pipeline.memory->workers = 1; // the one area that libraries work in
   if (settings.codegen.mode != "infer")
@@ -252,10 +252,10 @@ LoadedModel loadModel(const fs::path &path, CompileSettings settings) {
       fail("'{}': --precision is chosen where a model is compiled (lmc compile --precision bf16), "
            "and this file is compiled",
            path.string());
-    if (settings.pipeline.halfCaches)
-      fail("'{}': --kv-cache is chosen where a model is compiled (lmc compile --kv-cache f16), and "
+    if (!settings.pipeline.cacheFormat.empty())
+      fail("'{}': --kv-cache is chosen where a model is compiled (lmc compile --kv-cache {}), and "
            "this file is compiled",
-           path.string());
+           path.string(), settings.pipeline.cacheFormat);
     if (settings.programs.length)
       fail("'{}': --length is chosen where a model is compiled (lmc compile --length {}), and this "
            "file is compiled",

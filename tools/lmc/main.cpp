@@ -65,10 +65,12 @@ void addCache(CLI::App &command, CompileSettings &settings) {
   command
       .add_option_function<std::string>(
           "--kv-cache",
-          [&](const std::string &name) { settings.pipeline.halfCaches = name == "f16"; },
-          "What keys and values are kept in: f32, or f16 at half the memory (with --precision bf16 "
-          "they are bf16)")
-      ->check(CLI::IsMember({"f32", "f16"}))
+          [&](const std::string &name) {
+            settings.pipeline.cacheFormat = name == "f32" ? "" : name;
+          },
+          "Of cached keys and values on the CPU: f32, f16 at half the memory, or q8_0 (bytes, 32 "
+          "with one scale) at little more than a quarter; with --precision bf16 they are bf16")
+      ->check(CLI::IsMember({"f32", "f16", "q8_0"}))
       ->default_str("f32");
 }
 

@@ -421,4 +421,38 @@ for tag, ea, eb in [("own", real(3, 5, 1, 4), real(3, 5, 1, 6)), ("left", real(5
     ey = np.einsum("sbte,sbtm,sbtn->emn", hot, np.broadcast_to(ea, (3, 5, 1, 4)), np.broadcast_to(eb, (3, 5, 1, 6)))
     add("expert_outer", [ea, eb, order, starts], [ey], grad=[0, 1], tag=tag)
 
+# ---- caches in q8_0 ----------------------------------------------------------------------------
+
+
+def cache_rows(x):
+    """x [..., D] as rows of bytes, and what they stand for."""
+    parts, numbers = [], []
+    for first in range(0, x.shape[-1], 32):
+        block = x[..., first:first + 32].astype(np.float32)
+        scale = np.abs(block).max(-1, keepdims=True) / np.float32(127)
+        product = block * (np.float32(1) / scale)
+        codes = np.sign(product) * np.floor(np.abs(product).astype(float) + 0.5)  # halves away from zero
+        half = np.ascontiguousarray(scale.astype(np.float16))
+        parts += [half.view(np.int8), codes.astype(np.int8)]
+        numbers.append(half.astype(float) * codes)
+    rows = np.concatenate(parts, -1)
+    odd = np.zeros(rows.shape[:-1] + (rows.shape[-1] % 2,), np.int8)
+    return np.concatenate([rows, odd], -1), np.concatenate(numbers, -1)
+
+
+for D in (5, 32, 72):  # a short block, a whole one, two and the rest
+    update = real(2, 2, 3, D).astype(np.float32)
+    update[0, 0, 0, :5] = [127, 0.5, -0.5, 2.5, -1.5]
+    cache = rng.integers(-128, 128, (2, 5, 3, cache_rows(update)[0].shape[-1])).astype(np.int8)
+    appended = cache.copy()
+    appended[:, 2:4] = cache_rows(update)[0]
+    add("cache_append", [cache, update, np.int32(2)], [appended], reason="caches are for inference", tag=f"q8_0.{D}")
+    for T in (1, 3):
+        q = real(2, T, 4, D).astype(np.float32)
+        (k, ks), (v, vs) = cache_rows(real(2, 6, 2, D)), cache_rows(real(2, 6, 2, D))
+        out, lse, _, _ = attention(q.astype(float), ks, vs, 0.5, True, past=2)
+        add("attention", [q, k, v, np.int32(2)], [(out, "f32"), (lse, "f32")],
+            attention_attributes(0.5, True, None, None), reason="attention over a cache is for inference",
+            tag=f"q8_0.{D}.{T}")
+
 print(json.dumps(cases, separators=(",", ":")))

@@ -27,6 +27,15 @@ func.func @attention_modified(%q: tensor<2x3x4x6xf32>, %k: tensor<2x3x2x6xf32>, 
 
 // -----
 
+// CHECK-LABEL: func.func @attention_over_bytes
+// CHECK: lm.attention {{.*}} : (tensor<2x3x4x40xf32>, tensor<2x7x2x44xi8>, tensor<2x7x2x44xi8>, tensor<i32>) -> (tensor<2x3x4x40xf32>, tensor<2x3x4xf32>)
+func.func @attention_over_bytes(%q: tensor<2x3x4x40xf32>, %k: tensor<2x7x2x44xi8>, %v: tensor<2x7x2x44xi8>, %past: tensor<i32>) -> (tensor<2x3x4x40xf32>, tensor<2x3x4xf32>) {
+  %y:2 = lm.attention %q, %k, %v, %past {causal, scale = 5.000000e-01 : f64} : (tensor<2x3x4x40xf32>, tensor<2x7x2x44xi8>, tensor<2x7x2x44xi8>, tensor<i32>) -> (tensor<2x3x4x40xf32>, tensor<2x3x4xf32>)
+  return %y#0, %y#1 : tensor<2x3x4x40xf32>, tensor<2x3x4xf32>
+}
+
+// -----
+
 func.func @refused(%q: tensor<2x3x4x6xf32>, %k: tensor<2x3x2x6xf32>, %v: tensor<2x7x2x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>) {
   // expected-error@+2 {{attention needs q [B, T, H, D] and k, v [B, S, G, D], got [2, 3, 4, 6], [2, 3, 2, 6], [2, 7, 2, 6]}}
   // expected-error@+1 {{failed to infer returned types}}
@@ -131,4 +140,13 @@ func.func @refused(%q: tensor<2x3x4x6xf32>, %k: tensor<2x3x2x6xf32>, %v: tensor<
   // expected-error@+1 {{failed to infer returned types}}
   %y:2 = lm.attention %q, %k, %v {scale = 5.000000e-01 : f64, soft_cap = 0x7FF0000000000000 : f64} : (tensor<2x3x4x6xf32>, tensor<2x3x2x6xf32>, tensor<2x3x2x6xf32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>)
   return %y#0, %y#1 : tensor<2x3x4x6xf32>, tensor<2x3x4xf32>
+}
+
+// -----
+
+func.func @row_of_40_is_44_bytes(%q: tensor<2x3x4x40xf32>, %k: tensor<2x7x2x40xi8>, %v: tensor<2x7x2x40xi8>, %past: tensor<i32>) -> (tensor<2x3x4x40xf32>, tensor<2x3x4xf32>) {
+  // expected-error@+2 {{attention q [2, 3, 4, 40] and k [2, 7, 2, 40] differ in B or D}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y:2 = lm.attention %q, %k, %v, %past {scale = 5.000000e-01 : f64} : (tensor<2x3x4x40xf32>, tensor<2x7x2x40xi8>, tensor<2x7x2x40xi8>, tensor<i32>) -> (tensor<2x3x4x40xf32>, tensor<2x3x4xf32>)
+  return %y#0, %y#1 : tensor<2x3x4x40xf32>, tensor<2x3x4xf32>
 }

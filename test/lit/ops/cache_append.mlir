@@ -18,6 +18,15 @@ func.func @cache_append_1(%cache: tensor<2x9x3x4xf32>, %update: tensor<2x?x3x4xf
 
 // -----
 
+// CHECK-LABEL: func.func @cache_append_bytes
+// CHECK: lm.cache_append %{{.*}}, %{{.*}}, %{{.*}} : (tensor<2x9x3x44xi8>, tensor<2x?x3x40xf32, #lm.dims<"T">>, tensor<i32>) -> tensor<2x9x3x44xi8>
+func.func @cache_append_bytes(%cache: tensor<2x9x3x44xi8>, %update: tensor<2x?x3x40xf32, #lm.dims<"T">>, %past: tensor<i32>) -> tensor<2x9x3x44xi8> {
+  %y = lm.cache_append %cache, %update, %past : (tensor<2x9x3x44xi8>, tensor<2x?x3x40xf32, #lm.dims<"T">>, tensor<i32>) -> tensor<2x9x3x44xi8>
+  return %y : tensor<2x9x3x44xi8>
+}
+
+// -----
+
 func.func @refused(%cache: tensor<2x9x3x4xf32>, %update: tensor<2x2x4x3xf32>, %past: tensor<i32>) -> tensor<2x9x3x4xf32> {
   // expected-error@+2 {{cache_append of 'tensor<2x2x4x3xf32>' to 'tensor<2x9x3x4xf32>'}}
   // expected-error@+1 {{failed to infer returned types}}
@@ -50,4 +59,22 @@ func.func @refused(%cache: tensor<2x9x3x4xf32>, %update: tensor<2x2x3x4xf32>, %p
   // expected-error@+1 {{failed to infer returned types}}
   %y = lm.cache_append %cache, %update, %past : (tensor<2x9x3x4xf32>, tensor<2x2x3x4xf32>, tensor<1xi32>) -> tensor<2x9x3x4xf32>
   return %y : tensor<2x9x3x4xf32>
+}
+
+// -----
+
+func.func @row_of_40_is_44_bytes(%cache: tensor<2x9x3x40xi8>, %update: tensor<2x2x3x40xf32>, %past: tensor<i32>) -> tensor<2x9x3x40xi8> {
+  // expected-error@+2 {{cache_append of 'tensor<2x2x3x40xf32>' to 'tensor<2x9x3x40xi8>'}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y = lm.cache_append %cache, %update, %past : (tensor<2x9x3x40xi8>, tensor<2x2x3x40xf32>, tensor<i32>) -> tensor<2x9x3x40xi8>
+  return %y : tensor<2x9x3x40xi8>
+}
+
+// -----
+
+func.func @only_f32_is_rounded(%cache: tensor<2x9x3x44xi8>, %update: tensor<2x2x3x40xbf16>, %past: tensor<i32>) -> tensor<2x9x3x44xi8> {
+  // expected-error@+2 {{cache_append of 'tensor<2x2x3x40xbf16>' to 'tensor<2x9x3x44xi8>'}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y = lm.cache_append %cache, %update, %past : (tensor<2x9x3x44xi8>, tensor<2x2x3x40xbf16>, tensor<i32>) -> tensor<2x9x3x44xi8>
+  return %y : tensor<2x9x3x44xi8>
 }

@@ -1,5 +1,9 @@
-// RUN: lmc-opt %s -lm-narrow-caches -split-input-file | FileCheck %s
+// RUN: lmc-opt %s -lm-narrow-caches | FileCheck %s
 // RUN: lmc-opt %s -lm-narrow-caches -lm-fuse-kernels -lm-plan-memory | FileCheck %s --check-prefix=PLAN
+// RUN: lmc-opt %s -lm-narrow-caches=format=q8_0 | FileCheck %s --check-prefix=BYTES
+// RUN: lmc-opt %s -lm-narrow-caches=format=q8_0 -lm-fuse-kernels -lm-plan-memory | FileCheck %s --check-prefix=BYTES-PLAN
+// RUN: not lmc-opt %s -lm-narrow-caches=format=q4_0 2>&1 | FileCheck %s --check-prefix=UNKNOWN
+// UNKNOWN: error: unknown format of caches 'q4_0': expected f16 or q8_0
 
 // The cache is f16 in and out; attention reads it where it lies, so one kernel has both.
 // PLAN:        plan.tensor @k "cache" tensor<1x6x2x8xf16>
@@ -14,6 +18,17 @@
 // CHECK:         %[[KEYS:.*]] = lm.convert %[[KEPT]] : (tensor<1x6x2x8xf16>) -> tensor<1x6x2x8xf32>
 // CHECK:         lm.attention %arg0, %[[KEYS]], %[[KEYS]], %arg3
 // CHECK:         return %{{.*}}, %[[KEPT]]
+
+// Or bytes: a scale and 8 codes a row. The append rounds, attention reads the rows.
+// BYTES-LABEL: func.func @decode(
+// BYTES-SAME:    %arg2: tensor<1x6x2x10xi8> {lm.name = "k"
+// BYTES-SAME:    tensor<1x6x2x10xi8> {lm.name = "k"
+// BYTES-NEXT:    %[[KEPT:.*]] = lm.cache_append %arg2, %arg1, %arg3 : (tensor<1x6x2x10xi8>, tensor<1x1x2x8xf32>, tensor<i32>) -> tensor<1x6x2x10xi8>
+// BYTES-NEXT:    lm.attention %arg0, %[[KEPT]], %[[KEPT]], %arg3
+// BYTES-NEXT:    return %{{.*}}, %[[KEPT]]
+// BYTES-PLAN:        plan.tensor @k "cache" tensor<1x6x2x10xi8>
+// BYTES-PLAN:        plan.kernel @{{.*}} "attention"
+// BYTES-PLAN-NEXT:   tensor<1x1x4x8xf32>, %{{.*}}: tensor<1x6x2x10xi8>
 func.func @decode(%q: tensor<1x1x4x8xf32> {lm.name = "q", lm.role = "input"}, %new: tensor<1x1x2x8xf32> {lm.name = "new", lm.role = "input"},
                   %k: tensor<1x6x2x8xf32> {lm.name = "k", lm.role = "cache"}, %past: tensor<i32> {lm.name = "past", lm.role = "input"})
     -> (tensor<1x1x4x8xf32> {lm.name = "y", lm.role = "output"}, tensor<1x6x2x8xf32> {lm.name = "k", lm.role = "cache", lm.updates = 2 : i64}) {

@@ -61,7 +61,7 @@ struct Storage {
   int64_t panelWidth = 0;
   std::string_view half; ///< f16 or bf16: weights are first rounded to it
   bool stored = false;   ///< and the compiler knows
-  bool halfCaches = false;
+  std::string cacheFormat = "";
   int64_t draft = 0; ///< rows of @verify; 0: no such program
 };
 
@@ -71,7 +71,7 @@ std::shared_ptr<const Executable> compile(const ModelConfig &config, const Stora
   auto module = buildPrograms(context, config, {.draft = storage.draft, .training = false});
   PipelineOptions pipeline;
   pipeline.panelWidth = storage.panelWidth;
-  pipeline.halfCaches = storage.halfCaches;
+  pipeline.cacheFormat = storage.cacheFormat;
   auto weights = weightsOf(config);
   for (auto &[name, values] : weights)
     for (float &value : values)
@@ -174,15 +174,24 @@ TEST(PackedWeights, HalvesAreWidenedExactly) {
   }
 }
 
-// A chunk of a sequence and a decoded token read keys and values that were rounded once to f16.
-TEST(PackedWeights, CachesOf16BitsHoldRoundedKeysAndValues) {
+struct CacheCase {
+  const char *format;
+  executable::DType type;
+  double bytes, error; ///< of f32's bytes, with padding; of the largest logit
+};
+
+class Caches : public testing::TestWithParam<CacheCase> {};
+
+// A chunk of a sequence and a decoded token read keys and values that were rounded once.
+TEST_P(Caches, HoldRoundedKeysAndValues) {
+  auto [format, type, bytes, bound] = GetParam();
   ModelConfig config = llama();
   auto wide = compile(config, {hostWidth()});
-  auto narrow = compile(config, {.panelWidth = hostWidth(), .halfCaches = true});
+  auto narrow = compile(config, {.panelWidth = hostWidth(), .cacheFormat = format});
   for (const auto &tensor : narrow->message().tensors())
     if (tensor.role() == executable::CACHE)
-      EXPECT_EQ(tensor.dtype(), executable::F16);
-  EXPECT_LT(narrow->message().slot_bytes(), 0.52 * wide->message().slot_bytes()); // padding
+      EXPECT_EQ(tensor.dtype(), type);
+  EXPECT_LT(narrow->message().slot_bytes(), bytes * wide->message().slot_bytes());
   for (int64_t count : {5, 20}) {
     std::vector<float> expected = logits(config, wide, 2, count),
                        got = logits(config, narrow, 2, count);
@@ -194,11 +203,16 @@ TEST(PackedWeights, CachesOf16BitsHoldRoundedKeysAndValues) {
       largest = std::max(largest, std::abs<double>(expected[i]));
       error = std::max(error, std::abs<double>(got[i] - expected[i]));
     }
-    EXPECT_LT(error, 4e-3 * largest);
-    EXPECT_GT(error, 1e-6 * largest) << "f16 has eleven bits";
+    EXPECT_LT(error, bound * largest);
+    EXPECT_GT(error, 1e-3 * bound * largest) << "nothing was rounded";
     EXPECT_EQ(logits(config, narrow, 1, count), got);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(PackedWeights, Caches,
+                         testing::Values(CacheCase{"f16", executable::F16, 0.52, 4e-3},
+                                         CacheCase{"q8_0", executable::U8, 0.32, 5e-2}),
+                         [](const auto &info) { return info.param.format; });
 
 /// Logits [count, V] of @verify for tokens behind 3 others, `atOnce` at a time.
 std::vector<float> verified(const ModelConfig &config, std::shared_ptr<const Executable> executable,
