@@ -15,6 +15,13 @@ int64_t TensorView::numElements() const {
   return int64_t(bytes.size()) / format.blockBytes * format.blockElements;
 }
 
+uint64_t TensorView::sizeBytes() const {
+  uint64_t size = bytes.size();
+  for (const TensorView &part : parts)
+    size += part.sizeBytes();
+  return size;
+}
+
 int64_t TensorView::storedRow(int64_t row) const {
   assert(order != StoredOrder::Transposed);
   if (order == StoredOrder::Rows)

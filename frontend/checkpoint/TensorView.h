@@ -40,6 +40,8 @@ struct TensorView {
   bool isPlain() const { return order == StoredOrder::Rows && offset == 0 && parts.empty(); }
 
   int64_t numElements() const;
+  /// Of the tensor's bytes, or those of all its pieces.
+  uint64_t sizeBytes() const;
   /// Where row `row` of the tensor is among the stored ones; not of Transposed. Rows of blocks can be
   /// taken as they are.
   int64_t storedRow(int64_t row) const;

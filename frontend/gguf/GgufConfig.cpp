@@ -14,12 +14,18 @@ namespace {
 
 constexpr std::string_view windowKey = "attention.sliding_window",
                            patternKey = "attention.sliding_window_pattern",
-                           scaleKey = "attention.scale";
+                           scaleKey = "attention.scale", expertsKey = "expert_count",
+                           usedKey = "expert_used_count",
+                           expertWidthKey = "expert_feed_forward_length",
+                           normalizedKey = "expert_weights_norm";
 
 /// Keys beside those of the tables that leave the numbers alone, or that are read below.
 constexpr std::string_view otherKeys[] = {
     windowKey,    patternKey,           scaleKey,      "attention.value_length",
     "vocab_size", "tensor_data_layout", "pooling_type"};
+
+/// And of families with experts.
+constexpr std::string_view expertKeys[] = {expertsKey, usedKey, expertWidthKey, normalizedKey};
 
 /// Keys that change the numbers, but for one or two values.
 struct FixedKey {
@@ -28,8 +34,14 @@ struct FixedKey {
   std::string_view why;
 };
 constexpr FixedKey fixedKeys[] = {
-    {"expert_count", 0, 0, "mixtures of experts are not supported in this architecture"},
-    {"expert_used_count", 0, 0, "mixtures of experts are not supported in this architecture"},
+    {expertsKey, 0, 0, "mixtures of experts are not supported in this architecture"},
+    {usedKey, 0, 0, "mixtures of experts are not supported in this architecture"},
+    {"expert_shared_count", 0, 0, "experts that all tokens share are not supported"},
+    {"expert_shared_feed_forward_length", 0, 0, "experts that all tokens share are not supported"},
+    {"expert_group_count", 0, 1, "groups of experts are not supported"},
+    {"expert_group_used_count", 0, 1, "groups of experts are not supported"},
+    {"expert_gating_func", 1, 0, "only softmax (1) over the experts is supported"},
+    {"expert_weights_scale", 1, 0, "scaled weights of experts are not supported"},
     {"attention.max_alibi_bias", 0, 0, "positions as biases are not supported"},
     {"attention.clamp_kqv", 0, 0, "clamped projections are not supported"},
     {"attention.causal", 1, 1, "attention to later tokens is not supported"},
@@ -47,12 +59,19 @@ struct Reader {
 
   std::string key(std::string_view name) const { return prefix + std::string(name); }
 
+  const ExpertStyle *experts() const {
+    const DecoderStyle *style = decoderStyle(family.architecture);
+    return style ? style->experts : nullptr;
+  }
+
   void checkKnown() const {
     for (const auto &[whole, value] : m.entries()) {
       if (!whole.starts_with(prefix))
         continue;
       std::string_view name = std::string_view(whole).substr(prefix.size());
       auto isName = [&](const auto &entry) { return entry.key == name; };
+      if (experts() && std::ranges::find(expertKeys, name) != std::end(expertKeys))
+        continue;
       if (auto fixed = std::ranges::find_if(fixedKeys, isName); fixed != std::end(fixedKeys))
         checkFixed(*fixed);
       else if (std::ranges::find(otherKeys, name) == std::end(otherKeys) &&
@@ -138,9 +157,30 @@ struct Reader {
     c.window = c.windowLayers.empty() ? 0 : window;
   }
 
+  void mixture(ModelConfig &c, const ExpertStyle &style) const {
+    MixtureConfig &mixture = c.mixture;
+    mixture.experts = m.integer(key(expertsKey), 1, maxExperts);
+    mixture.perToken = m.integer(key(usedKey), 1, mixture.experts);
+    mixture.width = m.integer(key(expertWidthKey), 1, 8 * maxWidth,
+                              style.isFixed ? std::optional(c.ffnWidth) : std::nullopt);
+    mixture.normalized = m.boolean(key(normalizedKey), true);
+    if (style.isFixed && mixture.width != c.ffnWidth)
+      m.bad(key(expertWidthKey),
+            fmt::format("is {}, but experts of {} are as wide as {} says: {}", mixture.width,
+                        family.name, key("feed_forward_length"), c.ffnWidth));
+    if (style.isFixed && !mixture.normalized)
+      m.bad(key(normalizedKey),
+            fmt::format("is false, but experts' weights of {} add up to 1", family.name));
+    for (int64_t layer = 0; layer < c.layers && !style.isFixed; ++layer)
+      if (!file.find(fmt::format("blk.{}.ffn_gate_inp.weight", layer)))
+        mixture.denseLayers.push_back(layer);
+  }
+
   void decoder(ModelConfig &c) const {
     readGgufRope(c, file, prefix);
     window(c);
+    if (experts())
+      mixture(c, *experts());
     c.queryScalar = ggufQueryScalar(family, c);
     if (double scale = m.number(key(scaleKey), 0); scale != 0) {
       c.queryScalar = 1 / (scale * scale);
@@ -203,6 +243,15 @@ GgufConfig writeGgufConfig(const ModelConfig &config, const std::string &name) {
   if (!decoderStyle(c.architecture))
     return result;
   result.tables = writeGgufRope(c, prefix, m);
+  if (c.hasExperts()) {
+    set(expertsKey, uint32_t(c.mixture.experts));
+    set(usedKey, uint32_t(c.mixture.perToken));
+    if (!decoderStyle(c.architecture)->experts->isFixed)
+      set(expertWidthKey, uint32_t(c.mixture.width));
+    // Readers of others take it that they add up to 1.
+    if (!c.mixture.normalized)
+      set(normalizedKey, false);
+  }
   // Phi-3's readers want the key in any case.
   if (c.window != family.window || c.architecture == Architecture::Phi3)
     set(windowKey, uint32_t(c.window));

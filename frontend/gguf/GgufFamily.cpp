@@ -18,25 +18,48 @@ constexpr GgufTensorName decoderTensors[] = {
     {"blk.{}.attn_output", "model.layers.{}.self_attn.o_proj"},
     {"blk.{}.attn_q_norm", "model.layers.{}.self_attn.q_norm"},
     {"blk.{}.attn_k_norm", "model.layers.{}.self_attn.k_norm"},
-    {"blk.{}.ffn_down", "model.layers.{}.mlp.down_proj"},
 };
 constexpr GgufTensorName projections[] = {
     {"blk.{}.attn_q", "model.layers.{}.self_attn.q_proj"},
     {"blk.{}.attn_k", "model.layers.{}.self_attn.k_proj"},
     {"blk.{}.attn_v", "model.layers.{}.self_attn.v_proj"},
-    {"blk.{}.ffn_gate", "model.layers.{}.mlp.gate_proj"},
-    {"blk.{}.ffn_up", "model.layers.{}.mlp.up_proj"},
 };
 constexpr GgufTensorName llamaProjections[] = {
     {"blk.{}.attn_q", "model.layers.{}.self_attn.q_proj", RotaryPairs, &ModelConfig::heads},
     {"blk.{}.attn_k", "model.layers.{}.self_attn.k_proj", RotaryPairs, &ModelConfig::kvHeads},
     {"blk.{}.attn_v", "model.layers.{}.self_attn.v_proj"},
-    {"blk.{}.ffn_gate", "model.layers.{}.mlp.gate_proj"},
-    {"blk.{}.ffn_up", "model.layers.{}.mlp.up_proj"},
 };
 constexpr GgufTensorName fusedProjections[] = {
     {"blk.{}.attn_qkv", "model.layers.{}.self_attn.qkv_proj"},
+};
+constexpr GgufTensorName mlp[] = {
+    {"blk.{}.ffn_gate", "model.layers.{}.mlp.gate_proj"},
+    {"blk.{}.ffn_up", "model.layers.{}.mlp.up_proj"},
+    {"blk.{}.ffn_down", "model.layers.{}.mlp.down_proj"},
+};
+constexpr GgufTensorName fusedMlp[] = {
     {"blk.{}.ffn_up", "model.layers.{}.mlp.gate_up_proj"},
+    {"blk.{}.ffn_down", "model.layers.{}.mlp.down_proj"},
+};
+constexpr GgufTensorName mixtralExperts[] = {
+    {"blk.{}.ffn_gate_inp", "model.layers.{}.block_sparse_moe.gate"},
+    {"blk.{}.ffn_gate_exps", "model.layers.{}.block_sparse_moe.experts.*.w1"},
+    {"blk.{}.ffn_up_exps", "model.layers.{}.block_sparse_moe.experts.*.w3"},
+    {"blk.{}.ffn_down_exps", "model.layers.{}.block_sparse_moe.experts.*.w2"},
+    // Files of 2023 have a tensor for each expert.
+    {"blk.{}.ffn_gate.{}", "model.layers.{}.block_sparse_moe.experts.{}.w1"},
+    {"blk.{}.ffn_up.{}", "model.layers.{}.block_sparse_moe.experts.{}.w3"},
+    {"blk.{}.ffn_down.{}", "model.layers.{}.block_sparse_moe.experts.{}.w2"},
+};
+constexpr GgufTensorName qwenExperts[] = {
+    {"blk.{}.ffn_gate_inp", "model.layers.{}.mlp.gate"},
+    {"blk.{}.ffn_gate_exps", "model.layers.{}.mlp.experts.*.gate_proj"},
+    {"blk.{}.ffn_up_exps", "model.layers.{}.mlp.experts.*.up_proj"},
+    {"blk.{}.ffn_down_exps", "model.layers.{}.mlp.experts.*.down_proj"},
+    // Of layers with a plain MLP.
+    {"blk.{}.ffn_gate", "model.layers.{}.mlp.gate_proj"},
+    {"blk.{}.ffn_up", "model.layers.{}.mlp.up_proj"},
+    {"blk.{}.ffn_down", "model.layers.{}.mlp.down_proj"},
 };
 constexpr GgufTensorName mlpNorm[] = {
     {"blk.{}.ffn_norm", "model.layers.{}.post_attention_layernorm"},
@@ -86,15 +109,25 @@ constexpr GgufNumber gemma3Numbers[] = {
 using enum Activation;
 
 constexpr GgufFamily families[] = {
-    {"llama", Llama, Silu, {decoderTensors, llamaProjections, mlpNorm}, decoderNumbers},
+    {"llama", Llama, Silu, {decoderTensors, llamaProjections, mlp, mlpNorm}, decoderNumbers},
+    {"llama",
+     Mixtral,
+     Silu,
+     {decoderTensors, llamaProjections, mixtralExperts, mlpNorm},
+     decoderNumbers},
     {"gpt2", Gpt2, GeluTanh, {gpt2Tensors}, gpt2Numbers},
-    {"qwen2", Qwen2, Silu, {decoderTensors, projections, mlpNorm}, decoderNumbers},
-    {"qwen3", Qwen3, Silu, {decoderTensors, projections, mlpNorm}, decoderNumbers},
-    {"phi3", Phi3, Silu, {decoderTensors, fusedProjections, mlpNorm}, decoderNumbers},
+    {"qwen2", Qwen2, Silu, {decoderTensors, projections, mlp, mlpNorm}, decoderNumbers},
+    {"qwen3", Qwen3, Silu, {decoderTensors, projections, mlp, mlpNorm}, decoderNumbers},
+    {"qwen3moe",
+     Qwen3Moe,
+     Silu,
+     {decoderTensors, projections, qwenExperts, mlpNorm},
+     decoderNumbers},
+    {"phi3", Phi3, Silu, {decoderTensors, fusedProjections, fusedMlp, mlpNorm}, decoderNumbers},
     {.name = "gemma2",
      .architecture = Gemma2,
      .activation = GeluTanh,
-     .tensors = {decoderTensors, projections, sandwichNorms},
+     .tensors = {decoderTensors, projections, mlp, sandwichNorms},
      .numbers = gemma2Numbers,
      .window = 4096,
      .windowPattern = 2,
@@ -102,7 +135,7 @@ constexpr GgufFamily families[] = {
     {.name = "gemma3",
      .architecture = Gemma3,
      .activation = GeluTanh,
-     .tensors = {decoderTensors, projections, sandwichNorms},
+     .tensors = {decoderTensors, projections, mlp, sandwichNorms},
      .numbers = gemma3Numbers,
      .windowPattern = 6,
      .layersOfWideScale = 62},
@@ -120,23 +153,32 @@ constexpr GgufSize sizes[] = {
 
 std::string knownFamilies() {
   std::string known;
-  for (const GgufFamily &family : families)
-    known += fmt::format("{}{}", known.empty() ? "" : ", ", family.name);
+  for (std::string_view last; const GgufFamily &family : families) {
+    if (family.name != last)
+      known += fmt::format("{}{}", known.empty() ? "" : ", ", family.name);
+    last = family.name;
+  }
   return known;
 }
 
-/// Where `name` is `pattern`, the digits in place of "{}" ("" where it has none).
-std::optional<std::string_view> layerIn(std::string_view pattern, std::string_view name) {
-  size_t hole = pattern.find("{}");
-  if (hole == std::string_view::npos)
-    return pattern == name ? std::optional(std::string_view()) : std::nullopt;
-  std::string_view before = pattern.substr(0, hole), after = pattern.substr(hole + 2);
-  if (name.size() <= before.size() + after.size() || !name.starts_with(before) ||
-      !name.ends_with(after))
-    return std::nullopt;
-  std::string_view digits = name.substr(before.size(), name.size() - before.size() - after.size());
-  bool isNumber = std::ranges::all_of(digits, [](char c) { return c >= '0' && c <= '9'; });
-  return isNumber ? std::optional(digits) : std::nullopt;
+/// Where `name` is `pattern`, the digits in place of each "{}".
+std::optional<std::vector<std::string_view>> numbersIn(std::string_view pattern,
+                                                       std::string_view name) {
+  std::vector<std::string_view> numbers;
+  while (!pattern.empty()) {
+    if (pattern.starts_with("{}")) {
+      size_t digits = std::min(name.find_first_not_of("0123456789"), name.size());
+      if (digits == 0)
+        return std::nullopt;
+      numbers.push_back(name.substr(0, digits));
+      pattern.remove_prefix(2), name.remove_prefix(digits);
+    } else if (name.starts_with(pattern.front())) {
+      pattern.remove_prefix(1), name.remove_prefix(1);
+    } else {
+      return std::nullopt;
+    }
+  }
+  return name.empty() ? std::optional(numbers) : std::nullopt;
 }
 
 /// The name that `to` gives what `from` calls `name`.
@@ -149,10 +191,10 @@ GgufNameMatch translate(const GgufFamily &family, std::string_view name,
     return {};
   for (const auto &part : family.tensors)
     for (const GgufTensorName &entry : part)
-      if (auto layer = layerIn(entry.*from, stem)) {
+      if (auto numbers = numbersIn(entry.*from, stem)) {
         std::string result(entry.*to);
-        if (size_t hole = result.find("{}"); hole != std::string::npos)
-          result.replace(hole, 2, *layer);
+        for (std::string_view number : *numbers)
+          result.replace(result.find("{}"), 2, number);
         return {&entry, result.append(name.substr(dot))};
       }
   return {};
@@ -192,6 +234,8 @@ std::span<const GgufSize> ggufSizes() { return sizes; }
 
 const GgufFamily &ggufFamilyOf(const GgufMetadata &metadata) {
   std::string name = metadata.text("general.architecture");
+  if (name == "llama" && metadata.integer("llama.expert_count", 0, maxExperts, 0) > 0)
+    return ggufFamilyOf(Mixtral);
   for (const GgufFamily &family : families)
     if (family.name == name)
       return family;
@@ -205,7 +249,7 @@ const GgufFamily &ggufFamilyOf(Architecture architecture) {
   for (const GgufFamily &family : families)
     if (family.architecture == architecture)
       return family;
-  fail("the architecture '{}' has no GGUF form; {} and mistral have one",
+  fail("the architecture '{}' has no GGUF form; {} have one (mistral and mixtral as llama)",
        architectureName(architecture), knownFamilies());
 }
 

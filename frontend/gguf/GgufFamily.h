@@ -11,8 +11,8 @@
 
 namespace lmc {
 
-/// A tensor, or with "{}" in both names one of each layer, without the ".weight" or ".bias" that
-/// both names end in.
+/// A tensor, or with "{}" in both names one for each number, of a layer or of an expert, without the ".weight"
+/// or ".bias" that both names end in. "*" is that of StackedNames.h.
 struct GgufTensorName {
   std::string_view gguf, huggingFace;
   /// How GGUF stores what the model has.
@@ -40,7 +40,7 @@ struct GgufFamily {
   std::string_view name; ///< general.architecture
   Architecture architecture;
   Activation activation;
-  std::array<std::span<const GgufTensorName>, 3> tensors;
+  std::array<std::span<const GgufTensorName>, 4> tensors;
   std::span<const GgufNumber> numbers;
   int64_t window = 0; ///< where no key says it; 0: none
   /// Where no key says it, the window is left out in each layer of this number; 0: it holds for all.
@@ -51,7 +51,7 @@ struct GgufFamily {
 
 std::span<const GgufSize> ggufSizes();
 
-/// Error naming the file where its general.architecture is none of ours.
+/// Error naming the file where its general.architecture is none of ours. "llama" with experts is Mixtral's.
 const GgufFamily &ggufFamilyOf(const GgufMetadata &metadata);
 /// Error where the architecture has no GGUF form. Mistral's is llama's.
 const GgufFamily &ggufFamilyOf(Architecture architecture);

@@ -34,11 +34,11 @@ const QuantizationMix mixes[] = {
     {"q5_k_s", Q5_K, 16},
     {"q5_1", Q5_1, 9},
     {"q5_0", Q5_0, 8},
-    {"q4_k_m", Q4_K, 15, {{Q6_K, moreBits}}, {{Q6_K, moreBits}}},
-    {"q4_k_s", Q4_K, 14, {{Q5_K, firstFour}}, {{Q5_K, firstEighth}}},
+    {"q4_k_m", Q4_K, 15, {{Q6_K, moreBits}}, {{Q6_K, moreBits}}, {}, Q5_K},
+    {"q4_k_s", Q4_K, 14, {{Q5_K, firstFour}}, {{Q5_K, firstEighth}}, {}, Q5_K},
     {"q4_1", Q4_1, 3},
     {"q4_0", Q4_0, 2},
-    {"iq4_nl", IQ4_NL, 25, {{Q5_K, sharedValues}}, {{Q5_K, firstEighth}}},
+    {"iq4_nl", IQ4_NL, 25, {{Q5_K, sharedValues}}, {{Q5_K, firstEighth}}, {}, Q5_K},
     {"mxfp4", MXFP4, 38},
     {"q3_k_l", Q3_K, 13, {{Q5_K, always}}, {{Q5_K, always}}, {{Q5_K, always}}},
     {"q3_k_m",
@@ -46,9 +46,16 @@ const QuantizationMix mixes[] = {
      12,
      {{Q5_K, firstTwo}, {Q4_K, always}},
      {{Q5_K, firstSixteenth}, {Q4_K, always}},
-     {{Q4_K, always}}},
-    {"q3_k_s", Q3_K, 11},
-    {"q2_k", Q2_K, 10, {{Q4_K, sharedValues}, {Q3_K, always}}, {{Q3_K, always}}, {{Q3_K, always}}},
+     {{Q4_K, always}},
+     Q5_K},
+    {"q3_k_s", Q3_K, 11, {}, {}, {}, Q5_K},
+    {"q2_k",
+     Q2_K,
+     10,
+     {{Q4_K, sharedValues}, {Q3_K, always}},
+     {{Q3_K, always}},
+     {{Q3_K, always}},
+     Q5_K},
     {"q2_k_s", Q2_K, 21, {{Q4_K, sharedValues}}, {{Q4_K, firstEighth}}},
 };
 
@@ -81,18 +88,25 @@ std::pair<std::string_view, int64_t> kindOf(std::string_view name) {
 
 /// The type that the rules want, whatever the rows' length.
 TensorType ruled(const QuantizationMix &mix, const MixFacts &facts, std::string_view name,
-                 int64_t columns) {
+                 std::span<const int64_t> shape) {
   if (name == "output.weight" || (facts.tiedHead && name == "token_embd.weight")) {
-    if (!fits(mix.type, columns) || mix.type == Q8_0 || mix.type == MXFP4)
+    if (!fits(mix.type, shape.back()) || mix.type == Q8_0 || mix.type == MXFP4)
       return Q8_0;
     return Q6_K;
   }
+  if (facts.experts && mix.type == MXFP4)
+    return shape.size() == 3 ? MXFP4 : Q8_0;
   auto [kind, layer] = kindOf(name);
   const std::vector<MixRule> *rules = nullptr;
   bool isV = kind == "attn_v.weight" || kind == "attn_qkv.weight";
+  // Beside so many experts attention is small.
+  if (facts.experts == 8 && (isV || kind == "attn_k.weight"))
+    return Q8_0;
+  if (facts.experts == 8 && kind == "attn_output.weight")
+    return mix.outputOfEight.value_or(mix.type);
   if (isV)
     rules = &mix.attentionV;
-  else if (kind == "ffn_down.weight")
+  else if (kind.starts_with("ffn_down"))
     rules = &mix.feedForwardDown;
   else if (kind == "attn_output.weight")
     rules = &mix.attentionOutput;
@@ -115,6 +129,7 @@ MixFacts mixFactsOf(const GgufMetadata &m, bool tiedHead) {
   facts.heads = m.integer(key("attention.head_count"), 1, maxWidth);
   facts.kvHeads = m.integer(key("attention.head_count_kv"), 1, maxWidth, facts.heads);
   facts.tiedHead = tiedHead;
+  facts.experts = m.integer(key("expert_count"), 0, maxExperts, 0);
   facts.is70B = architecture == "llama" && facts.layers == 80 && facts.heads != facts.kvHeads;
   return facts;
 }
@@ -137,7 +152,7 @@ TensorChoice chooseType(const QuantizationMix &mix, const MixFacts &facts, std::
   if (!isQuantisable(name, shape))
     return {stored == F16 || stored == BF16 ? F32 : stored};
   int64_t columns = shape.back();
-  TensorType type = formatOf(mix.type).isQuantised() ? ruled(mix, facts, name, columns) : mix.type;
+  TensorType type = formatOf(mix.type).isQuantised() ? ruled(mix, facts, name, shape) : mix.type;
   if (fits(type, columns))
     return {type};
   for (const auto &[from, to] : standIns)

@@ -15,6 +15,7 @@ struct MixFacts {
   int64_t layers = 0, heads = 0, kvHeads = 0;
   bool tiedHead = true; ///< no output.weight: token_embd.weight is the head
   bool is70B = false;   ///< Llama 2 70B's sizes have a rule of their own
+  int64_t experts = 0;  ///< of a layer; 0: plain MLPs. Mixtral's number, 8, has rules of its own
 };
 /// From general.architecture and its keys. Error naming a missing one.
 MixFacts mixFactsOf(const GgufMetadata &metadata, bool tiedHead);
@@ -33,6 +34,8 @@ struct QuantizationMix {
   uint32_t fileType; ///< general.file_type
   /// The first rule that applies decides, else `type` does.
   std::vector<MixRule> attentionV = {}, feedForwardDown = {}, attentionOutput = {};
+  /// Of attention's output with 8 experts, in place of these rules.
+  std::optional<TensorType> outputOfEight = {};
 };
 
 std::span<const QuantizationMix> quantizationMixes();

@@ -55,7 +55,7 @@ std::vector<QuantizedTensor> planQuantization(const GgufModel &model, const Quan
     }
     uint64_t elements = view.numElements();
     const TensorFormat &format = formatOf(to.type);
-    plan.push_back({name, view.shape, view.type, to, view.bytes.size(),
+    plan.push_back({name, view.shape, view.type, to, view.sizeBytes(),
                     elements / format.blockElements * format.blockBytes});
   }
   return plan;

@@ -45,7 +45,7 @@ std::string describe(const QuantizedTensor &tensor) {
 /// The mix that keeps the largest tensor as it is.
 const QuantizationMix &storedMix(const GgufModel &model) {
   const auto &largest = *std::ranges::max_element(
-      model.tensors, {}, [](const auto &tensor) { return tensor.view.bytes.size(); });
+      model.tensors, {}, [](const auto &tensor) { return tensor.view.sizeBytes(); });
   if (formatOf(largest.view.type).isQuantised())
     fail("tensor '{}' is {} already; lmc quantize --allow-requantize makes another type of it",
          largest.name, nameOf(largest.view.type));

@@ -34,6 +34,21 @@ std::string errorOf(const GgufMetadata &metadata, std::vector<int64_t> table = {
   return "no error";
 }
 
+/// The weights at `path` are the folder's, to the bit.
+void expectValues(const std::filesystem::path &path, const ModelFolder &model) {
+  auto source = openModelWeights(path);
+  std::vector<const TensorView *> views =
+      matchWeights(*source, readModelConfig(path), model.parameters);
+  for (size_t i = 0; i < views.size(); ++i) {
+    std::vector<float> values(views[i]->numElements());
+    readAsF32(*views[i], values);
+    EXPECT_EQ(values, model.values[i]) << model.parameters[i].name;
+  }
+}
+
+const std::string smallMixtral =
+    smallDecoder("mixtral", R"("num_local_experts":4,"num_experts_per_tok":2)");
+
 } // namespace
 
 TEST(GgufModel, foldersComeBackToTheBit) {
@@ -61,6 +76,13 @@ TEST(GgufModel, foldersComeBackToTheBit) {
           "attn_logit_softcapping":5.5)"),
       smallDecoder("gemma3_text", R"("query_pre_attn_scalar":8,"sliding_window":11,
           "layer_types":["full_attention","sliding_attention","full_attention"])"),
+      smallMixtral,
+      smallDecoder("mixtral", R"("num_local_experts":3,"num_experts_per_tok":3,
+          "sliding_window":13)"),
+      smallDecoder("qwen3_moe", R"("num_experts":5,"num_experts_per_tok":2,
+          "moe_intermediate_size":16,"norm_topk_prob":true)"),
+      smallDecoder("qwen3_moe", R"("num_experts":5,"num_experts_per_tok":2,"mlp_only_layers":[1],
+          "moe_intermediate_size":16,"norm_topk_prob":false,"attention_bias":true)"),
   };
   for (const std::string &json : models) {
     SCOPED_TRACE(json);
@@ -192,15 +214,55 @@ TEST(GgufModel, foldersAreWrittenFromGguf) {
                    1 << 14);
   EXPECT_TRUE(std::filesystem::exists(folder / "model-00010-of-00010.safetensors"));
   EXPECT_FALSE(std::filesystem::exists(folder / "tokenizer.json"));
-  ModelConfig config = readModelConfig(folder);
-  EXPECT_EQ(canonicalSpec(config), canonicalSpec(model.config));
-  auto source = openWeights(folder);
-  std::vector<const TensorView *> views = matchWeights(*source, config, model.parameters);
-  for (size_t i = 0; i < views.size(); ++i) {
-    std::vector<float> values(views[i]->numElements());
-    readAsF32(*views[i], values);
-    EXPECT_EQ(values, model.values[i]) << model.parameters[i].name;
+  EXPECT_EQ(canonicalSpec(readModelConfig(folder)), canonicalSpec(model.config));
+  expectValues(folder, model);
+}
+
+// One tensor in GGUF, one for each expert in folders and in GGUF files of 2023.
+TEST(GgufModel, expertsInOneTensorOrInPieces) {
+  ModelFolder model(smallMixtral);
+  convert(model.folder.path, model.folder / "m.gguf");
+  GgufModel whole = readGgufModel(model.folder / "m.gguf");
+  std::vector<GgufTensorInfo> infos;
+  std::vector<std::span<const std::byte>> contents;
+  int split = 0;
+  for (const auto &[name, view] : whole.tensors) {
+    size_t at = name.find("_exps.");
+    if (at == std::string::npos) {
+      infos.push_back({name, view.type, view.shape});
+      contents.push_back(view.bytes);
+      continue;
+    }
+    ASSERT_EQ(view.shape.size(), 3u);
+    ++split;
+    std::vector<int64_t> shape(view.shape.begin() + 1, view.shape.end());
+    size_t bytes = view.bytes.size() / view.shape[0];
+    for (int64_t expert = 0; expert < view.shape[0]; ++expert) {
+      infos.push_back({fmt::format("{}.{}.weight", name.substr(0, at), expert), view.type, shape});
+      contents.push_back(view.bytes.subspan(expert * bytes, bytes));
+    }
   }
+  EXPECT_EQ(split, 3 * 3);
+  GgufWriter writer(model.folder / "pieces.gguf", whole.metadata, infos);
+  for (std::span<const std::byte> content : contents)
+    writer.write(content);
+  writer.commit();
+  expectValues(model.folder / "pieces.gguf", model);
+
+  std::filesystem::path folder = model.folder / "folder";
+  writeModelFolder(model.config, *openModelWeights(model.folder / "m.gguf"), nullptr, folder, {},
+                   1 << 20);
+  EXPECT_EQ(openWeights(folder)->find("model.layers.2.block_sparse_moe.experts.3.w3.weight")->shape,
+            (std::vector<int64_t>{48, 32}));
+  expectValues(folder, model);
+
+  const QuantizationMix &mix = quantizationMix("q8_0");
+  GgufModel source = convertToGguf(model.folder.path);
+  for (const QuantizedTensor &tensor : planQuantization(source, mix, false))
+    if (tensor.name == "blk.1.ffn_up_exps.weight") {
+      EXPECT_EQ(tensor.bytesBefore, 4u * 4 * 48 * 32);
+      EXPECT_EQ(tensor.bytes, 4u * 48 * 34);
+    }
 }
 
 TEST(GgufModel, quantisedWeightsAreNotExpandedUnasked) {
@@ -246,7 +308,8 @@ TEST(GgufModel, configErrorsNameTheKey) {
               HasSubstr("tensor 'rope_factors_long.weight' is missing"));
   EXPECT_THAT(with("llama.rope.scaling.factor", -2.0f), HasSubstr("is -2"));
   EXPECT_THAT(with("llama.attention.causal", false), HasSubstr("is 0; attention to later tokens"));
-  EXPECT_THAT(with("llama.expert_count", 8u), HasSubstr("mixtures of experts"));
+  EXPECT_THAT(with("llama.expert_count", 8u),
+              HasSubstr("key 'llama.expert_used_count' is missing"));
   EXPECT_THAT(with("llama.rope.dimension_count", 9u),
               HasSubstr("expected a whole number in [2, 8]"));
   EXPECT_THAT(with("llama.attention.value_length", 4u), HasSubstr("only the keys' 8"));
@@ -255,6 +318,37 @@ TEST(GgufModel, configErrorsNameTheKey) {
   EXPECT_THAT(with("tokenizer.ggml.bos_token_id", 40u), HasSubstr("outside the vocabulary"));
   EXPECT_THAT(errorOf(good, {40}), HasSubstr("has no tensor 'token_embd.weight' of shape"));
   EXPECT_THAT(errorOf(GgufMetadata("m")), HasSubstr("key 'general.architecture' is missing"));
+}
+
+TEST(GgufModel, whatExpertsCannotDoIsNamed) {
+  using testing::HasSubstr;
+  ModelFolder mixtral(smallMixtral), qwen(smallDecoder("qwen3", R"("tie_word_embeddings":true)"));
+  GgufMetadata good = writeGgufConfig(mixtral.config, "m").metadata;
+  EXPECT_EQ(errorOf(good), "no error");
+  auto with = [&](const char *key, GgufValue value) {
+    GgufMetadata changed = good;
+    changed.set(key, std::move(value));
+    return errorOf(changed);
+  };
+  EXPECT_EQ(with("llama.expert_gating_func", 1u), "no error");
+  EXPECT_EQ(with("llama.expert_weights_scale", 1.0f), "no error");
+  EXPECT_EQ(with("llama.expert_feed_forward_length", 48u), "no error");
+  EXPECT_THAT(with("llama.expert_used_count", 5u), HasSubstr("expected a whole number in [1, 4]"));
+  EXPECT_THAT(with("llama.expert_gating_func", 2u),
+              HasSubstr("key 'llama.expert_gating_func' is 2; only softmax (1)"));
+  EXPECT_THAT(with("llama.expert_weights_scale", 2.5f),
+              HasSubstr("key 'llama.expert_weights_scale' is 2.5; scaled weights"));
+  EXPECT_THAT(with("llama.expert_weights_norm", false),
+              HasSubstr("key 'llama.expert_weights_norm' is false"));
+  EXPECT_THAT(with("llama.expert_shared_count", 1u),
+              HasSubstr("key 'llama.expert_shared_count' is 1; experts that all tokens share"));
+  EXPECT_THAT(with("llama.expert_group_count", 4u),
+              HasSubstr("key 'llama.expert_group_count' is 4; groups of experts"));
+  EXPECT_THAT(with("llama.expert_feed_forward_length", 32u),
+              HasSubstr("as wide as llama.feed_forward_length says: 48"));
+  EXPECT_THAT(with("llama.experts_per_group", 2u), HasSubstr("is not understood"));
+  good = writeGgufConfig(qwen.config, "m").metadata;
+  EXPECT_THAT(with("qwen3.expert_count", 8u), HasSubstr("mixtures of experts"));
 }
 
 TEST(GgufModel, unknownAndMissingTensorsAreNamed) {

@@ -59,6 +59,36 @@ TEST(QuantizationMix, countsOfPublishedFiles) {
   EXPECT_EQ(countsOf("q4_k_m", 32, true), (Counts{{"F32", 65}, {"Q4_K", 192}, {"Q6_K", 33}}));
 }
 
+// Mixtral 8x7B's, and the same with more experts.
+TEST(QuantizationMix, expertsHaveRulesOfTheirOwn) {
+  auto counts = [](const char *mixName, int64_t experts) {
+    const QuantizationMix &mix = quantizationMix(mixName);
+    MixFacts facts{32, 32, 8, false, false, experts};
+    Counts result;
+    auto add = [&](const std::string &name, std::vector<int64_t> shape) {
+      ++result[std::string(nameOf(chooseType(mix, facts, name, shape, TensorType::F32).type))];
+    };
+    add("token_embd.weight", {32000, 4096});
+    add("output.weight", {32000, 4096});
+    for (int layer = 0; layer < 32; ++layer) {
+      std::string at = "blk." + std::to_string(layer) + ".";
+      for (const char *name : {"attn_q", "attn_k", "attn_v", "attn_output"})
+        add(at + name + ".weight", {4096, 4096});
+      add(at + "ffn_gate_inp.weight", {experts, 4096});
+      for (const char *name : {"ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"})
+        add(at + name + ".weight", {experts, 4096, 4096});
+    }
+    return result;
+  };
+  EXPECT_EQ(counts("q4_k_m", 8),
+            (Counts{{"F32", 32}, {"Q8_0", 64}, {"Q5_K", 32}, {"Q6_K", 17}, {"Q4_K", 113}}));
+  EXPECT_EQ(counts("q4_k_m", 128), (Counts{{"F32", 32}, {"Q6_K", 33}, {"Q4_K", 193}}));
+  EXPECT_EQ(counts("q3_k_l", 8),
+            (Counts{{"F32", 32}, {"Q8_0", 64}, {"Q5_K", 32}, {"Q6_K", 1}, {"Q3_K", 129}}));
+  EXPECT_EQ(counts("mxfp4", 128), (Counts{{"F32", 32}, {"MXFP4", 96}, {"Q8_0", 130}}));
+  EXPECT_EQ(counts("f16", 8), (Counts{{"F32", 32}, {"F16", 226}}));
+}
+
 TEST(QuantizationMix, rowsThatDoNotFit) {
   struct Case {
     const char *mix;
