@@ -19,26 +19,43 @@ lm::Panels panelsOf(const executable::Tensor &tensor) {
   return {packing.shape(depth), packing.shape(1 - depth), tensor.shape(2)};
 }
 
+/// Matrices that lie as panels, one after the other: one for each expert.
+int64_t matricesOf(const executable::Tensor &tensor) {
+  return tensor.packing().shape_size() == 3 ? tensor.packing().shape(0) : 1;
+}
+
+/// Of each matrix.
 lm::BlockPanels blockPanelsOf(const executable::Tensor &tensor) {
   const executable::Packing &packing = tensor.packing();
-  int depth = packing.transposed() ? 1 : 0;
+  int last = packing.shape_size() - 1, depth = packing.transposed() ? last : last - 1;
   lm::BlockPanels panels{lm::findBlockFormat(packing.blocks()), packing.shape(depth),
-                         packing.shape(1 - depth), 1};
+                         packing.shape(2 * last - 1 - depth), 1};
   // The pass that made the tensor chose the width, lanes of a vector; bytes of a panel tell it.
-  while (panels.panelBytes() < tensor.shape(1))
+  while (panels.panelBytes() < tensor.shape(tensor.shape_size() - 1))
     panels.width *= 2;
   return panels;
+}
+
+/// Bytes of the blocks of one matrix, as files have them.
+uint64_t blockBytes(const lm::BlockPanels &panels) {
+  return panels.depth / panels.format->super * panels.columns * fileBytes(*panels.format);
 }
 
 /// Bytes of the values that a parameter's name stands for.
 uint64_t plainBytes(const executable::Tensor &tensor) {
   if (!tensor.has_packing())
     return tensor.bytes();
-  if (!tensor.packing().blocks().empty()) {
-    lm::BlockPanels panels = blockPanelsOf(tensor);
-    return panels.depth / panels.format->super * panels.columns * fileBytes(*panels.format);
-  }
+  if (!tensor.packing().blocks().empty())
+    return matricesOf(tensor) * blockBytes(blockPanelsOf(tensor));
   return sizeOf(tensor.dtype()) * tensor.packing().shape(0) * tensor.packing().shape(1);
+}
+
+void packMatrices(std::span<const std::byte> stored, const executable::Tensor &tensor,
+                  std::span<std::byte> packed, Team &team) {
+  lm::BlockPanels panels = blockPanelsOf(tensor);
+  uint64_t from = blockBytes(panels), to = panels.size();
+  for (int64_t i = 0; i < matricesOf(tensor); ++i)
+    packBlocks(stored.subspan(i * from, from), panels, packed.subspan(i * to, to), team);
 }
 
 std::vector<uint16_t> rounded(std::span<const std::byte> f32, executable::DType type) {
@@ -90,7 +107,7 @@ void placeTensors(executable::Executable &message, DataSection &data,
           packPanels(*stored, tensor.packing().transposed(), panelsOf(tensor),
                      sizeOf(tensor.dtype()), packed, *team);
         else
-          packBlocks(*stored, blockPanelsOf(tensor), packed, *team);
+          packMatrices(*stored, tensor, packed, *team);
       } else {
         data.insert(data.end(), stored->begin(), stored->end());
       }

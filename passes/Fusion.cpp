@@ -218,8 +218,8 @@ void Fusion::group() {
     case Kind::Heavy:
       group->family =
           llvm::TypeSwitch<Operation *, KernelGroup::Family>(&op)
-              .Case<lm::MatmulOp, lm::BlockMatmulOp, lm::ExpertMatmulOp, lm::ExpertOuterOp>(
-                  [](auto) { return KernelGroup::Matmul; })
+              .Case<lm::MatmulOp, lm::BlockMatmulOp, lm::ExpertMatmulOp, lm::ExpertOuterOp,
+                    lm::ExpertBlockMatmulOp>([](auto) { return KernelGroup::Matmul; })
               .Case<lm::TopKOp, lm::GroupRowsOp>([](auto) { return KernelGroup::Route; })
               .Case<lm::BlockGatherOp>([](auto) { return KernelGroup::BlockGather; })
               .Case<lm::QuantizeRowsOp>([](auto) { return KernelGroup::Quantize; })

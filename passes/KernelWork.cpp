@@ -50,6 +50,9 @@ public:
     } else if (auto blocks = dyn_cast<lm::BlockMatmulOp>(op)) {
       double k = extent(lm::shapeOf(blocks.getCodes()).back());
       addProduct(blocks.getCodes(), 2 * elements(blocks.getY()) * k);
+    } else if (auto blocks = dyn_cast<lm::ExpertBlockMatmulOp>(op)) {
+      double k = extent(lm::shapeOf(blocks.getCodes()).back());
+      addProduct(blocks.getCodes(), 2 * elements(blocks.getY()) * k);
     } else if (auto attention = dyn_cast<lm::AttentionOp>(op)) {
       countAttention(attention, 2);
     } else if (auto dq = dyn_cast<lm::AttentionDqOp>(op)) {
@@ -83,8 +86,10 @@ public:
       if (isTable || isa<lm::SliceOp>(op))
         sum += bytes(op->getResult(0));
       else if (auto experts = dyn_cast<lm::ExpertMatmulOp>(op); experts && input == experts.getW())
-        sum += bytes(input) *
-               std::min(1.0, elements(experts.getOrder()) / extent(lm::shapeOf(input)[0]));
+        sum += bytesOfExperts(input, experts.getOrder());
+      else if (auto blocks = dyn_cast<lm::ExpertBlockMatmulOp>(op);
+               blocks && input == blocks.getWeights())
+        sum += bytesOfExperts(input, blocks.getOrder());
       else if (auto attention = dyn_cast<lm::AttentionOp>(op);
                attention && (input == attention.getK() || input == attention.getV()))
         sum += bytes(input) * readShare(attention);
@@ -101,6 +106,11 @@ public:
   }
 
 private:
+  /// Of the experts' matrices that so many rows take at most.
+  double bytesOfExperts(Value weights, Value order) const {
+    return bytes(weights) * std::min(1.0, elements(order) / extent(lm::shapeOf(weights)[0]));
+  }
+
   /// `products`: matrix products over the pairs of queries and keys.
   template <typename Op> void countAttention(Op op, int products) {
     lm::Shape q = lm::shapeOf(op.getQ());

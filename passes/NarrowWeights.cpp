@@ -38,7 +38,8 @@ struct NarrowWeights : impl::NarrowWeightsBase<NarrowWeights> {
   void runOnOperation() override {
     for (auto &[name, weight] : storedWeights(getOperation())) {
       TypeAttr stored = weight.storedElement();
-      bool isRead = !weight.products.empty() || !weight.gathers.empty();
+      bool isRead =
+          !weight.products.empty() || !weight.gathers.empty() || !weight.expertProducts.empty();
       if (!stored || !isRead || !weight.otherUse.empty() || !weight.type().getElementType().isF32())
         continue;
       for (BlockArgument argument : weight.arguments)

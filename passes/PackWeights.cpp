@@ -24,7 +24,8 @@ namespace {
 
 std::optional<lm::Panels> panelsOf(const StoredWeight &weight, int64_t width, std::string &reason) {
   RankedTensorType type = weight.type();
-  if (weight.products.empty() || type.getRank() != 2 || !type.hasStaticShape()) {
+  if (weight.products.empty() || !weight.expertProducts.empty() || type.getRank() != 2 ||
+      !type.hasStaticShape()) {
     reason = "it is no matrix that products read";
     return std::nullopt;
   }

@@ -5,7 +5,8 @@
 // After:  @decode(%w: tensor<11x2176xi8> {..., lm.plain = tensor<172x64xf32>, lm.plain_transposed}) {
 //           %codes, %scales, %sums, %half_sums = lm.quantize_rows %x
 //           lm.block_matmul %codes, %scales, %sums, %half_sums, %w {format = "q8_0", ...} ... }
-//         A gather from such a weight becomes lm.block_gather.
+//         A gather from such a weight becomes lm.block_gather, lm.expert_matmul lm.expert_block_matmul with
+//         panels of each expert: tensor<8x11x2176xi8>.
 // Needs:  primitives, programs that only read their parameters (inference), f32 products. Leaves:
 //         primitives; lm.blocks only where the weight is stored so. Numerics: rows of activations are
 //         rounded to 8 bits in blocks of 32.
@@ -32,9 +33,13 @@ std::optional<lm::BlockPanels> panelsOf(const StoredWeight &weight, StringRef fo
                                         std::string &reason) {
   const lm::BlockFormat *found = lm::findBlockFormat(format.str());
   RankedTensorType type = weight.type();
-  bool isMatrix = type.getRank() == 2 && type.hasStaticShape();
+  // A matrix, or one for each expert.
+  const int64_t rank = weight.expertProducts.empty() ? 2 : 3;
+  bool isMatrix = type.getRank() == rank && type.hasStaticShape() &&
+                  (rank == 2 || (weight.products.empty() && weight.gathers.empty()));
   // A gather takes rows of the table [columns, depth].
   bool transposed = weight.transposed().value_or(true);
+  int64_t depth = isMatrix ? type.getDimSize(rank - (transposed ? 1 : 2)) : 0;
   if (!found)
     reason = "kernels do not know this format";
   else if (width == 0)
@@ -43,16 +48,15 @@ std::optional<lm::BlockPanels> panelsOf(const StoredWeight &weight, StringRef fo
     reason = "it is no f32 matrix here";
   else if (!weight.otherUse.empty())
     reason = weight.otherUse + " reads it";
-  else if (!weight.products.empty() && !weight.transposed())
+  else if (!weight.transposed() && !(weight.products.empty() && weight.expertProducts.empty()))
     reason = "products read it both ways round";
   else if (!weight.gathers.empty() && !transposed)
     reason = "a gather reads it across blocks";
-  else if (type.getDimSize(transposed ? 1 : 0) % found->super)
+  else if (depth % found->super)
     reason = "its depth is no multiple of a block";
   if (!reason.empty())
     return std::nullopt;
-  return lm::BlockPanels{found, type.getDimSize(transposed ? 1 : 0),
-                         type.getDimSize(transposed ? 0 : 1), width};
+  return lm::BlockPanels{found, depth, type.getDimSize(rank - (transposed ? 2 : 1)), width};
 }
 
 /// Attributes that say what a weight's panels hold.
@@ -73,9 +77,11 @@ class Rewriter {
 public:
   void store(StoredWeight &weight, const lm::BlockPanels &panels) {
     MLIRContext *context = weight.type().getContext();
-    weight.storeAs(
-        RankedTensorType::get({panels.count(), panels.panelBytes()}, IntegerType::get(context, 8)),
-        weight.transposed().value_or(true));
+    SmallVector<int64_t> shape = {panels.count(), panels.panelBytes()};
+    if (!weight.expertProducts.empty())
+      shape.insert(shape.begin(), weight.type().getDimSize(0));
+    weight.storeAs(RankedTensorType::get(shape, IntegerType::get(context, 8)),
+                   weight.transposed().value_or(true));
     Names names(context, panels);
     for (lm::GatherOp gather : weight.gathers) {
       OpBuilder at(gather);
@@ -87,25 +93,36 @@ public:
     }
     for (lm::MatmulOp product : weight.products)
       products.push_back({product, names});
+    for (lm::ExpertMatmulOp product : weight.expertProducts)
+      expertProducts.push_back({product, names});
   }
 
   /// After all weights: what gathers give is then what products read.
   void rewriteProducts() {
     for (auto &[product, names] : products) {
       OpBuilder at(product);
-      lm::QuantizeRowsOp rows = quantized(product);
+      lm::QuantizeRowsOp rows = quantized(product, product.getA());
       auto block = at.create<lm::BlockMatmulOp>(product.getLoc(), rows.getCodes(), rows.getScales(),
                                                 rows.getSums(), rows.getHalfSums(), product.getB(),
                                                 names.format, names.columns, names.width);
       product.replaceAllUsesWith(block.getY());
       product.erase();
     }
+    for (auto &[product, names] : expertProducts) {
+      OpBuilder at(product);
+      lm::QuantizeRowsOp rows = quantized(product, product.getX());
+      auto block = at.create<lm::ExpertBlockMatmulOp>(
+          product.getLoc(), rows.getCodes(), rows.getScales(), rows.getSums(), rows.getHalfSums(),
+          product.getW(), product.getOrder(), product.getStarts(), names.format, names.columns,
+          names.width);
+      product.replaceAllUsesWith(block.getY());
+      product.erase();
+    }
   }
 
 private:
-  /// Products of the same rows share their codes.
-  lm::QuantizeRowsOp quantized(lm::MatmulOp product) {
-    Value x = product.getA();
+  /// The rows x of a product; products of the same rows share their codes.
+  lm::QuantizeRowsOp quantized(Operation *product, Value x) {
     auto &known = rows[x];
     if (!known) {
       OpBuilder at(x.getContext());
@@ -113,12 +130,13 @@ private:
         at.setInsertionPointAfter(definition);
       else
         at.setInsertionPointToStart(cast<BlockArgument>(x).getOwner());
-      known = at.create<lm::QuantizeRowsOp>(product.getLoc(), x);
+      known = at.create<lm::QuantizeRowsOp>(product->getLoc(), x);
     }
     return known;
   }
 
   SmallVector<std::pair<lm::MatmulOp, Names>> products;
+  SmallVector<std::pair<lm::ExpertMatmulOp, Names>> expertProducts;
   llvm::DenseMap<Value, lm::QuantizeRowsOp> rows;
 };
 

@@ -8,13 +8,12 @@ using namespace mlir;
 namespace lmc {
 
 std::optional<bool> StoredWeight::transposed() const {
-  std::optional<bool> result;
-  for (lm::MatmulOp product : products) {
-    if (result && *result != product.getTransposeB())
-      return std::nullopt;
-    result = product.getTransposeB();
-  }
-  return result;
+  llvm::SmallVector<bool> all;
+  for (lm::MatmulOp product : products)
+    all.push_back(product.getTransposeB());
+  for (lm::ExpertMatmulOp product : expertProducts)
+    all.push_back(product.getTransposeB());
+  return all.empty() || !llvm::all_equal(all) ? std::nullopt : std::optional(all.front());
 }
 
 TypeAttr StoredWeight::storedElement() const {
@@ -42,10 +41,13 @@ static void addUses(StoredWeight &weight, BlockArgument argument) {
   for (OpOperand &use : argument.getUses()) {
     auto product = dyn_cast<lm::MatmulOp>(use.getOwner());
     auto gather = dyn_cast<lm::GatherOp>(use.getOwner());
+    auto experts = dyn_cast<lm::ExpertMatmulOp>(use.getOwner());
     if (product && use.getOperandNumber() == 1)
       weight.products.push_back(product);
     else if (gather && use.getOperandNumber() == 0)
       weight.gathers.push_back(gather);
+    else if (experts && use.getOperandNumber() == 1)
+      weight.expertProducts.push_back(experts);
     else
       weight.otherUse = use.getOwner()->getName().getStringRef();
   }

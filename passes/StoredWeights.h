@@ -18,12 +18,15 @@ struct StoredWeight {
   llvm::SmallVector<mlir::BlockArgument> arguments;
   llvm::SmallVector<lm::MatmulOp> products; ///< that read it as their right side
   llvm::SmallVector<lm::GatherOp> gathers;  ///< that read it as their table
-  std::string otherUse;                     ///< what else is done with it; empty: nothing
+  llvm::SmallVector<lm::ExpertMatmulOp>
+      expertProducts;   ///< that read it as the experts' matrices [E, ., .]
+  std::string otherUse; ///< what else is done with it; empty: nothing
 
   mlir::RankedTensorType type() const {
     return mlir::cast<mlir::RankedTensorType>(arguments.front().getType());
   }
-  /// Is the matrix [columns, depth] to its products? Null where they do not agree, or there are none.
+  /// Is the matrix [columns, depth] to its products, those of experts too? Null where they do not agree, or
+  /// there are none.
   std::optional<bool> transposed() const;
 
   /// kStored of the arguments; null where they have none.

@@ -187,9 +187,12 @@ private:
   void checkPacking(const Path &path, const executable::Tensor &tensor) {
     const executable::Packing &packing = tensor.packing();
     bool blocks = !packing.blocks().empty();
-    if (tensor.role() != executable::PARAMETER || tensor.shape_size() != (blocks ? 2 : 3) ||
-        tensor.dims_size() != 0 || packing.shape_size() != 2 ||
-        (blocks && tensor.dtype() != executable::U8))
+    // Blocks may be those of a matrix for each expert.
+    bool ofExperts = blocks && packing.shape_size() == 3 && tensor.shape_size() == 3 &&
+                     packing.shape(0) == tensor.shape(0);
+    bool ofMatrix = packing.shape_size() == 2 && tensor.shape_size() == (blocks ? 2 : 3);
+    if (tensor.role() != executable::PARAMETER || tensor.dims_size() != 0 ||
+        !(ofExperts || ofMatrix) || (blocks && tensor.dtype() != executable::U8))
       fail("{}.packing: only a parameter of static shape holds a matrix as panels", path);
     if (blocks)
       return; // their size is the code's to know, as its instructions are

@@ -32,8 +32,10 @@ Schedule emitProduct(Expression &x);     ///< Product.cpp: a matrix product with
 Schedule emitAttention(Expression &x);   ///< AttentionKernel.cpp
 Schedule emitRoute(Expression &x);       ///< Route.cpp: which experts, and which rows of each
 
-/// A product with block-quantised weights and its epilogue (BlockProduct.cpp).
+/// Products with block-quantised weights, one matrix or one for each expert, and their epilogue
+/// (BlockProduct.cpp).
 Schedule emitBlockProduct(Expression &x, lm::BlockMatmulOp op);
+Schedule emitExpertBlockProduct(Expression &x, lm::ExpertBlockMatmulOp op);
 
 /// Products of a mixture of experts (ExpertProduct.cpp); the first with its epilogue.
 Schedule emitExpertMatmul(Expression &x, lm::ExpertMatmulOp op);

@@ -11,6 +11,8 @@ Schedule emitProduct(Expression &x) {
   Emit &e = x.emit;
   if (auto block = opOf<lm::BlockMatmulOp>(x))
     return emitBlockProduct(x, block);
+  if (auto blocks = opOf<lm::ExpertBlockMatmulOp>(x))
+    return emitExpertBlockProduct(x, blocks);
   if (auto experts = opOf<lm::ExpertMatmulOp>(x))
     return emitExpertMatmul(x, experts);
   if (auto outer = opOf<lm::ExpertOuterOp>(x))

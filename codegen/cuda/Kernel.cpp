@@ -43,7 +43,8 @@ void refuseOthers(plan::KernelOp kernel, StringRef path, StringRef architecture)
       fail("no kernel for '{}' ({}) on {}: caches in q8_0 are for the CPU alone; compile for "
            "--target cpu, or without --kv-cache q8_0",
            path.str(), op.getName().getStringRef().str(), architecture.str());
-    if (isa<lm::TopKOp, lm::GroupRowsOp, lm::ExpertMatmulOp, lm::ExpertOuterOp>(op))
+    if (isa<lm::TopKOp, lm::GroupRowsOp, lm::ExpertMatmulOp, lm::ExpertOuterOp,
+            lm::ExpertBlockMatmulOp>(op))
       fail("no kernel for '{}' ({}) on {}: mixtures of experts run on the CPU alone; compile for "
            "--target cpu",
            path.str(), op.getName().getStringRef().str(), architecture.str());

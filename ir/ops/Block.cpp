@@ -1,5 +1,5 @@
 #include "ir/BlockPanels.h"
-#include "ir/Dialect.h"
+#include "ir/ops/ExpertRows.h"
 
 #include <algorithm>
 #include <cmath>
@@ -11,9 +11,10 @@ namespace {
 
 constexpr int64_t kBlock = 32;
 
-/// The panels that a weight operand holds, or what is wrong with it.
+/// The panels that a weight operand holds, of one matrix or of each expert's, or what is wrong with it.
 FailureOr<BlockPanels> panelsOf(std::optional<Location> loc, Value weights, StringRef format,
-                                int64_t depth, int64_t columns, int64_t width) {
+                                int64_t depth, int64_t columns, int64_t width,
+                                std::optional<int64_t> experts = {}) {
   const BlockFormat *found = findBlockFormat(format.str());
   if (!found)
     return emitOptionalError(loc, "unknown block format '", format, "'");
@@ -23,10 +24,12 @@ FailureOr<BlockPanels> panelsOf(std::optional<Location> loc, Value weights, Stri
                              "multiple of ",
                              found->super, ", got [", depth, ", ", columns, "]");
   BlockPanels panels{found, depth, columns, width};
-  Shape shape = shapeOf(weights);
-  if (shape != Shape{Dim(panels.count()), Dim(panels.panelBytes())})
-    return emitOptionalError(loc, "panels of [", depth, ", ", columns, "] in ", format, " are [",
-                             panels.count(), ", ", panels.panelBytes(), "], got ", toString(shape));
+  Shape shape = shapeOf(weights), expected = {Dim(panels.count()), Dim(panels.panelBytes())};
+  if (experts)
+    expected.insert(expected.begin(), Dim(*experts));
+  if (shape != expected)
+    return emitOptionalError(loc, "panels of [", depth, ", ", columns, "] in ", format, " are ",
+                             toString(expected), ", got ", toString(shape));
   return panels;
 }
 
@@ -51,6 +54,31 @@ std::vector<double> columnOf(const BlockPanels &panels, std::span<const std::byt
     }
   }
   return values;
+}
+
+/// Operands as quantize_rows gives them?
+template <typename Adaptor> LogicalResult checkQuantized(std::optional<Location> loc, Adaptor op) {
+  Shape codes = shapeOf(op.getCodes()), blocks = codes, halves = codes;
+  if (codes.empty() || !codes.back().isStatic() || codes.back().size % kBlock)
+    return emitOptionalError(loc, "codes are rows of blocks of 32, got ", toString(codes));
+  blocks.back() = codes.back().size / kBlock;
+  halves.back() = 2 * (codes.back().size / kBlock);
+  if (shapeOf(op.getScales()) != blocks || shapeOf(op.getSums()) != blocks ||
+      shapeOf(op.getHalfSums()) != halves)
+    return emitOptionalError(loc, "scales and sums must be ", toString(blocks), ", half sums ",
+                             toString(halves), ", got ", toString(shapeOf(op.getScales())), ", ",
+                             toString(shapeOf(op.getSums())), ", ",
+                             toString(shapeOf(op.getHalfSums())));
+  return success();
+}
+
+/// Row `row` of quantised rows times a column w.
+double dot(const Tensor &codes, const Tensor &scales, int64_t row, ArrayRef<double> w) {
+  auto depth = static_cast<int64_t>(w.size());
+  double sum = 0;
+  for (int64_t k = 0; k < depth; ++k)
+    sum += codes.data[row * depth + k] * scales.data[(row * depth + k) / kBlock] * w[k];
+  return sum;
 }
 
 } // namespace
@@ -110,17 +138,9 @@ LogicalResult QuantizeRowsOp::adjoint(GraphBuilder &, ValueRange, MutableArrayRe
 
 LogicalResult BlockMatmulOp::infer(Adaptor op, std::optional<Location> loc,
                                    SmallVectorImpl<Type> &types) {
-  Shape codes = shapeOf(op.getCodes()), blocks = codes, halves = codes;
-  if (codes.empty() || !codes.back().isStatic() || codes.back().size % kBlock)
-    return emitOptionalError(loc, "codes are rows of blocks of 32, got ", toString(codes));
-  blocks.back() = codes.back().size / kBlock;
-  halves.back() = 2 * (codes.back().size / kBlock);
-  if (shapeOf(op.getScales()) != blocks || shapeOf(op.getSums()) != blocks ||
-      shapeOf(op.getHalfSums()) != halves)
-    return emitOptionalError(loc, "scales and sums must be ", toString(blocks), ", half sums ",
-                             toString(halves), ", got ", toString(shapeOf(op.getScales())), ", ",
-                             toString(shapeOf(op.getSums())), ", ",
-                             toString(shapeOf(op.getHalfSums())));
+  if (failed(checkQuantized(loc, op)))
+    return failure();
+  Shape codes = shapeOf(op.getCodes());
   if (failed(panelsOf(loc, op.getWeights(), op.getFormat(), codes.back().size, op.getColumns(),
                       op.getWidth())))
     return failure();
@@ -142,15 +162,56 @@ LogicalResult BlockMatmulOp::evaluate(ArrayRef<const Tensor *> operands,
   for (int64_t n = 0; n < columns; ++n) {
     std::vector<double> w = columnOf(panels, bytes, n);
     for (int64_t m = 0; m < rows; ++m)
-      for (int64_t k = 0; k < depth; ++k)
-        y.data[m * columns + n] +=
-            codes.data[m * depth + k] * scales.data[(m * depth + k) / kBlock] * w[k];
+      y.data[m * columns + n] = dot(codes, scales, m, w);
   }
   results.push_back(std::move(y));
   return success();
 }
 
 LogicalResult BlockMatmulOp::adjoint(GraphBuilder &, ValueRange, MutableArrayRef<Value>) {
+  return notDifferentiable(*this, "quantised weights are for inference");
+}
+
+LogicalResult ExpertBlockMatmulOp::infer(Adaptor op, std::optional<Location> loc,
+                                         SmallVectorImpl<Type> &types) {
+  FailureOr<int64_t> experts = expertsOf(loc, op.getStarts());
+  if (failed(experts) || failed(checkQuantized(loc, op)) ||
+      failed(checkRows(loc, "codes", op.getCodes(), op.getOrder())) ||
+      failed(panelsOf(loc, op.getWeights(), op.getFormat(), shapeOf(op.getCodes()).back().size,
+                      op.getColumns(), op.getWidth(), *experts)))
+    return failure();
+  Shape y = shapeOf(op.getOrder());
+  y.push_back(static_cast<int64_t>(op.getColumns()));
+  types.push_back(tensorType(y, elementOf(op.getScales())));
+  return success();
+}
+
+LogicalResult ExpertBlockMatmulOp::evaluate(ArrayRef<const Tensor *> operands,
+                                            SmallVectorImpl<Tensor> &results) {
+  const Tensor &codes = *operands[0], &scales = *operands[1];
+  int64_t depth = codes.lastDim(), columns = getColumns();
+  std::vector<std::byte> bytes = bytesOf(*operands[4]);
+  BlockPanels panels{findBlockFormat(getFormat().str()), depth, columns,
+                     static_cast<int64_t>(getWidth())};
+  std::vector<std::vector<int64_t>> rows(operands[6]->size() - 1);
+  auto visit = [&](int64_t expert, int64_t row) { rows[expert].push_back(row); };
+  if (failed(forEachRow(*this, *operands[5], *operands[6], visit)))
+    return failure();
+  auto shape = operands[5]->shape;
+  shape.push_back(columns);
+  Tensor y(shape);
+  for (size_t expert = 0; expert < rows.size(); ++expert)
+    for (int64_t n = 0; n < columns && !rows[expert].empty(); ++n) {
+      auto own = std::span<const std::byte>(bytes).subspan(expert * panels.size(), panels.size());
+      std::vector<double> w = columnOf(panels, own, n);
+      for (int64_t row : rows[expert])
+        y.data[row * columns + n] = dot(codes, scales, row % (codes.size() / depth), w);
+    }
+  results.push_back(std::move(y));
+  return success();
+}
+
+LogicalResult ExpertBlockMatmulOp::adjoint(GraphBuilder &, ValueRange, MutableArrayRef<Value>) {
   return notDifferentiable(*this, "quantised weights are for inference");
 }
 

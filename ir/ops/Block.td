@@ -33,6 +33,19 @@ def LM_BlockMatmulOp : LM_InferredOp<"block_matmul"> {
   let results = (outs RankedTensorOf<[F32]>:$y);
 }
 
+def LM_ExpertBlockMatmulOp : LM_InferredOp<"expert_block_matmul"> {
+  let summary = "each quantised row times the block-quantised matrix of its expert";
+  let description = [{
+    expert_matmul of rows as quantize_rows gives them, which may lack leading dimensions as there, and of panels
+    `[E, count, bytes]`, those of block_matmul for each expert: `y[r..., n] = sum over k of x[r..., k] *
+    w[e(r), k, n]` f32, where e(r) is the group that `order [R...]` and `starts [E + 1]` put row r in.
+  }];
+  let arguments = (ins LM_Bytes:$codes, RankedTensorOf<[F32]>:$scales, RankedTensorOf<[F32]>:$sums,
+                       RankedTensorOf<[F32]>:$half_sums, LM_Bytes:$weights, LM_Ids:$order, LM_Ids:$starts,
+                       StrAttr:$format, I64Attr:$columns, I64Attr:$width);
+  let results = (outs RankedTensorOf<[F32]>:$y);
+}
+
 def LM_BlockGatherOp : LM_InferredOp<"block_gather"> {
   let summary = "columns of block-quantised weights by id: y[..., k] = w[k, ids[...]]";
   let description = [{

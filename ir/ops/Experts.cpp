@@ -1,11 +1,9 @@
-#include "ir/Dialect.h"
+#include "ir/ops/ExpertRows.h"
 
 using namespace mlir;
 
 namespace lmc::lm {
-namespace {
 
-/// The number of experts, where order and starts fit together.
 FailureOr<int64_t> expertsOf(std::optional<Location> loc, Value starts) {
   Shape shape = shapeOf(starts);
   if (shape.size() != 1 || !shape[0].isStatic() || shape[0].size < 2)
@@ -13,7 +11,6 @@ FailureOr<int64_t> expertsOf(std::optional<Location> loc, Value starts) {
   return shape[0].size - 1;
 }
 
-/// x must be [R..., C], less some leading dimensions of R.
 LogicalResult checkRows(std::optional<Location> loc, StringRef name, Value x, Value order) {
   Shape shape = shapeOf(x), rows = shapeOf(order);
   if (!shape.empty() && shape.back().isStatic() && shape.size() <= rows.size() + 1 &&
@@ -23,7 +20,6 @@ LogicalResult checkRows(std::optional<Location> loc, StringRef name, Value x, Va
                            ": it must have their last dimensions and features");
 }
 
-/// Calls visit(expert, row) in the order of places.
 LogicalResult forEachRow(Operation *op, const Tensor &order, const Tensor &starts,
                          llvm::function_ref<void(int64_t, int64_t)> visit) {
   int64_t rows = order.size(), experts = starts.size() - 1;
@@ -41,6 +37,8 @@ LogicalResult forEachRow(Operation *op, const Tensor &order, const Tensor &start
   }
   return success();
 }
+
+namespace {
 
 /// The elements of row `row` of x, which may have fewer rows than there are.
 const double *rowOf(const Tensor &x, int64_t row) {

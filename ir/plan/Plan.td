@@ -31,7 +31,7 @@ def Plan_TensorOp : Plan_Op<"tensor", [Symbol]> {
     `role` is parameter, gradient, moment, cache, input, output or state; `offset` counts bytes in
     the state region, for caches in one slot. `plain`: the type is panels (`ir/Panels.h`) of this
     matrix, [depth, columns], or [columns, depth] where `transposed`; with `blocks` they are bytes of
-    that block format (`ir/BlockPanels.h`).
+    that block format (`ir/BlockPanels.h`), and there may be a matrix for each expert in front.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$role, TypeAttrOf<AnyRankedTensor>:$type,
                        I64Attr:$offset, OptionalAttr<TypeAttrOf<AnyRankedTensor>>:$plain,

@@ -305,13 +305,18 @@ static std::string formatName(TensorType type) {
   return llvm::StringRef(formatOf(type).name).lower();
 }
 
+/// Pieces may differ; then they are read as f32.
+static bool hasOneType(const TensorView &view) {
+  return llvm::all_of(view.parts, [&](const TensorView &part) { return part.type == view.type; });
+}
+
 std::map<std::string, std::string> Weights::formats() const {
   std::map<std::string, std::string> formats;
   for (size_t i = 0; i < parameters.size(); ++i) {
     std::string name = formatName(views[i]->type);
     bool isHalf = views[i]->type == TensorType::F16 || views[i]->type == TensorType::BF16;
     bool isBlocks = formatOf(views[i]->type).isQuantised() && lm::findBlockFormat(name);
-    if (views[i]->offset == 0 && (isHalf || isBlocks))
+    if (views[i]->offset == 0 && hasOneType(*views[i]) && (isHalf || isBlocks))
       formats[parameters[i].name] = name;
   }
   return formats;
@@ -328,7 +333,7 @@ ParameterData Weights::data() {
       lent = views[i];
       const TensorFormat &stored = formatOf(lent->type);
       // A transposed matrix of blocks is asked for by columns, which is how it lies.
-      bool asItLies = lent->offset == 0 && lent->parts.empty() &&
+      bool asItLies = lent->offset == 0 && hasOneType(*lent) &&
                       (lent->order != StoredOrder::Transposed || stored.isQuantised());
       if (formatName(lent->type) == format && asItLies)
         return storedBytes(*lent);
@@ -341,6 +346,12 @@ ParameterData Weights::data() {
 }
 
 std::span<const std::byte> Weights::storedBytes(const TensorView &view) {
+  if (!view.parts.empty()) {
+    reordered.clear();
+    for (const TensorView &part : view.parts)
+      llvm::append_range(reordered, part.bytes);
+    return reordered;
+  }
   size_t size = formatOf(view.type).isQuantised() ? 1 : sizeBytes(view.type);
   bool aligned = reinterpret_cast<uintptr_t>(view.bytes.data()) % size == 0;
   if (aligned && (view.order == StoredOrder::Rows || view.order == StoredOrder::Transposed))

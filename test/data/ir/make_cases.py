@@ -421,6 +421,18 @@ for tag, ea, eb in [("own", real(3, 5, 1, 4), real(3, 5, 1, 6)), ("left", real(5
     ey = np.einsum("sbte,sbtm,sbtn->emn", hot, np.broadcast_to(ea, (3, 5, 1, 4)), np.broadcast_to(eb, (3, 5, 1, 6)))
     add("expert_outer", [ea, eb, order, starts], [ey], grad=[0, 1], tag=tag)
 
+panels, matrices = [], []
+for _ in range(5):
+    own_d, own_q = rng.integers(1, 40, (columns, 2)) / 8192, rng.integers(0, 16, (columns, 64))
+    panels.append(block_panels(width, 32, [4], own_q, lambda c, k: padded(own_d[:, k], c, width, np.float16).tobytes()))
+    matrices.append(np.repeat(own_d, 32, -1) * (own_q - 8))
+for tag, ex in [("own", real(3, 5, 1, 64)), ("shared", real(5, 1, 64))]:
+    rows = quantized(ex)
+    exact = rows[0].astype(float) * np.repeat(rows[1].astype(float), 32, -1)
+    ey = np.einsum("sbtk,sbtnk->sbtn", np.broadcast_to(exact, (3, 5, 1, 64)), np.stack(matrices)[taken])
+    add("expert_block_matmul", [*rows, np.stack(panels), order, starts], [(ey, "f32")],
+        f'{{columns = {columns} : i64, format = "q4_0", width = {width} : i64}}', reason=NOT_DIFFERENTIABLE, tag=tag)
+
 # ---- caches in q8_0 ----------------------------------------------------------------------------
 
 

@@ -45,3 +45,18 @@ func.func @scale(%x: tensor<1x14xf32> {lm.name = "x", lm.role = "input"}, %g: te
   %y = lm.matmul %s, %w : (tensor<1x14xf32>, tensor<14x8xf32>) -> tensor<1x8xf32>
   return %y : tensor<1x8xf32>
 }
+
+// -----
+
+// The matrices of experts too, and their product's own kernel widens them.
+// PLAN:        plan.tensor @w "parameter" tensor<5x15x14xbf16>
+// PLAN-NOT:    plan.launch{{.*}}map
+// CHECK-LABEL: func.func @experts(
+// CHECK:         %[[W:.*]] = lm.convert %arg3 : (tensor<5x15x14xbf16>) -> tensor<5x15x14xf32>
+// CHECK:         lm.expert_matmul %arg0, %[[W]], %arg1, %arg2 {transpose_b}
+func.func @experts(%x: tensor<3x14xf32> {lm.name = "x", lm.role = "input"}, %order: tensor<2x3xi32> {lm.name = "order", lm.role = "input"}, %starts: tensor<6xi32> {lm.name = "starts", lm.role = "input"},
+                   %w: tensor<5x15x14xf32> {lm.name = "w", lm.role = "parameter", lm.stored = bf16})
+    -> (tensor<2x3x15xf32> {lm.name = "y", lm.role = "output"}) {
+  %y = lm.expert_matmul %x, %w, %order, %starts {transpose_b} : (tensor<3x14xf32>, tensor<5x15x14xf32>, tensor<2x3xi32>, tensor<6xi32>) -> tensor<2x3x15xf32>
+  return %y : tensor<2x3x15xf32>
+}

@@ -42,3 +42,23 @@ func.func @others(%x: tensor<3x64xf32> {lm.name = "x", lm.role = "input"},
   %t = lm.matmul %x, %u {transpose_b} : (tensor<3x64xf32>, tensor<9x64xf32>) -> tensor<3x9xf32>
   return %y, %z, %t : tensor<64x64xf32>, tensor<3x9xf32>, tensor<3x9xf32>
 }
+
+// -----
+
+// The matrices of experts: panels of each, in one tensor; rows are quantised once for both products.
+// PLAN:        plan.tensor @w "parameter" tensor<5x2x320xi8> at 0 {blocks = "q4_0", plain = tensor<5x15x64xf32>, transposed}
+// PLAN:        plan.kernel @quantize_0 "quantize"
+// CHECK-LABEL: func.func @experts(
+// CHECK-SAME:    tensor<5x2x320xi8> {lm.blocks = "q4_0", lm.name = "w", lm.plain = tensor<5x15x64xf32>, lm.plain_transposed, lm.role = "parameter"}
+// CHECK:         %codes, %scales, %sums, %half_sums = lm.quantize_rows %arg0
+// CHECK-NOT:     lm.quantize_rows
+// CHECK:         lm.expert_block_matmul %codes, %scales, %sums, %half_sums, %arg3, %arg1, %arg2 {columns = 15 : i64, format = "q4_0", width = 8 : i64}
+// CHECK:         lm.expert_block_matmul %codes, %scales, %sums, %half_sums, %arg4, %arg1, %arg2 {columns = 9 : i64, format = "q8_0", width = 8 : i64}
+func.func @experts(%x: tensor<3x64xf32> {lm.name = "x", lm.role = "input"}, %order: tensor<2x3xi32> {lm.name = "order", lm.role = "input"}, %starts: tensor<6xi32> {lm.name = "starts", lm.role = "input"},
+                   %w: tensor<5x15x64xf32> {lm.blocks = "q4_0", lm.name = "w", lm.role = "parameter"},
+                   %v: tensor<5x64x9xf32> {lm.blocks = "q8_0", lm.name = "v", lm.role = "parameter"})
+    -> (tensor<2x3x15xf32> {lm.name = "y", lm.role = "output"}, tensor<2x3x9xf32> {lm.name = "z", lm.role = "output"}) {
+  %y = lm.expert_matmul %x, %w, %order, %starts {transpose_b} : (tensor<3x64xf32>, tensor<5x15x64xf32>, tensor<2x3xi32>, tensor<6xi32>) -> tensor<2x3x15xf32>
+  %z = lm.expert_matmul %x, %v, %order, %starts : (tensor<3x64xf32>, tensor<5x64x9xf32>, tensor<2x3xi32>, tensor<6xi32>) -> tensor<2x3x9xf32>
+  return %y, %z : tensor<2x3x15xf32>, tensor<2x3x9xf32>
+}

@@ -131,9 +131,67 @@ TEST_P(Blocks, ProductMatchesTheEvaluator) {
   checkKernels(*this, *module, family.runs, arguments, {.cpu = GetParam().cpu, .tolerance = 2e-6});
 }
 
-INSTANTIATE_TEST_SUITE_P(, Blocks, testing::ValuesIn(blockCases()), [](const auto &info) {
+// Rows that slots share, then rows of their own; with few tokens some experts have none.
+class ExpertBlocks : public Blocks {};
+
+TEST_P(ExpertBlocks, ProductMatchesTheEvaluator) {
+  const int64_t experts = 5;
+  lm::BlockPanels p = panels(256, 37);
+  FamilyCase family;
+  family.name = "expert_blocks";
+  family.arguments = {"f32[1,T,5]", "f32[1,T,256]", "f32[37]"};
+  family.ranges = {{"T", {1, 41}}};
+  family.runs = {{{"T", 41}}, {{"T", 1}}, {{"T", 6}}};
+  family.build = [&](lm::GraphBuilder &g, ArrayRef<Value> a) {
+    Block *body = cast<BlockArgument>(a.front()).getOwner();
+    auto function = cast<func::FuncOp>(body->getParentOp());
+    Type bytes = lm::tensorType({experts, p.count(), p.panelBytes()}, g.b.getI8Type());
+    Value weights = body->addArgument(bytes, g.loc);
+    function.setType(g.b.getFunctionType(body->getArgumentTypes(), {}));
+    auto chosen = g.b.create<lm::TopKOp>(g.loc, a[0], 2);
+    Value ids = g.transpose(chosen.getIds(), {2, 0, 1});
+    auto groups = g.b.create<lm::GroupRowsOp>(g.loc, ids, experts);
+    auto product = [&](Value x) -> Value {
+      auto rows = g.b.create<lm::QuantizeRowsOp>(g.loc, x);
+      return g.b.create<lm::ExpertBlockMatmulOp>(
+          g.loc, rows.getCodes(), rows.getScales(), rows.getSums(), rows.getHalfSums(), weights,
+          groups.getOrder(), groups.getStarts(), g.b.getStringAttr(StringRef(p.format->name)),
+          g.b.getI64IntegerAttr(p.columns), g.b.getI64IntegerAttr(p.width));
+    };
+    lm::Shape slots = lm::shapeOf(ids);
+    slots.push_back(256);
+    Value own = g.broadcastTo(a[1], slots);
+    own = g.mul(own, g.perRow(g.transpose(chosen.getValues(), {2, 0, 1}), own));
+    return std::vector<Value>{g.add(product(a[1]), a[2]), product(own)};
+  };
+  auto module = buildModule(*this, family, false);
+  ASSERT_TRUE(module);
+  lm::Tensor weights({experts, p.count(), p.panelBytes()});
+  weights.data.clear();
+  for (uint64_t expert = 0; expert < experts; ++expert)
+    llvm::append_range(weights.data, tensorOf(p, drawPanels(p, 3 + expert)).data);
+  std::vector<std::vector<lm::Tensor>> arguments;
+  for (const Extents &extents : family.runs) {
+    arguments.push_back(drawArguments(family, extents));
+    arguments.back().push_back(weights);
+  }
+  checkKernels(*this, *module, family.runs, arguments, {.cpu = GetParam().cpu, .tolerance = 2e-6});
+}
+
+std::vector<BlockCase> expertCases() {
+  std::vector<BlockCase> cases;
+  for (const char *cpu : {"host", "x86-64-v3"})
+    for (const char *format : {"q8_0", "q4_k", "q6_k", "mxfp4"})
+      cases.push_back({cpu, lm::findBlockFormat(format)});
+  return cases;
+}
+
+std::string nameOfCase(const testing::TestParamInfo<BlockCase> &info) {
   return testName(std::string(info.param.cpu) + "_" + std::string(info.param.format->name));
-});
+}
+
+INSTANTIATE_TEST_SUITE_P(, ExpertBlocks, testing::ValuesIn(expertCases()), nameOfCase);
+INSTANTIATE_TEST_SUITE_P(, Blocks, testing::ValuesIn(blockCases()), nameOfCase);
 
 } // namespace
 } // namespace lmc::test

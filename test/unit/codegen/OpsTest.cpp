@@ -33,9 +33,10 @@ std::vector<lm::Tensor> roundedArguments(func::FuncOp function, const OpCase &on
 
 /// Cases that do not stand for code in f32.
 bool hasKernels(const OpCase &one) {
-  return one.op != "kernel" &&         // the launch itself: every case below ends in some
-         one.op != "block_matmul" &&   // panels of this processor's width: BlockProductTest
-         one.name != "convert.narrow"; // f64 to f32
+  return one.op != "kernel" &&              // the launch itself: every case below ends in some
+         one.op != "block_matmul" &&        // panels of this processor's width: BlockProductTest
+         one.op != "expert_block_matmul" && // the same
+         one.name != "convert.narrow";      // f64 to f32
 }
 
 class OpKernel : public testing::TestWithParam<OpCase>, public Context {};

@@ -79,6 +79,18 @@ const Corruption kCorruptions[] = {
          tensor(m, 1).add_shape(extent);
      },
      "packing: 3 x 9 elements are not 2 panels of [4, 4]"},
+    {[](Message &m) {
+       // Panels of four matrices for the matrices of five experts.
+       tensor(m, 1).set_dtype(executable::U8);
+       tensor(m, 1).mutable_packing()->set_blocks("q4_0");
+       for (int64_t extent : {5, 15, 64})
+         tensor(m, 1).mutable_packing()->add_shape(extent);
+       tensor(m, 1).clear_shape();
+       for (int64_t extent : {4, 2, 320})
+         tensor(m, 1).add_shape(extent);
+       tensor(m, 1).set_bytes(4 * 2 * 320);
+     },
+     ".packing: only a parameter of static shape"},
     {[](Message &m) { tensor(m, 0).set_arena_offset(-2); }, "arena_offset -2 must be -1 or more"},
     {[](Message &m) { tensor(m, 0).set_arena_offset(-1); }, "neither stored in the file nor"},
     {[](Message &m) { tensor(m, 0).set_arena_offset(1024 - 64); }, "leave their region of 1024"},
