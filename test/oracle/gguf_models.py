@@ -24,7 +24,7 @@ UNCOMPARED = {"general.name", "general.quantization_version", "general.size_labe
 # llama.cpp's reader and writer know nothing of these, so their logits are other ones.
 LOST = {"mistral_window": "the window", "qwen2_window": "the window", "gemma2": "query_pre_attn_scalar",
         "gemma3": "query_pre_attn_scalar", "llama_yarn_mscale": "mscale, truncate",
-        "mixtral_one_of_many": "the window", "qwen3_moe_window": "the window", "qwen3_moe_plain_layers": "norm_topk_prob"}
+        "mixtral_one_of_many": "the window", "qwen3_moe_window": "the window, norm_topk_prob"}
 
 # The tokenizers of families.py are none that the converter knows.
 WRAPPER = """
