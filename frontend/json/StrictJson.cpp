@@ -37,7 +37,9 @@ public:
   }
 
   bool parse_error(size_t, const std::string &, const Json::exception &error) override {
-    throw static_cast<const Json::parse_error &>(error);
+    if (const auto *range = dynamic_cast<const Json::out_of_range *>(&error))
+      throw *range;
+    throw dynamic_cast<const Json::parse_error &>(error);
   }
 
 private:

@@ -71,6 +71,7 @@ TEST(CorruptSafetensors, headers) {
        4, "the member 'a' comes twice"},
       {R"({"a":{"dtype":"F32","dtype":"I32","shape":[1],"data_offsets":[0,4]}})", 4,
        "the member 'dtype' comes twice"},
+      {R"({"__metadata__":{"a":1e999}})", 0, "number overflow"},
       {R"({"__metadata__":[]})", 0, "'__metadata__' must be an object"},
       {R"({"__metadata__":{"a":1}})", 0, "'a' must be a string"},
       {R"({"__metadata__":{"lmc.xxh3":"0123"}})", 0, "is damaged"},
