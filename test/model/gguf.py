@@ -32,6 +32,21 @@ class Gguf(endtoend.Test):
                 self.assertEqual(self.ok("tokenize", MODEL / "stories260k-f32.gguf", *more, stdin=text), ids)
         self.assertEqual(self.text(MODEL / "stories260k-f32.gguf"), self.text(MODEL))
 
+    def test_a_model_without_a_tokenizer_answers_in_ids(self):
+        (self.folder / "bare").mkdir()
+        for name in ("config.json", "model.safetensors"):
+            (self.folder / "bare" / name).symlink_to(MODEL / name)
+        greedy = ("--temperature", 0, "--max-tokens", 4)
+        prompt = ("--tokens", TOKENS, *greedy)
+        known = self.json("generate", MODEL, *prompt)
+        for model, more in (("bare", ()), ("bare", ("--speculate", "draft:bare:2"))):
+            answer = self.json("generate", model, *prompt, *more)
+            self.assertEqual(answer["token_ids"], known["token_ids"])
+            self.assertIsNone(answer["text"])
+        written = self.ok("generate", "bare", *prompt).split()
+        self.assertEqual(written, [str(i).encode() for i in [*map(int, TOKENS.split(",")), *known["token_ids"]]])
+        self.fails("generate", "bare", "--prompt", "x", *greedy, says="give token ids instead of text")
+
     def test_folder_to_gguf_and_back(self):
         self.ok("quantize", MODEL, "--type", "f32", "-o", "f32.gguf")
         self.assertEqual(self.logits("f32.gguf"), self.logits(MODEL))

@@ -27,6 +27,22 @@ struct Options {
   CompileSettings settings;
 };
 
+/// In place of the tokenizer that a model came without: texts are token ids, "17 4 ".
+class IdTokenizer : public Tokenizer {
+public:
+  explicit IdTokenizer(int64_t vocab) : vocab(static_cast<int32_t>(vocab)) {}
+
+  std::vector<int32_t> encode(std::string_view, bool) const override {
+    fail("there is no tokenizer that knows texts");
+  }
+  std::string tokenBytes(int32_t id) const override { return std::to_string(id) + ' '; }
+  int32_t vocabSize() const override { return vocab; }
+  std::string serialize() const override { fail("token ids are no tokenizer to write"); }
+
+private:
+  int32_t vocab;
+};
+
 /// The prompt of one message, as the model's chat template writes it.
 std::string chatPrompt(const Options &o, const LoadedModel &model) {
   auto chat = chatTemplateOf(model, o.chatTemplate);
@@ -45,7 +61,9 @@ int run(Options &o, const CommonOptions &common) {
     addVerify(o.settings, *speculation);
   LoadedModel model = loadModel(o.model, o.settings);
   requireMemory(model, common.threads, 1);
-  const Tokenizer &tokenizer = requireTokenizer(model);
+  const IdTokenizer ids(model.info.vocab);
+  const bool isText = model.tokenizer || o.tokens.empty();
+  const Tokenizer &tokenizer = isText ? requireTokenizer(model) : ids;
   SessionEngine engine(model.executable, model.info, tokenizer.vocabSize(), common.threads, 1);
 
   ClientRequest request;
@@ -88,7 +106,7 @@ int run(Options &o, const CommonOptions &common) {
     return 0;
   }
   nlohmann::ordered_json result = {
-      {"text", answer.text},
+      {"text", isText ? nlohmann::ordered_json(answer.text) : nullptr},
       {"token_ids", answer.tokens},
       {"prompt_tokens", answer.promptTokens},
       {"completion_tokens", answer.tokens.size()},
@@ -110,8 +128,10 @@ Command addGenerate(CLI::App &app, CommonOptions &common) {
   app.add_option("MODEL", o->model, "Model folder, checkpoint or .lmx")->required();
   auto *prompt =
       app.add_option("--prompt", o->prompt, "Text to continue (default: the beginning of a text)");
-  app.add_option("--tokens", o->tokens,
-                 "The prompt as token ids, comma-separated, taken as they are")
+  app.add_option(
+         "--tokens", o->tokens,
+         "The prompt as token ids, comma-separated, taken as they are; without a tokenizer the "
+         "answer is ids too")
       ->delimiter(',')
       ->excludes(prompt);
   auto *chat = app.add_option("--chat", o->chat,

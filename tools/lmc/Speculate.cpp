@@ -68,8 +68,9 @@ DrafterSource drafterSource(const SpeculationChoice &choice, const LoadedModel &
     return [](const SamplingOptions &) { return makeLookupDrafter(); };
   LoadedModel draft = loadModel(choice.model, draftSettings(choice.model, settings));
   requireSameTokens(model, draft);
-  auto guesser = std::make_shared<SessionEngine>(
-      draft.executable, draft.info, requireTokenizer(model).vocabSize(), threads, slots);
+  int64_t vocab = model.tokenizer ? model.tokenizer->vocabSize() : draft.info.vocab;
+  auto guesser =
+      std::make_shared<SessionEngine>(draft.executable, draft.info, vocab, threads, slots);
   return [guesser](const SamplingOptions &options) { return makeModelDrafter(*guesser, options); };
 }
 
