@@ -56,10 +56,7 @@ int evaluateLoss(Options &o, const CommonOptions &common) {
   double loss = sum / static_cast<double>(source.batchesPerEpoch());
   int64_t count = source.batchesPerEpoch() * length;
   if (common.json)
-    fmt::print(
-        "{}\n",
-        nlohmann::ordered_json{{"loss", loss}, {"perplexity", std::exp(loss)}, {"tokens", count}}
-            .dump());
+    printJson({{"loss", loss}, {"perplexity", std::exp(loss)}, {"tokens", count}});
   else
     fmt::print("loss {:.5f} nats a token, perplexity {:.3f}, over {} tokens\n", loss,
                std::exp(loss), count);
@@ -98,15 +95,14 @@ void print(const DivergenceReport &r, const std::string &model, const std::strin
                                  {"median", r.median}, {"p90", r.p90},
                                  {"p99", r.p99},       {"max", r.max}};
     nlohmann::ordered_json against = {{"loss", r.referenceLoss}, {"perplexity", reference}};
-    fmt::print("{}\n", nlohmann::ordered_json{{"loss", r.loss},
-                                              {"perplexity", perplexity},
-                                              {"tokens", r.tokens},
-                                              {"against", against},
-                                              {"perplexity_ratio", perplexity / reference},
-                                              {"kl", kl},
-                                              {"same_top", r.sameTop},
-                                              {"rms_probability_change", r.rmsProbabilityChange}}
-                           .dump());
+    printJson({{"loss", r.loss},
+               {"perplexity", perplexity},
+               {"tokens", r.tokens},
+               {"against", against},
+               {"perplexity_ratio", perplexity / reference},
+               {"kl", kl},
+               {"same_top", r.sameTop},
+               {"rms_probability_change", r.rmsProbabilityChange}});
     return;
   }
   fmt::print("over {} tokens\n", r.tokens);
