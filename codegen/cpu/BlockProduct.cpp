@@ -121,6 +121,10 @@ private:
     Values result(before.begin(), before.end());
     const unsigned width = dot.lanes();
     Value place = e.offset(start, e.add(e.mul(block, panels.blockBytes()), panels.codesAt()));
+    // Far enough for memory; the processor's own guess stops at every page. Beyond the end it is harmless.
+    constexpr int64_t ahead = 4096, line = 64;
+    for (int64_t byte = 0; byte < panels.blockBytes(); byte += line)
+      e.prefetch(i8, place, e.i64(ahead + byte), false, 3);
     Values planes;
     for (int plane = 0; plane < format.bits(); ++plane)
       planes.push_back(e.load(i32, place, e.i64(plane * width), width));
