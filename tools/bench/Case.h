@@ -2,6 +2,7 @@
 #pragma once
 
 #include "codegen/Compiler.h"
+#include "frontend/ModelConfig.h"
 #include "runtime/Session.h"
 
 #include <functional>
@@ -83,5 +84,16 @@ void addProducts(std::vector<Case> &cases, const Machine &on); ///< ProductCases
 void addKernels(std::vector<Case> &cases, const Machine &on);
 void addModels(std::vector<Case> &cases, const Machine &on); ///< ModelCases.cpp: training, decode
 void addTokenizers(std::vector<Case> &cases);                ///< TokenizerCases.cpp
+
+/// A model that somebody has, compiled for inference.
+struct BenchedModel {
+  std::string name;
+  ModelConfig config;
+  std::shared_ptr<const Executable> executable; ///< with @prefill and @decode
+  int64_t tokens = 512; ///< of the prompt, and before a token; at most the context - 1
+  bool rounds = false;  ///< between operations, to bytes or bf16: programs differ by that
+};
+/// ExecutableCases.cpp: a prompt, and a token behind 16 others and behind `tokens`
+void addModel(std::vector<Case> &cases, const BenchedModel &model, const Machine &on);
 
 } // namespace lmc::bench

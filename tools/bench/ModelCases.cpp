@@ -1,5 +1,6 @@
 // Whole models with random weights: training steps and decode.
 #include "tools/bench/Case.h"
+#include "tools/bench/ModelWork.h"
 #include "tools/bench/Torch.h"
 
 #include "codegen/Compiler.h"
@@ -96,22 +97,6 @@ std::unique_ptr<Session> compileModel(const ModelConfig &config, const ProgramOp
   };
   return std::make_unique<Session>(compilePrograms(*module, pipeline, codegen, {}, valuesOf),
                                    workers);
-}
-
-/// Operations of one token: 2 for each weight it is multiplied with, and causal attention's two
-/// products over half of `length` tokens.
-double flopsPerToken(const ModelConfig &c, double length) {
-  double weights = 0;
-  for (const ParameterSpec &parameter : parametersOf(c))
-    if (parameter.shape.size() > 1) // experts [E, out, in]: a token meets some of them
-      weights +=
-          double(sizeOf(parameter)) * (parameter.shape.size() == 3
-                                           ? double(c.mixture.perToken) / double(parameter.shape[0])
-                                           : 1);
-  // Tables of embeddings are read, not multiplied with, but for a tied head.
-  weights -= double(c.architecture == Architecture::Gpt2 ? c.context * c.width : 0);
-  weights -= c.tiedHead ? 0 : double(c.vocab * c.width);
-  return 2 * weights + 2 * double(c.layers * c.heads * c.headDim) * length;
 }
 
 class TrainStep : public Workload {

@@ -1,5 +1,7 @@
 #include "tools/lmc/Commands.h"
 
+#include "codegen/cuda/Print.h"
+#include "runtime/CudaDriver.h"
 #include "runtime/Error.h"
 #include "tools/bench/Case.h"
 #include "tools/bench/Profile.h"
@@ -7,6 +9,8 @@
 #include "tools/bench/Torch.h"
 
 #include <nlohmann/json.hpp>
+
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <optional>
@@ -18,7 +22,9 @@ namespace {
 using namespace bench;
 
 struct Options {
-  std::string filter;
+  std::string model, filter;
+  int64_t tokens = 512;
+  CompileSettings settings; ///< of the model
   bool list = false, profile = false;
   int rounds = 9;
   double seconds = 20;
@@ -79,6 +85,13 @@ Row measure(const Case &which, Workload &work, const Options &o, Roof *roof) {
   return row;
 }
 
+/// Of this process so far.
+uint64_t peakResidentBytes() {
+  struct rusage usage;
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_maxrss) << 10;
+}
+
 nlohmann::ordered_json toJson(const Case &which, const Workload &work, const Row &row,
                               const Machine &machine) {
   bool compute = which.bound == Bound::Compute;
@@ -103,8 +116,10 @@ nlohmann::ordered_json toJson(const Case &which, const Workload &work, const Row
   }
   if (work.tokens > 0)
     json["tokens_per_second"] = work.tokens / row.seconds;
-  if (work.arenaBytes > 0)
+  if (work.arenaBytes > 0) {
     json["arena_bytes"] = work.arenaBytes;
+    json["peak_resident_bytes"] = peakResidentBytes();
+  }
   for (auto &[name, seconds] : row.peers)
     json["peers"][name] = {{"microseconds", seconds * 1e6}, {"ratio", seconds / row.seconds}};
   return json;
@@ -131,6 +146,25 @@ void print(const Case &which, const Workload &work, const Row &row, const Option
   std::fflush(stdout);
 }
 
+/// MODEL as it will be served.
+BenchedModel modelOf(Options &o) {
+  o.settings.keep = {"prefill", "decode"};
+  o.settings.programs.training = false;
+  o.settings.target = o.target;
+  o.settings.codegen.products = o.codegen.products;
+  LoadedModel model = loadModel(o.model, o.settings);
+  if (o.tokens >= model.info.context)
+    fail("'{}': --tokens {} leave no room for an answer in a context of {}", o.model, o.tokens,
+         model.info.context);
+  bool rounds = std::ranges::any_of(model.executable->message().tensors(), [](const auto &tensor) {
+    bool isShort = tensor.dtype() != executable::F32;
+    return tensor.role() == executable::CACHE
+               ? isShort
+               : !tensor.packing().blocks().empty() || tensor.dtype() == executable::BF16;
+  });
+  return {model.info.name, model.config, model.executable, o.tokens, rounds};
+}
+
 int run(Options &o, const CommonOptions &common) {
   // Cases are listed on machines without a GPU, too.
   CodegenOptions &codegen = o.codegen;
@@ -140,11 +174,18 @@ int run(Options &o, const CommonOptions &common) {
         fmt::format("--target: '{}' is not what runs here; use cpu or cuda", o.target));
   Machine machine{resolveThreads(common.threads), codegen.gpu, o.codegen.products};
   std::vector<Case> cases;
-  addProducts(cases, machine);
-  addKernels(cases, machine);
-  addModels(cases, machine);
-  if (machine.gpu.empty())
-    addTokenizers(cases);
+  if (!o.model.empty()) {
+    BenchedModel model = modelOf(o);
+    if (const std::string &target = model.executable->message().target(); isCudaTarget(target))
+      machine.gpu = cuda::architectureOf(target);
+    addModel(cases, model, machine);
+  } else {
+    addProducts(cases, machine);
+    addKernels(cases, machine);
+    addModels(cases, machine);
+    if (machine.gpu.empty())
+      addTokenizers(cases);
+  }
   std::regex pattern;
   try {
     pattern = std::regex(o.filter);
@@ -189,7 +230,7 @@ int run(Options &o, const CommonOptions &common) {
       std::unique_ptr<Workload> work = c.make();
       Row row = measure(c, *work, o, roof.get());
       if (common.json)
-        fmt::print("{}\n", toJson(c, *work, row, machine).dump());
+        printJson(toJson(c, *work, row, machine));
       else
         print(c, *work, row, o);
       if (Session *session = work->session(); session && o.profile && !common.json)
@@ -199,6 +240,8 @@ int run(Options &o, const CommonOptions &common) {
       ++failures;
     }
   }
+  if (!common.json && !o.model.empty())
+    fmt::print("\npeak resident set {:.0f} MB\n", double(peakResidentBytes()) / 1e6);
   return failures ? 1 : 0;
 }
 
@@ -206,6 +249,13 @@ int run(Options &o, const CommonOptions &common) {
 
 Command addBench(CLI::App &app, CommonOptions &common) {
   auto o = std::make_shared<Options>();
+  auto *model = app.add_option("MODEL", o->model,
+                               "Time this model's prompts and tokens (folder, .gguf, checkpoint or "
+                               ".lmx) and no other cases");
+  app.add_option("--tokens", o->tokens, "With MODEL: of the prompt, and before the token decoded")
+      ->check(CLI::Range(int64_t(17), int64_t(1) << 31))
+      ->needs(model)
+      ->capture_default_str();
   app.add_option("--filter", o->filter, "Regular expression that the names of cases match");
   app.add_flag("--list", o->list, "Print the cases and run none");
   app.add_flag("--profile", o->profile, "Print where the time of each case goes, by launch");
@@ -228,6 +278,9 @@ Command addBench(CLI::App &app, CommonOptions &common) {
   app.add_option("--seconds", o->seconds, "Stop a case after so long, but not before 3 rounds")
       ->capture_default_str();
   addProducts(app, o->codegen);
+  addPrecision(app, o->settings);
+  addLength(app, o->settings);
+  addCache(app, o->settings);
   addCommon(app, common, true);
   return [o, &common] { return run(*o, common); };
 }

@@ -45,10 +45,10 @@ int run(Options &o, const CommonOptions &common) {
   o.settings.keep = {"forward"};
   o.settings.programs.training = false;
   LoadedModel model = loadModel(o.model, o.settings);
-  if (!model.encoder)
+  if (!model.config.isEncoder())
     fail("'{}': {} predicts tokens; lmc embed takes an encoder (bert)", o.model,
          model.info.architecture);
-  EncoderConfig config = *model.encoder;
+  EncoderConfig config = model.config.encoder;
   if (!o.pooling.empty())
     config.pooling = o.pooling == "first" ? Pooling::First : Pooling::Mean;
   config.normalized = o.normalize.value_or(config.normalized);

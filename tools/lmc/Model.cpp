@@ -141,10 +141,8 @@ LoadedModel loadExecutable(const fs::path &path) {
   if (!text("tokenizer.json").empty())
     model.tokenizer =
         parseTokenizer(text("tokenizer.json"), text("tokenizer_config.json"), path.string());
-  ModelConfig config = readModelSpec(YAML::Load(text("spec")), path.string());
-  model.info = infoOf(config, model.tokenizer.get(), nameOf(path), *model.executable);
-  if (config.isEncoder())
-    model.encoder = config.encoder;
+  model.config = readModelSpec(YAML::Load(text("spec")), path.string());
+  model.info = infoOf(model.config, model.tokenizer.get(), nameOf(path), *model.executable);
   for (const auto &tensor : model.executable->message().tensors())
     if (tensor.role() == executable::PARAMETER && tensor.data_offset() < 0)
       fail("'{}': has no weights (parameter '{}'); compile it from a folder that has them",
@@ -270,16 +268,15 @@ LoadedModel loadModel(const fs::path &path, CompileSettings settings) {
   if (source.weights.empty())
     fail("'{}' is a spec without weights; give a folder that has them (a checkpoint of lmc train)",
          path.string());
-  ModelConfig config = readModelConfig(source.config);
   LoadedModel model;
+  model.config = readModelConfig(source.config);
   model.tokenizer = modelTokenizer(source.weights, &model.noTokenizer);
-  Weights weights(config, source.weights);
+  Weights weights(model.config, source.weights);
   settings.keepStored(weights, path);
-  model.executable = compileModel(
-      config, settings, modelMetadata(config, source, model.tokenizer.get()), weights.data());
-  model.info = infoOf(config, model.tokenizer.get(), nameOf(path), *model.executable);
-  if (config.isEncoder())
-    model.encoder = config.encoder;
+  model.executable =
+      compileModel(model.config, settings,
+                   modelMetadata(model.config, source, model.tokenizer.get()), weights.data());
+  model.info = infoOf(model.config, model.tokenizer.get(), nameOf(path), *model.executable);
   return model;
 }
 

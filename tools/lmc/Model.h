@@ -113,7 +113,7 @@ struct LoadedModel {
   std::shared_ptr<const Tokenizer> tokenizer; ///< null where the model has none
   std::string noTokenizer;                    ///< then why
   ModelInfo info;
-  std::optional<EncoderConfig> encoder; ///< of an encoder
+  ModelConfig config;
 };
 
 /// Loads an .lmx, or compiles a folder or a .gguf with its weights. `programs` says which are wanted.

@@ -34,7 +34,7 @@ std::vector<float> runCompiled(const Options &o, const LoadedModel &model, int t
   Session session(model.executable, {threads, 1});
   std::ranges::copy(o.tokens, session.i32("tokens").begin());
   session.run("forward", session.dimsWith("T", static_cast<int64_t>(o.tokens.size())));
-  std::span<const float> all = session.f32(model.encoder ? "hidden" : "logits");
+  std::span<const float> all = session.f32(model.config.isEncoder() ? "hidden" : "logits");
   size_t width = all.size() / session.i32("tokens").size();
   auto rows = all.first(o.tokens.size() * width);
   return {rows.begin(), rows.end()};
@@ -91,7 +91,7 @@ int run(Options &o, const CommonOptions &common) {
     o.settings.programs.training = false;
     LoadedModel model = loadModel(o.model, o.settings);
     info = model.info;
-    isEncoder = model.encoder.has_value();
+    isEncoder = model.config.isEncoder();
     check(o, info);
     logits = runCompiled(o, model, common.threads);
   }
