@@ -1,4 +1,7 @@
 """A trained Llama (stories260k): exact greedy text, logits, the way through .lmx, tokens, eval."""
+import json
+import math
+
 import endtoend
 from endtoend import SHARED, read_npy
 
@@ -55,6 +58,27 @@ class Stories(endtoend.Test):
         done = self.lmc("generate", "bf16.lmx", "--precision", "bf16", "--prompt", "x")
         self.assertEqual(done.returncode, 1)
         self.assertIn("--precision is chosen where a model is compiled", done.stderr.decode())
+
+    def test_bench_times_a_model_that_is_there(self):
+        for model, *more in ((MODEL,), (MODEL / "stories260k-q8_0.gguf",), (MODEL, "--precision", "bf16"),
+                             (MODEL, "--kv-cache", "q8_0")):
+            rows = [json.loads(line) for line in
+                    self.ok("bench", model, "--tokens", 100, "--rounds", 3, "--json", *more).splitlines()]
+            name = "stories260k-q8_0" if str(model).endswith(".gguf") else "stories260k"
+            self.assertEqual([row["case"] for row in rows],
+                             [f"prefill.{name}.t100", f"decode.{name}.past16", f"decode.{name}.past100"])
+            for row in rows:
+                self.assertRegex(row["check"], "^decode as prefill, ")
+                self.assertGreater(row["tokens_per_second"], 0)
+                self.assertGreater(row["peak_resident_bytes"], 1e6)
+            near, far = (row["bytes_per_second"] * row["microseconds"] * 1e-6 for row in rows[1:])
+            # Five layers, four key heads of 8: keys and values of 84 more tokens.
+            width = {"bf16": 2, "q8_0": 10 / 8}.get(more[-1] if more else "", 4)
+            self.assertAlmostEqual(far - near, 5 * 2 * 4 * 8 * width * 84, delta=1)
+            if model == MODEL and not more:  # each weight once, the tied table too
+                weights = sum(4 * math.prod(t["shape"]) for t in self.json("inspect", MODEL)["tensors"])
+                self.assertAlmostEqual(near - 5 * 2 * 4 * 8 * 4 * 16, weights, delta=0.06 * weights)  # panels are padded
+        self.fails("bench", MODEL, "--tokens", 512, says="--tokens 512 leave no room for an answer in a context of 512")
 
     def test_q8_0_caches_tell_the_same_story(self):
         with_bytes = ("--kv-cache", "q8_0")

@@ -21,6 +21,8 @@ public:
   virtual double measureFlops() = 0;
   /// Bytes/s.
   virtual double measureBandwidth() = 0;
+  /// Memory of this process that it takes to measure.
+  virtual uint64_t residentBytes() const { return 0; }
 };
 
 /// Of float32 on a team of workers, by kernels of our own generator.
@@ -32,6 +34,7 @@ public:
   double measureFlops() override;
   /// One pass over memory that no cache holds (256 MiB, and at least four times the last level).
   double measureBandwidth() override;
+  uint64_t residentBytes() const override { return memory.size(); }
 
 private:
   double secondsOfItems(int64_t items, int64_t grain, KernelFunction kernel, void *in);

@@ -85,15 +85,17 @@ Row measure(const Case &which, Workload &work, const Options &o, Roof *roof) {
   return row;
 }
 
-/// Of this process so far.
-uint64_t peakResidentBytes() {
+/// Of this process so far, without what the roof takes.
+uint64_t peakResidentBytes(const Roof *roof) {
   struct rusage usage;
   ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<uint64_t>(usage.ru_maxrss) << 10;
+  uint64_t peak = static_cast<uint64_t>(usage.ru_maxrss) << 10;
+  uint64_t own = roof ? roof->residentBytes() : 0;
+  return peak > own ? peak - own : 0;
 }
 
 nlohmann::ordered_json toJson(const Case &which, const Workload &work, const Row &row,
-                              const Machine &machine) {
+                              const Machine &machine, const Roof *roof) {
   bool compute = which.bound == Bound::Compute;
   const char *bound = compute ? "flops" : which.bound == Bound::Memory ? "bytes" : "none";
   nlohmann::ordered_json json = {{"case", which.name},
@@ -118,7 +120,7 @@ nlohmann::ordered_json toJson(const Case &which, const Workload &work, const Row
     json["tokens_per_second"] = work.tokens / row.seconds;
   if (work.arenaBytes > 0) {
     json["arena_bytes"] = work.arenaBytes;
-    json["peak_resident_bytes"] = peakResidentBytes();
+    json["peak_resident_bytes"] = peakResidentBytes(roof);
   }
   for (auto &[name, seconds] : row.peers)
     json["peers"][name] = {{"microseconds", seconds * 1e6}, {"ratio", seconds / row.seconds}};
@@ -230,7 +232,7 @@ int run(Options &o, const CommonOptions &common) {
       std::unique_ptr<Workload> work = c.make();
       Row row = measure(c, *work, o, roof.get());
       if (common.json)
-        printJson(toJson(c, *work, row, machine));
+        printJson(toJson(c, *work, row, machine, roof.get()));
       else
         print(c, *work, row, o);
       if (Session *session = work->session(); session && o.profile && !common.json)
@@ -241,7 +243,7 @@ int run(Options &o, const CommonOptions &common) {
     }
   }
   if (!common.json && !o.model.empty())
-    fmt::print("\npeak resident set {:.0f} MB\n", double(peakResidentBytes()) / 1e6);
+    fmt::print("\npeak resident set {:.0f} MB\n", double(peakResidentBytes(roof.get())) / 1e6);
   return failures ? 1 : 0;
 }
 
