@@ -1,9 +1,10 @@
 // Products of quantised rows and block-quantised weights, and the fused pointwise ops that finish them.
 //
-// Mapping: a block has one panel, 32 columns, and up to 16 rows; its eight warps share out k, a lane
-// has a column (device/blocks.cuh). An element's bits depend neither on the number of rows nor on the
-// block that computes it. Shared memory: every warp's sums, 18 KiB. Limit: reading the weights once with
-// few rows; byte dot products and unpacking, once for 16 rows, with many.
+// Mapping: a block has one panel, 32 columns, and up to 32 rows; its eight warps share out k. Up to 8 rows
+// a lane has a column and adds dot products of four bytes, more rows are tiles of the integer tensor cores
+// (device/blocks.cuh). An element's bits depend neither on the number of rows nor on the block that
+// computes it. Shared memory: every warp's sums, 36 KiB. Limit: reading the weights once with few rows;
+// scaling the integer sums of every sub-block in f32 with many.
 #include "codegen/cuda/Blocks.h"
 #include "codegen/cuda/ProductFrame.h"
 
@@ -15,7 +16,7 @@ namespace lmc::cuda {
 namespace {
 
 constexpr int kWarps = 8;
-constexpr int64_t kMostRows = 16;
+constexpr int64_t kMostRows = 32;
 
 class BlockProductEmitter : ProductFrame {
 public:

@@ -17,6 +17,9 @@ void count(uint64_t word, InstructionCounts &counts) {
   case 0x23c:
     ++counts.hmma;
     break;
+  case 0x237:
+    ++counts.imma;
+    break;
   case 0x83b:
     ++counts.ldsm;
     break;

@@ -12,6 +12,7 @@ namespace lmc::cuda {
 struct InstructionCounts {
   unsigned all = 0;
   unsigned hmma = 0, hgmma = 0; ///< matrix units: a warp's mma.sync, a warpgroup's wgmma
+  unsigned imma = 0;            ///< a warp's mma.sync of integers
   unsigned ldsm = 0;            ///< ldmatrix
   unsigned ldgsts = 0;          ///< cp.async
   unsigned utmaldg = 0;         ///< tensor memory accelerator, load

@@ -22,9 +22,9 @@ std::string launchesText(const cuda::KernelReport &kernel) {
 
 /// With the names that cuobjdump prints.
 std::vector<std::pair<const char *, unsigned>> named(const cuda::InstructionCounts &counts) {
-  return {{"HMMA", counts.hmma},     {"HGMMA", counts.hgmma},     {"LDSM", counts.ldsm},
-          {"LDGSTS", counts.ldgsts}, {"UTMALDG", counts.utmaldg}, {"LDL", counts.ldl},
-          {"STL", counts.stl}};
+  return {{"HMMA", counts.hmma}, {"HGMMA", counts.hgmma},   {"IMMA", counts.imma},
+          {"LDSM", counts.ldsm}, {"LDGSTS", counts.ldgsts}, {"UTMALDG", counts.utmaldg},
+          {"LDL", counts.ldl},   {"STL", counts.stl}};
 }
 
 void printHeader(const cuda::Gpu &gpu) {

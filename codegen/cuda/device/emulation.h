@@ -408,6 +408,12 @@ template <typename T> T __shfl_xor_sync(unsigned mask, T value, int lanes) {
   return lmc::emulation::exchange(mask, value, lmc::emulation::linear() ^ lanes, lanes);
 }
 
+template <typename T> T __shfl_sync(unsigned mask, T value, int lane) {
+  unsigned first = lmc::emulation::linear() / lmc::emulation::kWarpSize * lmc::emulation::kWarpSize;
+  unsigned from = static_cast<unsigned>(lane) % lmc::emulation::kWarpSize;
+  return lmc::emulation::exchange(mask, value, first + from, 1004);
+}
+
 inline unsigned __ballot_sync(unsigned mask, bool vote) {
   if (mask != 0xffffffffu)
     lmc::emulation::launch.fault = "a vote of a part of a warp";
@@ -522,29 +528,52 @@ template <bool Transposed> Fragment<4> loadMatrices(const void *row) {
   });
 }
 
-inline void multiplyAdd(float (&sums)[4], const Fragment<4> &a, const Fragment<2> &b) {
-  emulation::Shown mine = {};
-  std::memcpy(mine.words, &a, sizeof(a));
-  std::memcpy(mine.words + 2, &b, sizeof(b));
-  unsigned lane = emulation::linear() % emulation::kWarpSize;
-  emulation::together(1002, mine, [&](auto shownBy) {
-    // [unit of 4 bytes of a lane's words][half]
-    auto bf16 = [&](unsigned from, unsigned word, unsigned half) {
-      unsigned short bits;
+namespace emulation {
+
+/// mma.m16n8kK: a word holds 4 / sizeof(Element) neighbouring k, and a word of `a` or `b` 4 such lanes'.
+template <typename Element, typename Sum, int Words>
+void multiplyAdd(Sum (&sums)[4], const Fragment<2 * Words> &a, const Fragment<Words> &b) {
+  Shown mine = {};
+  auto *words = reinterpret_cast<unsigned *>(mine.words);
+  std::memcpy(words, &a, sizeof(a));
+  std::memcpy(words + 2 * Words, &b, sizeof(b));
+  unsigned lane = linear() % kWarpSize;
+  constexpr int rule = sizeof(Element) == 1 ? 1004 + Words : 1002;
+  together(rule, mine, [&](auto shownBy) {
+    constexpr unsigned inWord = 4 / sizeof(Element);
+    auto element = [&](unsigned from, unsigned word, unsigned k) {
+      Element result;
       const auto *bytes = reinterpret_cast<const char *>(shownBy(from).words);
-      std::memcpy(&bits, bytes + 4 * word + 2 * half, 2);
-      return lmcBitCast<float>(static_cast<unsigned>(bits) << 16);
+      std::memcpy(&result, bytes + 4 * word + sizeof(Element) * (k % inWord), sizeof(Element));
+      return static_cast<Sum>(result);
     };
     for (unsigned i = 0; i < 4; ++i) {
       unsigned row = lane / 4, high = i / 2, column = lane % 4 * 2 + i % 2;
-      for (unsigned k = 0; k < 16; ++k) {
-        float x = bf16(row * 4 + k % 8 / 2, k / 8 * 2 + high, k % 2);
-        float y = bf16(column * 4 + k % 8 / 2, 4 + k / 8, k % 2);
-        sums[i] += x * y;
+      for (unsigned k = 0; k < 4 * inWord * Words; ++k) {
+        unsigned step = k / (4 * inWord), inRow = k % (4 * inWord) / inWord;
+        sums[i] += element(row * 4 + inRow, step * 2 + high, k) *
+                   element(column * 4 + inRow, 2 * Words + step, k);
       }
     }
     return 0;
   });
+}
+
+struct Bf16 {
+  unsigned short bits;
+  explicit operator float() const { return lmcBitCast<float>(static_cast<unsigned>(bits) << 16); }
+};
+
+} // namespace emulation
+
+inline void multiplyAdd(float (&sums)[4], const Fragment<4> &a, const Fragment<2> &b) {
+  emulation::multiplyAdd<emulation::Bf16, float, 2>(sums, a, b);
+}
+inline void multiplyAdd(int (&sums)[4], const Fragment<4> &a, const Fragment<2> &b) {
+  emulation::multiplyAdd<signed char, int, 2>(sums, a, b);
+}
+inline void multiplyAdd(int (&sums)[4], const Fragment<2> &a, const Fragment<1> &b) {
+  emulation::multiplyAdd<signed char, int, 1>(sums, a, b);
 }
 
 inline unsigned packed(float low, float high) {

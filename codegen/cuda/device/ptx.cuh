@@ -1,6 +1,6 @@
 // One function an instruction: asynchronous copies to shared memory and the tensor cores of sm_80.
 // The host twins with the same names are in emulation.h; ptx.cuh itself runs on GPUs only.
-// Source: PTX ISA 8.0, sections cp.async, ldmatrix, mma.m16n8k16, cvt, ex2.
+// Source: PTX ISA 8.0, sections cp.async, ldmatrix, mma.m16n8k16, mma.m16n8k32, cvt, ex2.
 
 #ifndef LMC_EMULATED
 namespace lmc {
@@ -72,6 +72,27 @@ __device__ __forceinline__ void multiplyAdd(float (&sums)[4], const Fragment<4> 
                : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
                : "r"(a.at[0]), "r"(a.at[1]), "r"(a.at[2]), "r"(a.at[3]), "r"(b.at[0]),
                  "r"(b.at[1]));
+}
+
+/// sums [16, 8] += a [16, 32] * b [32, 8], signed bytes with exact sums. Lane l has of sums what it has
+/// above; of a, four k a word from 4 (l % 4): rows l / 4 and l / 4 + 8 (words 0, 1), the same 16 k further
+/// (2, 3); of b, column l / 4, four k a word from 4 (l % 4), and 16 further.
+__device__ __forceinline__ void multiplyAdd(int (&sums)[4], const Fragment<4> &a,
+                                            const Fragment<2> &b) {
+  asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, "
+               "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+               : "+r"(sums[0]), "+r"(sums[1]), "+r"(sums[2]), "+r"(sums[3])
+               : "r"(a.at[0]), "r"(a.at[1]), "r"(a.at[2]), "r"(a.at[3]), "r"(b.at[0]),
+                 "r"(b.at[1]));
+}
+
+/// The same of half as many k: the first words of both.
+__device__ __forceinline__ void multiplyAdd(int (&sums)[4], const Fragment<2> &a,
+                                            const Fragment<1> &b) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, "
+               "{%4, %5}, {%6}, {%0, %1, %2, %3};"
+               : "+r"(sums[0]), "+r"(sums[1]), "+r"(sums[2]), "+r"(sums[3])
+               : "r"(a.at[0]), "r"(a.at[1]), "r"(b.at[0]));
 }
 
 /// Two numbers rounded to nearest even, the first one in the low half.

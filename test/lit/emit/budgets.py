@@ -13,7 +13,7 @@ import sys
 
 # CUDA C++ Programming Guide, technical specifications: of a block.
 SHARED_BYTES = {"sm_80": 163 * 1024, "sm_90": 227 * 1024, "sm_100": 227 * 1024}
-UNITS = {"HMMA", "HGMMA", "LDSM", "LDGSTS", "UTMALDG"}
+UNITS = {"HMMA", "HGMMA", "IMMA", "LDSM", "LDGSTS", "UTMALDG"}
 
 BUDGET = re.compile(r"BUDGET(?:\((\w+)\))?: (\S+) (\S+) registers=(\d+) blocks=(\d+)((?: [A-Z]+)*)$")
 

@@ -9,7 +9,7 @@
 // BUDGET: q4_k matmul registers=64 blocks=4
 // BUDGET: q6_k matmul registers=64 blocks=4
 // BUDGET: prompt.rows quantize registers=32 blocks=8
-// BUDGET: prompt matmul registers=128 blocks=2
+// BUDGET: prompt matmul registers=128 blocks=2 IMMA
 // BUDGET: embed block_gather registers=32 blocks=8
 !x = tensor<1x1024xf32>
 !codes = tensor<1x1024xi8>
