@@ -1,8 +1,8 @@
 // Why:    kernels are made of few primitives; a composite needs no kernel of its own.
 // Before: %y = lm.rms_norm %x, %w {eps = 1e-05}
 // After:  lm.mul, lm.reduce, lm.broadcast, lm.rsqrt, ...
-// Needs:  nothing. Leaves: primitives; each lm.reduce runs over the last dimension (a row) or over
-//         leading dimensions (columns). Numerics: exact (composites are defined by this form).
+// Needs:  nothing. Leaves: primitives; each lm.reduce runs over the last dimension (a row), over
+//         leading dimensions (columns) or over few elements of inner ones. Numerics: exact (composites are defined by this form).
 // Order:  after differentiation (adjoints read composites), before fusion.
 #include "passes/Passes.h"
 
@@ -36,6 +36,24 @@ struct DecomposeComposite : OpInterfaceRewritePattern<lm::CompositeOp> {
 /// Largest row that one worker sums alone when everything is reduced to a scalar.
 constexpr int64_t kSingleRow = 1 << 16;
 
+/// Up to so many elements of inner dimensions are summed where the sum is used, by a map.
+constexpr int64_t kInner = 256;
+
+/// Is the reduction one over few elements between the first dimension and the last?
+bool isInner(ArrayRef<int64_t> dims, const lm::Shape &shape) {
+  if (dims.front() == 0 || dims.back() == static_cast<int64_t>(shape.size()) - 1)
+    return false;
+  int64_t count = 1;
+  for (int64_t dim : dims) {
+    if (!shape[dim].isStatic() || shape[dim].size > kInner)
+      return false;
+    count *= shape[dim].size;
+    if (count > kInner)
+      return false;
+  }
+  return true;
+}
+
 /// The value as one row. A function of one value (its squares) becomes that function of the row:
 /// otherwise what is only summed would be stored, and its maker wait for the sum.
 Value asRow(lm::GraphBuilder &g, Value value, int64_t count) {
@@ -51,7 +69,7 @@ Value asRow(lm::GraphBuilder &g, Value value, int64_t count) {
   return copy->getResult(0);
 }
 
-/// Splits a reduction that is neither along rows nor along columns.
+/// Splits a reduction that is neither along rows nor along columns, nor a short inner one.
 struct SplitReduction : OpRewritePattern<lm::ReduceOp> {
   using OpRewritePattern::OpRewritePattern;
 
@@ -62,8 +80,8 @@ struct SplitReduction : OpRewritePattern<lm::ReduceOp> {
     bool row = dims.size() == 1 && dims[0] == rank - 1;
     bool columns = static_cast<int64_t>(dims.size()) < rank &&
                    dims.back() == static_cast<int64_t>(dims.size()) - 1;
-    if (dims.empty() || row || columns)
-      return rewriter.notifyMatchFailure(op, "already along rows or columns");
+    if (dims.empty() || row || columns || isInner(dims, shape))
+      return rewriter.notifyMatchFailure(op, "some family computes it as it is");
     lm::GraphBuilder g(rewriter, op.getLoc());
     auto reduce = [&](Value x, ArrayRef<int64_t> over) {
       return op.getKind() == "sum" ? g.sum(x, over) : g.max(x, over);

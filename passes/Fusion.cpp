@@ -46,13 +46,16 @@ Fusion::Kind Fusion::kindOf(Operation *op) const {
     return Kind::View;
   if (isConvertedArgument(op) || isWidenedCache(op))
     return Kind::Free;
-  if (isa<lm::ConstantOp, lm::IotaOp, lm::BroadcastOp, lm::SliceOp, lm::TransposeOp>(op))
+  if (isa<lm::ConstantOp, lm::IotaOp, lm::BroadcastOp, lm::SliceOp, lm::TransposeOp, lm::SkewOp>(
+          op))
     return Kind::Free;
   if (isa<lm::PointwiseOp, lm::ConcatOp>(op))
     return Kind::Pointwise;
   if (auto reduce = dyn_cast<lm::ReduceOp>(op)) {
     int64_t rank = lm::shapeOf(reduce.getX()).size();
-    return reduce.getDims().back() == rank - 1 ? Kind::RowReduce : Kind::ColumnReduce;
+    if (reduce.getDims().back() == rank - 1)
+      return Kind::RowReduce;
+    return reduce.getDims().front() == 0 ? Kind::ColumnReduce : Kind::InnerReduce;
   }
   return Kind::Heavy;
 }
@@ -185,6 +188,7 @@ void Fusion::findStored() {
     case Kind::View:
     case Kind::RowReduce:
     case Kind::ColumnReduce:
+    case Kind::InnerReduce:
     case Kind::Heavy:
       stored.insert(op.result_begin(), op.result_end());
       break;
@@ -411,6 +415,13 @@ bool Fusion::canJoin(KernelGroup &group, Operation *op, std::string &reason) con
   if (!loops(group.family) || !loops(own.family)) {
     reason = "families " + nameOf(group.family).str() + " and " + nameOf(own.family).str() +
              " do not share a launch";
+    return false;
+  }
+  auto hasInnerSum = [&](const KernelGroup &map) {
+    return llvm::any_of(map.anchors, [&](Operation *a) { return kindOf(a) == Kind::InnerReduce; });
+  };
+  if (group.family != own.family && (hasInnerSum(group) || hasInnerSum(own))) {
+    reason = "a row kernel would reduce the inner dimensions in each of its passes";
     return false;
   }
   // Row statistics [R] beside a row space [R, N].

@@ -3,7 +3,8 @@
 // A value is *stored* when a kernel writes it to memory. Everything else is recomputed where it is
 // used: that costs a few instructions an element and saves a round trip to memory, and an
 // activation that would have to live until the backward pass. The rules:
-//   - constants, iota, broadcasts, slices and transposes are never stored (index maps in kernels);
+//   - constants, iota, broadcasts, slices, transposes and skews are never stored (index maps in
+//     kernels);
 //   - a pointwise value is recomputed by each user if it needs at most one stored value of its own
 //   size
 //     (norms from x and row statistics, gelu from its input), and stored otherwise (residual sums);
@@ -11,7 +12,8 @@
 //   - a value that is converted to a shorter float is stored in that type, except that products and
 //     gathers convert an argument as they read it (the f32 weights of a bf16 product, the
 //     16-bit weights of an f32 one), and attention a cache of 16 bits;
-//   - results of reductions, products, attention, gather and scatter are stored;
+//   - results of reductions, products, attention, gather and scatter are stored; a reduction over
+//     inner dimensions (windows) is a map, which others of its shape join;
 //   - a slice of leading dimensions of a stored value, and a concatenation of stored values along
 //     the leading dimension, are views (Views.h) and belong to no kernel.
 // Stored values are grouped into kernels greedily in program order, never across a cycle. A product
@@ -63,7 +65,7 @@ public:
   bool isView(mlir::Value value) const;
 
 private:
-  enum class Kind { Free, View, Pointwise, RowReduce, ColumnReduce, Heavy };
+  enum class Kind { Free, View, Pointwise, RowReduce, ColumnReduce, InnerReduce, Heavy };
   Kind kindOf(mlir::Operation *op) const;
   bool becomesView(mlir::Operation *op) const;
   int64_t largestSize(mlir::Value value) const;

@@ -1,5 +1,7 @@
 #include "codegen/cpu/Expression.h"
 
+#include "codegen/cpu/Kernels.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -95,6 +97,8 @@ Value Expression::compute(Value value, const Index &index) {
       .Case([&](lm::IotaOp o) { return iota(o, index); })
       .Case([&](lm::ConcatOp o) { return concat(o, index); })
       .Case([&](lm::GatherOp o) { return gather(o, index); })
+      .Case([&](lm::SkewOp o) { return skew(o, index); })
+      .Case([&](lm::ReduceOp o) { return innerReduce(o, index); })
       .Default([&](Operation *o) { return pointwise(o, index); });
 }
 
@@ -246,6 +250,97 @@ Value Expression::gather(lm::GatherOp op, const Index &index) {
   return evaluate(op.getTable(), row);
 }
 
+/// Reads x at the nearest place inside, so that there is no branch, and drops what lay outside.
+Value Expression::skew(lm::SkewOp op, const Index &index) {
+  auto dim = static_cast<int>(op.getDim()), by = static_cast<int>(op.getBy());
+  int64_t slope = op.getSlope(), every = op.getEvery();
+  bool lanesMove = index.lane >= 0 && index.lanes.width > 1 &&
+                   (index.lane == dim || (index.lane == by && slope != 0));
+  if (lanesMove)
+    return skewLaneByLane(op, index);
+  OpBuilder &b = emit.builder();
+  Value place = emit.add(emit.mul(index.at[dim], static_cast<int64_t>(op.getStep())),
+                         static_cast<int64_t>(op.getStart()));
+  if (slope != 0)
+    place = emit.add(place, emit.mul(index.at[by], slope));
+  Index inner = index;
+  if (inner.lane == dim) {
+    inner.lane = -1;
+    inner.lanes = Lanes();
+  }
+  if (op.staysInside()) {
+    inner.at[dim] = place;
+    return evaluate(op.getX(), inner);
+  }
+  Value extent = this->extent(lm::shapeOf(op.getX())[dim]).emit(emit);
+  Value positive = emit.max(place, emit.i64(0)), at = emit.div(positive, emit.i64(every));
+  auto both = [&](Value x, Value y) { return b.createOrFold<arith::AndIOp>(emit.loc(), x, y); };
+  Value inside = both(emit.equal(place, positive), emit.less(at, extent));
+  if (every != 1)
+    inside = both(inside, emit.equal(emit.mul(at, every), positive));
+  inner.at[dim] = emit.min(at, emit.sub(extent, emit.i64(1)));
+  Value elements = evaluate(op.getX(), inner);
+  Type element = getElementTypeOrSelf(elements.getType());
+  unsigned width = Emit::widthOf(elements);
+  Value outside =
+      op.isLowestOutside() ? lowest(emit, element, width) : emit.constant(element, 0, width);
+  return emit.select(inside, elements, outside);
+}
+
+/// Where the lanes lie apart or some of them outside: one element a lane.
+Value Expression::skewLaneByLane(lm::SkewOp op, const Index &index) {
+  // Lanes past the end repeat the last element; nothing stores them.
+  Value last = emit.sub(extent(lm::shapeOf(op.getY())[index.lane]).emit(emit), emit.i64(1));
+  Value elements;
+  for (unsigned lane = 0; lane < index.lanes.width; ++lane) {
+    Index one;
+    one.at = index.at;
+    one.at[index.lane] = emit.min(emit.add(index.at[index.lane], lane), last);
+    Value element = evaluate(op.getY(), one);
+    elements = elements ? emit.insertLane(element, elements, lane)
+                        : emit.splat(element, index.lanes.width);
+  }
+  return elements;
+}
+
+/// Loops over the inner dimensions, of which the last ones are written out.
+Value Expression::innerReduce(lm::ReduceOp op, const Index &index) {
+  constexpr int64_t kWrittenOut = 16;
+  Reduction reduction(op);
+  lm::Shape shape = lm::shapeOf(op.getX());
+  ArrayRef<int64_t> dims = op.getDims();
+  Index inner = index;
+  inner.at.clear();
+  for (int64_t dim = 0, kept = 0; dim < static_cast<int64_t>(shape.size()); ++dim) {
+    bool isReduced = llvm::is_contained(dims, dim);
+    inner.at.push_back(isReduced ? Value() : index.at[kept]);
+    if (!isReduced && kept++ == index.lane)
+      inner.lane = static_cast<int>(dim);
+  }
+  size_t firstWritten = dims.size();
+  for (int64_t count = 1; firstWritten > 0; --firstWritten)
+    if ((count *= shape[dims[firstWritten - 1]].size) > kWrittenOut)
+      break;
+  std::function<Value(size_t, Index, Value)> add = [&](size_t level, Index at, Value sum) -> Value {
+    if (level == dims.size())
+      return reduction.combine(emit, sum, evaluateLanes(op.getX(), at));
+    int64_t dim = dims[level], extent = shape[dim].size;
+    if (level < firstWritten)
+      return emit.loopCarried(emit.i64(0), emit.i64(extent), emit.i64(1), sum,
+                              [&](Value i, ValueRange carried) {
+                                Scope scope(*this);
+                                at.at[dim] = i;
+                                return Emit::Values{add(level + 1, at, carried[0])};
+                              })[0];
+    for (int64_t i = 0; i < extent; ++i) {
+      at.at[dim] = emit.i64(i);
+      sum = add(level + 1, at, sum);
+    }
+    return sum;
+  };
+  return add(0, inner, reduction.neutral(emit, index.lane < 0 ? 1 : index.lanes.width));
+}
+
 void Expression::hoistUniform(Value value, const Index &index) {
   forEachUniform(
       value, index, [&](Value v, const Index &at) { return static_cast<bool>(lookup(v, at)); },
@@ -278,6 +373,8 @@ void Expression::collectSegments(Value value, int64_t extent, SmallVectorImpl<in
     }
     if (auto transpose = dyn_cast<lm::TransposeOp>(op))
       return visit(transpose.getX(), transpose.getPermutation()[dim], shift);
+    if (auto skew = dyn_cast<lm::SkewOp>(op))
+      return visit(skew.getX(), static_cast<int64_t>(skew.getDim()) == dim ? -1 : dim, shift);
     if (auto broadcast = dyn_cast<lm::BroadcastOp>(op)) {
       auto *at = llvm::find(broadcast.getDims(), dim);
       return visit(broadcast.getX(),

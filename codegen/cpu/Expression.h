@@ -93,6 +93,9 @@ private:
   mlir::Value concat(lm::ConcatOp op, const Index &index);
   mlir::Value concatLaneByLane(lm::ConcatOp op, llvm::ArrayRef<int64_t> starts, const Index &index);
   mlir::Value gather(lm::GatherOp op, const Index &index);
+  mlir::Value skew(lm::SkewOp op, const Index &index);
+  mlir::Value skewLaneByLane(lm::SkewOp op, const Index &index);
+  mlir::Value innerReduce(lm::ReduceOp op, const Index &index);
   std::optional<Index> viewIndex(mlir::Operation *op, const Index &index);
 
   llvm::SmallVector<Known> known;

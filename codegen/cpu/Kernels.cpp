@@ -13,13 +13,15 @@ namespace lmc::cpu {
 Reduction::Reduction(lm::ReduceOp op)
     : op(op), isSum(op.getKind() == "sum"), element(Emit::computeType(lm::elementOf(op.getX()))) {}
 
-Value Reduction::neutral(Emit &e, unsigned width) const {
-  if (isSum)
-    return e.constant(element, 0, width);
-  double lowest = isa<FloatType>(element)
+Value lowest(Emit &e, Type element, unsigned width) {
+  double number = isa<FloatType>(element)
                       ? -std::numeric_limits<double>::infinity()
                       : -std::ldexp(1.0, static_cast<int>(element.getIntOrFloatBitWidth()) - 1);
-  return e.constant(element, lowest, width);
+  return e.constant(element, number, width);
+}
+
+Value Reduction::neutral(Emit &e, unsigned width) const {
+  return isSum ? e.constant(element, 0, width) : lowest(e, element, width);
 }
 
 Value Reduction::combine(Emit &e, Value a, Value b) const {

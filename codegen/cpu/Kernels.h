@@ -90,6 +90,9 @@ struct Reduction {
   mlir::Value total(Emit &e, mlir::Value lanes) const;
 };
 
+/// The neutral element of maxima, which padding of windows is too: -inf, the least integer.
+mlir::Value lowest(Emit &e, mlir::Type element, unsigned width);
+
 /// Items for a number of rows in blocks: ceil(extent / block), as launch factors.
 llvm::SmallVector<ItemFactor> itemsOf(const Extent &extent, int64_t block = 1);
 

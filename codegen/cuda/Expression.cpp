@@ -32,13 +32,15 @@ std::string everywhere(Value value) { return fmt::format("{}@*", value.getAsOpaq
 
 } // namespace
 
-static std::string neutralOf(lm::ReduceOp op) {
-  Type element = lm::elementOf(op.getX());
-  if (op.getKind() == "sum")
-    return literal(element, 0.0);
+static std::string lowestOf(Type element) {
   if (isa<FloatType>(element))
     return literal(element, -std::numeric_limits<double>::infinity());
   return literal(element, APInt::getSignedMinValue(element.getIntOrFloatBitWidth()));
+}
+
+static std::string neutralOf(lm::ReduceOp op) {
+  Type element = lm::elementOf(op.getX());
+  return op.getKind() == "sum" ? literal(element, 0.0) : lowestOf(element);
 }
 
 Reduction::Reduction(lm::ReduceOp op)
@@ -68,6 +70,15 @@ Expression::Expression(Block &body, const Ranges &ranges, StringRef name, String
     visit(argument.getType());
   for (Operation &op : body)
     llvm::for_each(op.getResultTypes(), visit);
+  body.walk([&](lm::SkewOp op) { // places that may lie outside
+    lm::Shape y = lm::shapeOf(op.getY());
+    auto distance = [&](unsigned dim, int64_t step) {
+      return product(y[dim]).max * std::abs(step);
+    };
+    largest = std::max(largest, distance(op.getDim(), op.getStep()) +
+                                    distance(op.getBy(), op.getSlope()) +
+                                    std::abs(static_cast<int64_t>(op.getStart())));
+  });
   for (const std::string &symbol : symbols)
     if (!llvm::all_of(symbol, [](char c) { return llvm::isAlnum(c) || c == '_'; }))
       fail("the dimension '{}' becomes a kernel's parameter; name it with letters, digits and '_'",
@@ -253,6 +264,8 @@ std::string Expression::compute(Value value, const Index &index) {
       .Case([&](lm::IotaOp o) { return iota(o, index); })
       .Case([&](lm::ConcatOp o) { return concat(o, index); })
       .Case([&](lm::GatherOp o) { return gather(o, index); })
+      .Case([&](lm::SkewOp o) { return skew(o, index); })
+      .Case([&](lm::ReduceOp o) { return innerReduce(o, index); })
       .Default([&](Operation *o) { return pointwise(o, index); });
 }
 
@@ -364,6 +377,48 @@ std::string Expression::gather(lm::GatherOp op, const Index &index) {
             index.at[last]};
   row.lane = index.lane == last ? 1 : -1;
   return evaluate(op.getTable(), row);
+}
+
+std::string Expression::skew(lm::SkewOp op, const Index &index) {
+  unsigned dim = op.getDim();
+  auto number = [](int64_t value) { return std::to_string(value); };
+  std::string place = add(add(mul(index.at[dim], number(op.getStep())),
+                              mul(index.at[op.getBy()], number(op.getSlope()))),
+                          number(op.getStart()));
+  Index inner = index;
+  if (op.staysInside()) {
+    inner.at[dim] = place;
+    return evaluate(op.getX(), inner);
+  }
+  std::string every = number(op.getEvery()), extent = text(product(lm::shapeOf(op.getX())[dim]));
+  Type element = lm::elementOf(op.getY());
+  std::string result = fresh(), at = div(place, every);
+  line(fmt::format("{} {} = {};", computeType(element), result,
+                   op.isLowestOutside() ? lowestOf(element) : literal(element, 0.0)));
+  std::string whole = every == "1" ? "" : fmt::format(" && {} % {} == 0", place, every);
+  braces(fmt::format("if ({} >= 0{} && {} < {})", place, whole, at, extent), [&] {
+    inner.at[dim] = at;
+    line(fmt::format("{} = {};", result, evaluate(op.getX(), inner)));
+  });
+  return result;
+}
+
+std::string Expression::innerReduce(lm::ReduceOp op, const Index &index) {
+  lm::Shape shape = lm::shapeOf(op.getX());
+  Index inner;
+  for (int64_t dim = 0, kept = 0; dim < static_cast<int64_t>(shape.size()); ++dim)
+    inner.at.push_back(llvm::is_contained(op.getDims(), dim) ? fresh() : index.at[kept++]);
+  Reduction reduction(op);
+  reduction.start(*this);
+  std::function<void(ArrayRef<int64_t>)> loop = [&](ArrayRef<int64_t> dims) {
+    if (dims.empty())
+      return reduction.combine(*this, inner);
+    braces(fmt::format("for (index_t {0} = 0; {0} < {1}; ++{0})", inner.at[dims.front()],
+                       shape[dims.front()].size),
+           [&] { loop(dims.drop_front()); });
+  };
+  loop(op.getDims());
+  return reduction.sum;
 }
 
 void Expression::hoistUniform(Value value, const Index &index) {

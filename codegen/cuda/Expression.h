@@ -91,6 +91,8 @@ private:
   std::string iota(lm::IotaOp op, const Index &index);
   std::string concat(lm::ConcatOp op, const Index &index);
   std::string gather(lm::GatherOp op, const Index &index);
+  std::string skew(lm::SkewOp op, const Index &index);
+  std::string innerReduce(lm::ReduceOp op, const Index &index);
   std::string pointwise(mlir::Operation *op, const Index &index);
   std::optional<Index> viewIndex(mlir::Operation *op, const Index &index);
   std::string dim(const std::string &symbol);

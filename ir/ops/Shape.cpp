@@ -2,6 +2,10 @@
 
 #include "llvm/ADT/STLExtras.h"
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
 using namespace mlir;
 
 namespace lmc::lm {
@@ -240,6 +244,89 @@ LogicalResult SliceOp::adjoint(GraphBuilder &g, ValueRange dy, MutableArrayRef<V
   if (end < extent)
     parts.push_back(zeros(extent - end));
   d[0] = parts.size() == 1 ? parts[0] : g.concat(parts, getDim());
+  return success();
+}
+
+// ---- skew --------------------------------------------------------------------------------------
+
+/// Attributes below this do not overflow index arithmetic.
+static constexpr int64_t kLargestStep = int64_t(1) << 31;
+
+LogicalResult SkewOp::verify() {
+  Shape from = shapeOf(getX()), to = shapeOf(getY());
+  int64_t rank = static_cast<int64_t>(from.size()), dim = getDim(), by = getBy();
+  if (elementOf(getX()) != elementOf(getY()))
+    return emitOpError() << "changes the element type";
+  if (dim < 0 || dim >= rank || by < 0 || by >= rank || dim == by)
+    return emitOpError() << "needs two dimensions of " << toString(from) << ", got " << dim
+                         << " and " << by;
+  Shape expected = from;
+  if (to.size() == from.size())
+    expected[dim] = to[dim];
+  if (to != expected)
+    return emitOpError() << "of " << toString(from) << " changes more than dimension " << dim
+                         << ": " << toString(to);
+  int64_t step = getStep(), slope = getSlope(), start = getStart(), every = getEvery();
+  if (step < 1 || every < 1 ||
+      llvm::any_of(
+          ArrayRef<int64_t>{step, every, slope, start},
+          [](int64_t value) { return value <= -kLargestStep || value >= kLargestStep; }))
+    return emitOpError() << "needs step and every of 1 or more and no number of 2^31 or more, got "
+                         << step << ", " << every << ", slope " << slope << ", start " << start;
+  if (getOutside() != "zero" && getOutside() != "lowest")
+    return emitOpError() << "outside must be zero or lowest, got '" << getOutside() << "'";
+  return success();
+}
+OpFoldResult SkewOp::fold(FoldAdaptor) {
+  bool moves = getStep() != 1 || getStart() != 0 || getEvery() != 1 ||
+               (getSlope() != 0 && shapeOf(getX())[getBy()] != Dim(1));
+  return getX().getType() == getY().getType() && !moves ? OpFoldResult(getX()) : OpFoldResult();
+}
+bool SkewOp::staysInside() {
+  Dim from = shapeOf(getX())[getDim()], to = shapeOf(getY())[getDim()],
+      by = shapeOf(getY())[getBy()];
+  if (!from.isStatic() || !to.isStatic() || !by.isStatic() || getEvery() != 1)
+    return false;
+  int64_t start = getStart(), skewed = (by.size - 1) * static_cast<int64_t>(getSlope());
+  int64_t last = start + (to.size - 1) * static_cast<int64_t>(getStep());
+  return start + std::min<int64_t>(skewed, 0) >= 0 &&
+         last + std::max<int64_t>(skewed, 0) < from.size;
+}
+LogicalResult SkewOp::evaluate(ArrayRef<const Tensor *> operands,
+                               SmallVectorImpl<Tensor> &results) {
+  const Tensor &x = *operands[0];
+  double outside = 0;
+  if (isLowestOutside()) {
+    auto integer = dyn_cast<IntegerType>(elementOf(getX()));
+    outside = integer ? -std::ldexp(1.0, static_cast<int>(integer.getWidth()) - 1)
+                      : -std::numeric_limits<double>::infinity();
+  }
+  Tensor y(staticShape(getY()));
+  int64_t step = getStep(), slope = getSlope(), start = getStart(), every = getEvery();
+  SmallVector<int64_t> strides = stridesOf(x.shape), index(y.rank(), 0);
+  for (double &element : y.data) {
+    int64_t place = index[getDim()] * step + index[getBy()] * slope + start;
+    int64_t at = place / every;
+    if (place < 0 || place % every || at >= x.shape[getDim()]) {
+      element = outside;
+    } else {
+      int64_t offset = 0;
+      for (int64_t d = 0; d < y.rank(); ++d)
+        offset += (d == static_cast<int64_t>(getDim()) ? at : index[d]) * strides[d];
+      element = x.data[offset];
+    }
+    for (int64_t d = y.rank() - 1; d >= 0 && ++index[d] == y.shape[d]; --d)
+      index[d] = 0;
+  }
+  results.push_back(std::move(y));
+  return success();
+}
+LogicalResult SkewOp::adjoint(GraphBuilder &g, ValueRange dy, MutableArrayRef<Value> d) {
+  // For each j an element of x goes to at most one place: k = (i step + j slope + start) / every
+  // means i = (k every - j slope - start) / step.
+  d[0] = g.b.create<SkewOp>(g.loc, getX().getType(), dy[0], getDim(), getBy(), getEvery(),
+                            -static_cast<int64_t>(getSlope()), -static_cast<int64_t>(getStart()),
+                            getStep(), "zero");
   return success();
 }
 

@@ -52,6 +52,30 @@ def LM_SliceOp : LM_InferredOp<"slice"> {
   let hasFolder = 1;
 }
 
+def LM_SkewOp : LM_Op<"skew"> {
+  let summary = "y[..., i, ..., j, ...] = x[..., (i * step + j * slope + start) / every, ..., j, ...]";
+  let description = [{
+    i is the index of dimension `dim`, j that of dimension `by`. Where the division leaves a remainder
+    or the place lies outside of x, y is 0, or the lowest number with `outside = "lowest"`. The extent of
+    `dim` may differ between x and y, all others are the same. Windows over a dimension (size K, stride
+    s, dilation d, p elements of padding in front) are x repeated K times behind the dimension and then
+    read with step s, slope d, start -p. Its adjoint is a skew: step and every exchanged, slope and
+    start negative.
+  }];
+  let arguments = (ins LM_Number:$x, I64Attr:$dim, I64Attr:$by, DefaultValuedAttr<I64Attr, "1">:$step,
+                       DefaultValuedAttr<I64Attr, "0">:$slope, DefaultValuedAttr<I64Attr, "0">:$start,
+                       DefaultValuedAttr<I64Attr, "1">:$every,
+                       DefaultValuedAttr<StrAttr, "\"zero\"">:$outside);
+  let results = (outs LM_Number:$y);
+  let hasVerifier = 1;
+  let hasFolder = 1;
+  let extraClassDeclaration = [{
+    bool isLowestOutside() { return getOutside() == "lowest"; }
+    /// Does every element of y come from x? Extents must be known for that.
+    bool staysInside();
+  }];
+}
+
 def LM_ConcatOp : LM_InferredOp<"concat"> {
   let summary = "operands one after the other along one dimension of static extents";
   let arguments = (ins Variadic<LM_Tensor>:$xs, I64Attr:$dim);

@@ -97,3 +97,29 @@ func.func @families(%x: tensor<3x5xf32>) -> (tensor<3xf32>, tensor<5xf32>) {
   %c = lm.reduce %d {dims = array<i64: 0>, kind = "sum"} : (tensor<3x5xf32>) -> tensor<5xf32> loc("columns")
   return %r, %c : tensor<3xf32>, tensor<5xf32>
 }
+
+// -----
+
+// WHY: remark: {{.*}}'statistics' (lm.reduce) not fused with 'windows' (map): a row kernel would reduce the inner dimensions in each of its passes
+// CHECK-LABEL: func.func @windows_beside_rows
+// CHECK: lm.kernel "map"
+// CHECK: lm.kernel "row"
+func.func @windows_beside_rows(%x: tensor<2x3x4x5xf32>) -> (tensor<2x4x5xf32>, tensor<2x4xf32>) {
+  %s = lm.reduce %x {dims = array<i64: 1>, kind = "sum"} : (tensor<2x3x4x5xf32>) -> tensor<2x4x5xf32> loc("windows")
+  %r = lm.reduce %s {dims = array<i64: 2>, kind = "sum"} : (tensor<2x4x5xf32>) -> tensor<2x4xf32> loc("statistics")
+  return %s, %r : tensor<2x4x5xf32>, tensor<2x4xf32>
+}
+
+// -----
+
+// What a window reads beside its own place may not be made by the same launch.
+// WHY: remark: {{.*}}'sums' (lm.reduce) not fused with 'made' (map): it reads the other's result at other indices
+// CHECK-LABEL: func.func @windows_of_the_made
+// CHECK-COUNT-2: lm.kernel "map"
+func.func @windows_of_the_made(%x: tensor<2x4x5xf32>, %z: tensor<2x4x5xf32>) -> (tensor<2x4x5xf32>, tensor<2x4x5xf32>) {
+  %a = lm.add %x, %z : (tensor<2x4x5xf32>, tensor<2x4x5xf32>) -> tensor<2x4x5xf32> loc("made")
+  %b = lm.broadcast %a {dims = array<i64: 0, 1, 3>} : (tensor<2x4x5xf32>) -> tensor<2x4x3x5xf32>
+  %s = lm.skew %b {dim = 1 : i64, by = 2 : i64, slope = 1 : i64, start = -2 : i64} : (tensor<2x4x3x5xf32>) -> tensor<2x4x3x5xf32>
+  %y = lm.reduce %s {dims = array<i64: 2>, kind = "sum"} : (tensor<2x4x3x5xf32>) -> tensor<2x4x5xf32> loc("sums")
+  return %a, %y : tensor<2x4x5xf32>, tensor<2x4x5xf32>
+}

@@ -165,3 +165,62 @@ func.func @sum(%x: tensor<3x4xf32>, %y: tensor<3x4xf32>, %t: tensor<9x5xf32>, %i
   %w = lm.add %w1, %s : (tensor<5x4xf32>, tensor<5x4xf32>) -> tensor<5x4xf32>
   return %w : tensor<5x4xf32>
 }
+
+// -----
+
+// A causal convolution of each channel is one map, with what is in front of it and behind it: windows
+// of 4 are read where they lie.
+// CHECK-LABEL: func.func @causal_convolution
+// CHECK-NEXT:    %[[Y:.*]] = lm.kernel "map"(%arg0, %arg1, %arg2)
+// CHECK:           lm.exp
+// CHECK:           lm.broadcast
+// CHECK:           lm.skew
+// CHECK:           lm.reduce
+// CHECK:           lm.add
+// CHECK:           lm.tanh
+// CHECK-NEXT:      lm.yield
+// CHECK:         return %[[Y]]
+!x = tensor<2x?x5xf32, #lm.dims<"T">>
+!windows = tensor<2x?x4x5xf32, #lm.dims<"T">>
+func.func @causal_convolution(%x: !x, %w: tensor<4x5xf32>, %b: tensor<5xf32>) -> !x attributes {lm.ranges = {T = array<i64: 1, 40>}} {
+  %e = lm.exp %x : (!x) -> !x
+  %r = lm.broadcast %e {dims = array<i64: 0, 1, 3>} : (!x) -> !windows
+  %s = lm.skew %r {dim = 1 : i64, by = 2 : i64, slope = 1 : i64, start = -3 : i64} : (!windows) -> !windows
+  %t = lm.broadcast %w {dims = array<i64: 2, 3>} : (tensor<4x5xf32>) -> !windows
+  %m = lm.mul %s, %t : (!windows, !windows) -> !windows
+  %y = lm.reduce %m {dims = array<i64: 2>, kind = "sum"} : (!windows) -> !x
+  %c = lm.broadcast %b {dims = array<i64: 2>} : (tensor<5xf32>) -> !x
+  %a = lm.add %y, %c : (!x, !x) -> !x
+  %z = lm.tanh %a : (!x) -> !x
+  return %z : !x
+}
+
+// -----
+
+// So is a maximum over squares, and the way back: of windows that overlap each element gathers its own.
+// CHECK-LABEL: func.func @max_pool
+// CHECK-NEXT:    lm.kernel "map"(%arg0)
+// CHECK:           lm.reduce {{.*}} {dims = array<i64: 2, 4>, kind = "max"}
+// CHECK:         lm.kernel "map"(%arg0, %{{.*}}, %arg1)
+// CHECK:           lm.compare
+// CHECK:           lm.reduce {{.*}} {dims = array<i64: 2, 4>, kind = "sum"}
+// CHECK-NEXT:      lm.yield
+// CHECK:         return
+!image = tensor<2x9x7x5xf32>
+!pool = tensor<2x4x6x5xf32>
+!taps = tensor<2x4x3x6x2x5xf32>
+func.func @max_pool(%x: !image, %dy: !pool) -> (!pool, !image) {
+  %r = lm.broadcast %x {dims = array<i64: 0, 1, 3, 5>} : (!image) -> tensor<2x9x3x7x2x5xf32>
+  %h = lm.skew %r {dim = 1 : i64, by = 2 : i64, step = 2 : i64, slope = 1 : i64, outside = "lowest"} : (tensor<2x9x3x7x2x5xf32>) -> tensor<2x4x3x7x2x5xf32>
+  %s = lm.skew %h {dim = 3 : i64, by = 4 : i64, slope = 1 : i64, outside = "lowest"} : (tensor<2x4x3x7x2x5xf32>) -> !taps
+  %y = lm.reduce %s {dims = array<i64: 2, 4>, kind = "max"} : (!taps) -> !pool
+  %yb = lm.broadcast %y {dims = array<i64: 0, 1, 3, 5>} : (!pool) -> !taps
+  %db = lm.broadcast %dy {dims = array<i64: 0, 1, 3, 5>} : (!pool) -> !taps
+  %0 = lm.constant dense<0.0> : !taps
+  %c = lm.compare %s, %yb {predicate = "eq"} : (!taps, !taps) -> tensor<2x4x3x6x2x5xi1>
+  %d = lm.select %c, %db, %0 : (tensor<2x4x3x6x2x5xi1>, !taps, !taps) -> !taps
+  %dw = lm.skew %d {dim = 3 : i64, by = 4 : i64, slope = -1 : i64} : (!taps) -> tensor<2x4x3x7x2x5xf32>
+  %dh = lm.skew %dw {dim = 1 : i64, by = 2 : i64, slope = -1 : i64, every = 2 : i64} : (tensor<2x4x3x7x2x5xf32>) -> tensor<2x9x3x7x2x5xf32>
+  %dx = lm.reduce %dh {dims = array<i64: 2, 4>, kind = "sum"} : (tensor<2x9x3x7x2x5xf32>) -> !image
+  return %y, %dx : !pool, !image
+}

@@ -21,6 +21,7 @@ const std::vector<FamilyCase> &familyCases() {
     addAttention(all);
     addTables(all);
     addExperts(all);
+    addWindows(all);
     return all;
   }();
   return cases;

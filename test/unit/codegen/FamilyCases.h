@@ -18,6 +18,7 @@ void addProducts(std::vector<FamilyCase> &cases);
 void addAttention(std::vector<FamilyCase> &cases);
 void addTables(std::vector<FamilyCase> &cases);
 void addExperts(std::vector<FamilyCase> &cases);
+void addWindows(std::vector<FamilyCase> &cases);
 
 inline lm::Shape likeShape(mlir::Value v) { return lm::shapeOf(v); }
 
