@@ -137,6 +137,48 @@ static bool keepsLastDimension(lm::TransposeOp op) {
   return op.getPermutation().back() + 1 == static_cast<int64_t>(op.getPermutation().size());
 }
 
+static bool isIndexMap(Operation *op) {
+  return isa<lm::BroadcastOp, lm::SliceOp, lm::TransposeOp, lm::SkewOp>(op);
+}
+
+/// Does computing the value again from what is stored take a polynomial or a division?
+bool Fusion::isDear(Value value) const {
+  SmallVector<Value> work = {value};
+  llvm::DenseSet<Value> seen;
+  while (!work.empty()) {
+    Value next = work.pop_back_val();
+    if (isStored(next) || !seen.insert(next).second)
+      continue;
+    Operation *op = next.getDefiningOp();
+    if (isa<lm::ExpOp, lm::Expm1Op, lm::LogOp, lm::TanhOp, lm::ErfOp, lm::SinOp, lm::CosOp,
+            lm::DivOp, lm::SqrtOp, lm::RsqrtOp>(op))
+      return true;
+    llvm::append_range(work, op->getOperands());
+  }
+  return false;
+}
+
+/// Stores what windows would compute many times: dear values behind a broadcast that a skew or an
+/// inner reduction reads.
+void Fusion::storeRepeated(Value window) {
+  SmallVector<std::pair<Value, bool>> work = {{window, false}}; // is it repeated?
+  llvm::DenseSet<std::pair<Value, unsigned>> seen;
+  while (!work.empty()) {
+    auto [value, repeated] = work.pop_back_val();
+    if (isStored(value) || !seen.insert({value, repeated}).second)
+      continue;
+    Operation *op = value.getDefiningOp();
+    if (repeated && isa<lm::PointwiseOp>(op)) {
+      if (isDear(value))
+        stored.insert(value);
+      continue;
+    }
+    if (isIndexMap(op) || isa<lm::PointwiseOp>(op))
+      for (Value operand : op->getOperands())
+        work.emplace_back(operand, repeated || isa<lm::BroadcastOp>(op));
+  }
+}
+
 void Fusion::findStored() {
   Block &body = function.getBody().front();
   // What is read as it lies in memory; slices and transposes of it are read through strides.
@@ -194,6 +236,9 @@ void Fusion::findStored() {
       break;
     }
   }
+  for (Operation &op : body.without_terminator())
+    if (isa<lm::SkewOp>(op) || kindOf(&op) == Kind::InnerReduce)
+      storeRepeated(op.getOperand(0));
 }
 
 void Fusion::group() {

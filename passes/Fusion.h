@@ -9,6 +9,7 @@
 //   size
 //     (norms from x and row statistics, gelu from its input), and stored otherwise (residual sums);
 //   - what a product, attention, gather or reshape reads, and what the function returns, is stored;
+//   - so is what windows repeat (a broadcast under a skew or an inner reduction), unless it is cheap;
 //   - a value that is converted to a shorter float is stored in that type, except that products and
 //     gathers convert an argument as they read it (the f32 weights of a bf16 product, the
 //     16-bit weights of an f32 one), and attention a cache of 16 bits;
@@ -70,6 +71,8 @@ private:
   bool becomesView(mlir::Operation *op) const;
   int64_t largestSize(mlir::Value value) const;
   void findStored();
+  bool isDear(mlir::Value value) const;
+  void storeRepeated(mlir::Value window);
   void addLeaves(mlir::Value value, llvm::SetVector<mlir::Value> &leaves) const;
   llvm::SetVector<mlir::Value> leavesOf(mlir::Operation *op) const;
   bool canJoin(KernelGroup &group, mlir::Operation *op, std::string &reason) const;

@@ -4,7 +4,7 @@
 // After:  %x16 = lm.convert %x   %w16 = lm.convert %w           : f32 -> bf16
 //         %h = lm.matmul %x16, %w16 : (bf16, bf16) -> f32       %y = lm.add %h, %bias
 //         %y16 = lm.convert %y   and its readers get lm.convert %y16 : bf16 -> f32
-// Rules:  - products, attention and its adjoint, and lookups in a parameter read bf16;
+// Rules:  - products (convolutions too, but for depthwise ones), attention and its adjoint, and lookups in a parameter read bf16;
 //         - so do KV caches; other arguments (norm weights, biases, moments) keep their type;
 //         - a product's result, bias added, is rounded where it leads to another product, unless
 //           the loss reads it: logits, and the gradients of parameters, stay f32;
@@ -33,11 +33,14 @@ namespace lmc {
 namespace {
 
 bool isView(Operation *op) {
-  return isa_and_nonnull<lm::ReshapeOp, lm::SliceOp, lm::TransposeOp>(op);
+  return isa_and_nonnull<lm::ReshapeOp, lm::SliceOp, lm::TransposeOp, lm::BroadcastOp, lm::SkewOp>(
+      op);
 }
 
 bool isProduct(Operation *op) {
-  return isa<lm::MatmulOp, lm::ExpertMatmulOp, lm::ExpertOuterOp>(op);
+  auto convolution = dyn_cast<lm::ConvolutionOp>(op);
+  return (convolution && !convolution.isDepthwise()) ||
+         isa<lm::MatmulOp, lm::ExpertMatmulOp, lm::ExpertOuterOp>(op);
 }
 
 bool readsRounded(Operation *op) {

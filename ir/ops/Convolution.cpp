@@ -97,7 +97,7 @@ LogicalResult checkMeets(const Window &w, const Dim &extent, const Dim &count,
     return skipped < w.size && first + skipped * w.dilation < extent.size;
   };
   int64_t last = count.size - 1, missing = meets(last) ? -1 : last;
-  for (int64_t o = 0; missing < 0 && o * w.stride < w.low; ++o) {
+  for (int64_t o = 0; missing < 0 && o < last && o * w.stride < w.low; ++o) {
     if (!meets(o))
       missing = o;
     else if (w.dilation <= extent.size)
@@ -286,6 +286,11 @@ LogicalResult ConvolutionOp::evaluate(ArrayRef<const Tensor *> operands,
   return success();
 }
 
+bool ConvolutionOp::isDepthwise() {
+  auto groups = Dim(static_cast<int64_t>(getGroups()));
+  return shapeOf(getX()).back() == groups && shapeOf(getW()).back() == groups;
+}
+
 SmallVector<Value> ConvolutionOp::decompose(GraphBuilder &g) {
   Value x = getX(), w = getW();
   Shape in = shapeOf(x), out = shapeOf(getY()), kernel = shapeOf(w);
@@ -298,7 +303,7 @@ SmallVector<Value> ConvolutionOp::decompose(GraphBuilder &g) {
   for (const Window &window : windows)
     numTaps *= window.size;
 
-  if (groups == C && groups == F) { // each channel on its own: a sum of products in place
+  if (isDepthwise()) { // a sum of products in place
     Type sums = elementOf(getY());
     Value read = g.convert(takeWindows(g, x, windows, counts, "zero"), sums);
     Shape plain(ArrayRef<Dim>(kernel).take_front(spatial));

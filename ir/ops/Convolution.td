@@ -21,6 +21,12 @@ def LM_ConvolutionOp : LM_Composite<"convolution"> {
                        LM_EachOrDefault:$dilations, LM_EachOrDefault:$pad_low,
                        LM_EachOrDefault:$pad_high, DefaultValuedAttr<I64Attr, "1">:$groups);
   let results = (outs LM_Float:$y);
+  let extraClassDeclaration = [{
+    static ::llvm::LogicalResult infer(Adaptor op, std::optional<::mlir::Location> loc,
+                                       ::llvm::SmallVectorImpl<::mlir::Type> &types);
+    /// Each channel on its own: no product.
+    bool isDepthwise();
+  }];
 }
 
 class LM_Pool<string mnemonic, string what> : LM_Composite<mnemonic> {

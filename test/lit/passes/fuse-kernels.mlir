@@ -172,7 +172,7 @@ func.func @sum(%x: tensor<3x4xf32>, %y: tensor<3x4xf32>, %t: tensor<9x5xf32>, %i
 // of 4 are read where they lie.
 // CHECK-LABEL: func.func @causal_convolution
 // CHECK-NEXT:    %[[Y:.*]] = lm.kernel "map"(%arg0, %arg1, %arg2)
-// CHECK:           lm.exp
+// CHECK:           lm.neg
 // CHECK:           lm.broadcast
 // CHECK:           lm.skew
 // CHECK:           lm.reduce
@@ -183,7 +183,7 @@ func.func @sum(%x: tensor<3x4xf32>, %y: tensor<3x4xf32>, %t: tensor<9x5xf32>, %i
 !x = tensor<2x?x5xf32, #lm.dims<"T">>
 !windows = tensor<2x?x4x5xf32, #lm.dims<"T">>
 func.func @causal_convolution(%x: !x, %w: tensor<4x5xf32>, %b: tensor<5xf32>) -> !x attributes {lm.ranges = {T = array<i64: 1, 40>}} {
-  %e = lm.exp %x : (!x) -> !x
+  %e = lm.neg %x : (!x) -> !x
   %r = lm.broadcast %e {dims = array<i64: 0, 1, 3>} : (!x) -> !windows
   %s = lm.skew %r {dim = 1 : i64, by = 2 : i64, slope = 1 : i64, start = -3 : i64} : (!windows) -> !windows
   %t = lm.broadcast %w {dims = array<i64: 2, 3>} : (tensor<4x5xf32>) -> !windows
@@ -193,6 +193,24 @@ func.func @causal_convolution(%x: !x, %w: tensor<4x5xf32>, %b: tensor<5xf32>) ->
   %a = lm.add %y, %c : (!x, !x) -> !x
   %z = lm.tanh %a : (!x) -> !x
   return %z : !x
+}
+
+// -----
+
+// An exponential is computed once, not for each window that it lies in.
+// CHECK-LABEL: func.func @dear
+// CHECK-NEXT:    %[[E:.*]] = lm.kernel "map"(%arg0)
+// CHECK:           lm.exp
+// CHECK:         lm.kernel "map"(%[[E]])
+// CHECK-NOT:       lm.exp
+// CHECK:           lm.reduce
+func.func @dear(%x: tensor<2x7x5xf32>) -> tensor<2x7x5xf32> {
+  %e = lm.exp %x : (tensor<2x7x5xf32>) -> tensor<2x7x5xf32>
+  %z = lm.neg %e : (tensor<2x7x5xf32>) -> tensor<2x7x5xf32>
+  %r = lm.broadcast %z {dims = array<i64: 0, 1, 3>} : (tensor<2x7x5xf32>) -> tensor<2x7x3x5xf32>
+  %s = lm.skew %r {dim = 1 : i64, by = 2 : i64, slope = 1 : i64, start = -1 : i64} : (tensor<2x7x3x5xf32>) -> tensor<2x7x3x5xf32>
+  %y = lm.reduce %s {dims = array<i64: 2>, kind = "sum"} : (tensor<2x7x3x5xf32>) -> tensor<2x7x5xf32>
+  return %y : tensor<2x7x5xf32>
 }
 
 // -----

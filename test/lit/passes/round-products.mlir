@@ -82,3 +82,33 @@ func.func @decode(%tokens: tensor<1x2xi32> {lm.name = "tokens", lm.role = "input
   %y = lm.reshape %o : (tensor<1x2x2x4xf32>) -> tensor<1x2x8xf32>
   return %y, %c : tensor<1x2x8xf32>, tensor<1x6x2x4xf32>
 }
+
+// -----
+
+// A convolution is a product, but for a depthwise one, which has few terms. Windows in an adjoint are taken
+// of the rounded value, as a forward pass takes them.
+// CHECK-LABEL: func.func @convolutions
+// CHECK-SAME:    %arg1: tensor<3x5x6xbf16> {lm.name = "w", lm.role = "parameter"}
+// CHECK-SAME:    %arg2: tensor<4x1x6xf32> {lm.name = "d", lm.role = "parameter"}
+// CHECK:         %[[X:.*]] = lm.convert %arg0 : (tensor<2x7x5xf32>) -> tensor<2x7x5xbf16>
+// CHECK:         %[[Y:.*]] = lm.convolution %[[X]], %arg1 : {{.*}} -> tensor<2x5x6xf32>
+// CHECK:         %[[KEPT:.*]] = lm.convert %[[Y]]
+// CHECK:         %[[READ:.*]] = lm.convert %[[KEPT]]
+// CHECK:         lm.convolution %[[READ]], %arg2 {{.*}} : (tensor<2x5x6xf32>, tensor<4x1x6xf32>) -> tensor<2x5x6xf32>
+// CHECK:         %[[REPEATED:.*]] = lm.broadcast %[[X]] {{.*}} -> tensor<2x7x3x5xbf16>
+// CHECK:         %[[WINDOWS:.*]] = lm.skew %[[REPEATED]] {{.*}} -> tensor<2x5x3x5xbf16>
+// CHECK:         %[[ROWS:.*]] = lm.reshape %[[WINDOWS]] : {{.*}} -> tensor<10x15xbf16>
+// CHECK:         lm.matmul %[[ROWS]], %{{.*}} {transpose_a} : (tensor<10x15xbf16>, tensor<10x6xbf16>) -> tensor<15x6xf32>
+func.func @convolutions(%x: tensor<2x7x5xf32> {lm.name = "x", lm.role = "input"},
+                        %w: tensor<3x5x6xf32> {lm.name = "w", lm.role = "parameter"},
+                        %d: tensor<4x1x6xf32> {lm.name = "d", lm.role = "parameter"})
+    -> (tensor<2x5x6xf32> {lm.name = "y"}, tensor<15x6xf32> {lm.name = "dw"}) {
+  %y = lm.convolution %x, %w : (tensor<2x7x5xf32>, tensor<3x5x6xf32>) -> tensor<2x5x6xf32>
+  %z = lm.convolution %y, %d {groups = 6 : i64, pad_low = array<i64: 3>} : (tensor<2x5x6xf32>, tensor<4x1x6xf32>) -> tensor<2x5x6xf32>
+  %r = lm.broadcast %x {dims = array<i64: 0, 1, 3>} : (tensor<2x7x5xf32>) -> tensor<2x7x3x5xf32>
+  %s = lm.skew %r {dim = 1 : i64, by = 2 : i64, slope = 1 : i64} : (tensor<2x7x3x5xf32>) -> tensor<2x5x3x5xf32>
+  %a = lm.reshape %s : (tensor<2x5x3x5xf32>) -> tensor<10x15xf32>
+  %b = lm.reshape %y : (tensor<2x5x6xf32>) -> tensor<10x6xf32>
+  %dw = lm.matmul %a, %b {transpose_a} : (tensor<10x15xf32>, tensor<10x6xf32>) -> tensor<15x6xf32>
+  return %z, %dw : tensor<2x5x6xf32>, tensor<15x6xf32>
+}

@@ -51,7 +51,7 @@ private:
 
   Value step() {
     for (;;)
-      if (Value made = attempt(draw(14)))
+      if (Value made = attempt(draw(15)))
         return made;
   }
 
@@ -108,6 +108,8 @@ private:
       Value mask = g.compare("lt", g.iota(type, draw(rank(x))), g.full(1.5 + draw(4), type));
       return g.select(mask, x, g.mul(g.full(0.5, type), x));
     }
+    case 13:
+      return rank(x) > 1 ? skew(x) : Value();
     default: {
       if (rank(x) != 2)
         return {};
@@ -119,6 +121,17 @@ private:
       return g.b.create<lm::GatherOp>(g.loc, x, which);
     }
     }
+  }
+
+  /// Windows, strides and their adjoints, along any dimension.
+  Value skew(Value x) {
+    int64_t dim = draw(rank(x)), by = (dim + 1 + draw(rank(x) - 1)) % rank(x);
+    lm::Shape result = shape(x);
+    result[dim] = 1 + draw(std::min<int64_t>(extent(x, dim) + 3, 40));
+    int64_t step = 1 + draw(3), every = 1 + draw(2);
+    int64_t slope = draw(5), start = draw(7);
+    return g.b.create<lm::SkewOp>(g.loc, lm::tensorType(result, lm::elementOf(x)), x, dim, by, step,
+                                  slope - 2, start - 3, every);
   }
 
   Value unary(Value x) {

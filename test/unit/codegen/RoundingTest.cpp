@@ -62,17 +62,18 @@ std::vector<FamilyCase> exactCases() {
                      return Values{g.matmul(x, rounded(g, a[1]), false, false),
                                    g.mul(wide(g, x), 3.0)};
                    }});
-  cases.push_back({"windows", {"f32[2,11,21]", "f32[4,1,21]", "f32[3,21,35]"}, [](G &g, In a) {
-                     Value x = rounded(g, g.mul(a[0], 1.5));
-                     ArrayRef<int64_t> one, two = {2}, three = {3};
-                     auto convolved = [&](Value w, ArrayRef<int64_t> stride, int64_t groups) {
-                       return g.b.create<lm::ConvolutionOp>(g.loc, x, rounded(g, w), stride, one,
-                                                            three, two, groups);
-                     };
-                     return Values{
-                         convolved(a[1], one, 21), convolved(a[2], two, 1),
-                         wide(g, g.b.create<lm::MaxPoolOp>(g.loc, x, three, two, one, one, two))};
-                   }});
+  cases.push_back(
+      {"windows", {"f32[2,11,21]", "f32[4,1,21]", "f32[3,21,35]"}, [](G &g, In a) {
+         using Numbers = ArrayRef<int64_t>;
+         Value x = rounded(g, g.mul(a[0], 1.5));
+         auto convolved = [&](Value w, Numbers strides, int64_t groups) -> Value {
+           return g.b.create<lm::ConvolutionOp>(g.loc, x, rounded(g, w), strides, Numbers{},
+                                                Numbers{3}, Numbers{2}, groups);
+         };
+         Value largest = g.b.create<lm::MaxPoolOp>(g.loc, x, Numbers{3}, Numbers{2}, Numbers{},
+                                                   Numbers{}, Numbers{2});
+         return Values{convolved(a[1], {}, 21), convolved(a[2], {2}, 1), wide(g, largest)};
+       }});
   cases.push_back({"column.of_rounded", {"f32[67,45]"}, [](G &g, In a) {
                      return Values{g.sumLeading(wide(g, rounded(g, g.mul(a[0], a[0]))))};
                    }});

@@ -135,6 +135,39 @@ func.func @f(%x: tensor<5x7x6xf32>, %id: tensor<3xi32>) -> (tensor<6x5x9xf32>, t
   return %y, %g : tensor<6x5x9xf32>, tensor<3x6xf32>
 })",
        {}},
+      {"causal_convolution",
+       R"(
+!x = tensor<?x?x37xf32, #lm.dims<"B", "T">>
+func.func @f(%x: !x, %w: tensor<4x1x37xf32>, %b: tensor<37xf32>) -> !x attributes {lm.ranges = {B = array<i64: 1, 4>, T = array<i64: 1, 64>}} {
+  %y = lm.convolution %x, %w {groups = 37 : i64, pad_low = array<i64: 3>} : (!x, tensor<4x1x37xf32>) -> !x
+  %c = lm.broadcast %b {dims = array<i64: 2>} : (tensor<37xf32>) -> !x
+  %a = lm.add %y, %c : (!x, !x) -> !x
+  %z = lm.silu %a : (!x) -> !x
+  return %z : !x
+})",
+       {{"B", 2}, {"T", 9}}},
+      {"convolution_bf16",
+       R"(
+func.func @f(%x: tensor<2x9x5x6xbf16>, %w: tensor<3x2x6x10xbf16>, %d: tensor<3x2x1x6xbf16>)
+    -> (tensor<2x5x5x10xf32>, tensor<2x5x5x6xf32>) {
+  %y = lm.convolution %x, %w {strides = array<i64: 2, 1>, pad_low = array<i64: 1, 0>, pad_high = array<i64: 1, 1>}
+    : (tensor<2x9x5x6xbf16>, tensor<3x2x6x10xbf16>) -> tensor<2x5x5x10xf32>
+  %z = lm.convolution %x, %d {groups = 6 : i64, strides = array<i64: 2, 1>, pad_low = array<i64: 1, 0>, pad_high = array<i64: 1, 1>}
+    : (tensor<2x9x5x6xbf16>, tensor<3x2x1x6xbf16>) -> tensor<2x5x5x6xf32>
+  return %y, %z : tensor<2x5x5x10xf32>, tensor<2x5x5x6xf32>
+})",
+       {}},
+      {"pools",
+       R"(
+!x = tensor<2x?x7x19xf32, #lm.dims<"T">>
+!y = tensor<2x?x4x19xf32, #lm.dims<"T">>
+func.func @f(%x: !x, %h: tensor<2x9x19xbf16>) -> (!y, !y, tensor<2x5x19xbf16>) attributes {lm.ranges = {T = array<i64: 1, 64>}} {
+  %y = lm.max_pool %x {size = array<i64: 3, 2>, strides = array<i64: 1, 2>, pad_low = array<i64: 2, 0>, pad_high = array<i64: 0, 1>} : (!x) -> !y
+  %z = lm.average_pool %x {size = array<i64: 3, 2>, strides = array<i64: 1, 2>, pad_low = array<i64: 1, 1>, pad_high = array<i64: 1, 0>} : (!x) -> !y
+  %b = lm.max_pool %h {size = array<i64: 3>, strides = array<i64: 2>, pad_low = array<i64: 1>, pad_high = array<i64: 1>} : (tensor<2x9x19xbf16>) -> tensor<2x5x19xbf16>
+  return %y, %z, %b : !y, !y, tensor<2x5x19xbf16>
+})",
+       {{"T", 5}}},
       {"softmax_short",
        R"(
 func.func @f(%x: tensor<7x77xf32>) -> tensor<7x77xf32> {

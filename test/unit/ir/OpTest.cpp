@@ -173,6 +173,30 @@ TEST(OpList, AttentionKeepsItsLogSumExpForItself) {
                                            "log-sum-exp result is for the adjoint's own use"));
 }
 
+// Differences cannot see a tie, and JSON has no NaN.
+TEST(OpList, TiesOfWindowsTakeTheWholeCotangentAndNaNWins) {
+  Context c;
+  auto module = c.parse(R"(
+    func.func @loss(%x: tensor<1x4x1xf64> {lm.role = "parameter", lm.name = "x"}, %w: tensor<1x3x1xf64>) -> tensor<f64> {
+      %y = lm.max_pool %x {size = array<i64: 2>} : (tensor<1x4x1xf64>) -> tensor<1x3x1xf64>
+      %z = lm.mul %y, %w : (tensor<1x3x1xf64>, tensor<1x3x1xf64>) -> tensor<1x3x1xf64>
+      %s = lm.reduce %z {kind = "sum", dims = array<i64: 0, 1, 2>} : (tensor<1x3x1xf64>) -> tensor<f64>
+      return %s : tensor<f64>
+    })");
+  ASSERT_TRUE(module);
+  OwningOpRef<ModuleOp> plain = module->clone();
+  ASSERT_TRUE(c.run(*module, createDifferentiate())) << c.errors;
+  // Windows (3, 3), (3, 1), (1, 1).
+  lm::Tensor x({1, 4, 1}, std::vector<double>{3, 3, 1, 1});
+  lm::Tensor w({1, 3, 1}, std::vector<double>{10, 200, 3000});
+  EXPECT_EQ(evaluated(functionOf(*module), {x, w})[1].data,
+            (std::vector<double>{10, 210, 3000, 3000}));
+  x.data[3] = std::nan("");
+  EXPECT_TRUE(std::isnan(evaluated(functionOf(*plain), {x, w})[0].data[0]));
+  x.data = {std::nan(""), 3, 1, 1};
+  EXPECT_TRUE(std::isnan(evaluated(functionOf(*plain), {x, w})[0].data[0]));
+}
+
 TEST(OpList, EveryOpHasCasesAndATestFile) {
   Context c;
   struct Found {
