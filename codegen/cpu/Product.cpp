@@ -25,8 +25,11 @@ Schedule emitProduct(Expression &x) {
   bool packed = op.getPanelColumns().has_value();
   bool shared = packed || lm::shapeOf(op.getB()).size() == 2;
 
-  // Leading dimensions of a shared right side are more rows where the left side lies densely.
-  bool merged = shared && a.whole && rank > 2;
+  // Leading dimensions of a shared right side are more rows where the left side lies densely; the
+  // generator takes a number of rows with at most one symbol.
+  auto symbols = llvm::count_if(ArrayRef<lm::Dim>(y).drop_back(),
+                                [](const lm::Dim &dim) { return !dim.isStatic(); });
+  bool merged = shared && a.whole && rank > 2 && symbols <= 1;
   ArrayRef<lm::Dim> batch = merged ? ArrayRef<lm::Dim>() : ArrayRef<lm::Dim>(y).drop_back(2);
   ArrayRef<lm::Dim> rows = ArrayRef<lm::Dim>(y).drop_back().drop_front(batch.size());
 

@@ -262,6 +262,26 @@ void addKernels(std::vector<Case> &cases, const Machine &on) {
            [](G &g, In in) { return Values{g.transpose(in[0], {1, 0})}; });
   elements("column.sum", {{"x", {rows, wide}}}, wide,
            [](G &g, In in) { return Values{g.sum(in[0], {0})}; });
+  // Windows: the short convolution of state space models with its activation, and of images a pool.
+  using Numbers = llvm::ArrayRef<int64_t>;
+  auto causal = [=](G &g, In in) {
+    return g.b.create<lm::ConvolutionOp>(g.loc, in[0], in[1], Numbers{}, Numbers{}, Numbers{3},
+                                         Numbers{}, width);
+  };
+  std::vector<Argument> sequences = {{"x", {4, rows / 4, width}}, {"w", {4, 1, width}}};
+  elements("map.causal_convolution", sequences, rows * width,
+           [=](G &g, In in) { return Values{g.b.create<lm::SiluOp>(g.loc, causal(g, in))}; });
+  sequences.push_back({"dy", {4, rows / 4, width}});
+  elements("column.causal_convolution_grad", sequences, (rows + 4) * width, [=](G &g, In in) {
+    llvm::SmallVector<mlir::Value> d(2);
+    if (failed(causal(g, in).adjoint(g, in[2], d)))
+      fail("a convolution has an adjoint");
+    return Values{d[0], d[1]};
+  });
+  elements("map.max_pool", {{"x", {8, 112, 112, 64}}}, 8 * 56 * 56 * 64, [](G &g, In in) {
+    return Values{g.b.create<lm::MaxPoolOp>(g.loc, in[0], Numbers{3, 3}, Numbers{2, 2}, Numbers{},
+                                            Numbers{1, 1}, Numbers{1, 1})};
+  });
 }
 
 } // namespace lmc::bench

@@ -77,10 +77,10 @@ void addWindows(std::vector<FamilyCase> &cases) {
                    {{}},
                    true});
   cases.push_back({"window.dense_symbolic",
-                   {"f32[2,T,5]", "f32[3,5,35]"},
+                   {"f32[B,T,5]", "f32[3,5,35]"},
                    [](G &g, In a) { return Values{convolution(g, a[0], a[1], {}, {2}, {2}, {2})}; },
-                   {{"T", {1, 21}}},
-                   {{{"T", 21}}, {{"T", 1}}, {{"T", 2}}}});
+                   {{"B", {1, 3}}, {"T", {1, 21}}},
+                   {{{"B", 3}, {"T", 21}}, {{"B", 2}, {"T", 1}}, {{"B", 1}, {"T", 2}}}});
   cases.push_back(
       {"window.patches",
        {"f32[2,12,9,3]", "f32[4,3,3,17]"},

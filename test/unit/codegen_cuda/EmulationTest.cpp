@@ -66,6 +66,7 @@ TEST(Emulation, OpCasesAgreeWithTheirOracle) {
 TEST(Emulation, TrainingStepsAgreeWithTheEvaluator) {
   Context context;
   std::vector<Program> programs = trainingSteps(context);
+  programs.push_back(windowStep(context));
   for (const Program &program : programs)
     EXPECT_GE(program.kernels.size(), 10u);
   Emulator emulator(pointers(programs), cuda::deviceLibrary());

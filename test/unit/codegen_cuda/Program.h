@@ -37,6 +37,8 @@ Program makeProgram(Context &context, const Source &source, const std::string &p
 const std::vector<Source> &sources();
 /// A whole training step of each block of Graphs.h: forward, gradients, clipping and AdamW in place.
 std::vector<Program> trainingSteps(Context &context);
+/// A network of convolutions and pools with the gradients of its input and of all weights.
+Program windowStep(Context &context);
 /// Products.cpp: layouts, alignments, few rows, views, epilogues.
 const std::vector<Source> &productSources();
 

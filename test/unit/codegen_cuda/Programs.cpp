@@ -216,6 +216,38 @@ func.func @f(%x: !x, %t: !i) -> !l attributes {lm.ranges = {T = array<i64: 1, 64
   return list;
 }
 
+Program windowStep(Context &context) {
+  auto module = context.parse(R"(
+!x = tensor<2x9x7x6xf64>
+!h = tensor<2x5x8x9xf64>
+!p = tensor<2x3x4x9xf64>
+func.func @loss(%x: !x {lm.name = "x", lm.role = "parameter"}, %w: tensor<3x2x6x9xf64> {lm.name = "w", lm.role = "parameter"},
+                %g: tensor<2x1x3x9xf64> {lm.name = "g", lm.role = "parameter"},
+                %d: tensor<3x2x1x9xf64> {lm.name = "d", lm.role = "parameter"}) -> tensor<f64> {
+  %h = lm.convolution %x, %w {strides = array<i64: 2, 1>, dilations = array<i64: 1, 2>, pad_low = array<i64: 1, 2>, pad_high = array<i64: 1, 1>}
+    : (!x, tensor<3x2x6x9xf64>) -> !h
+  %a = lm.silu %h : (!h) -> !h
+  %c = lm.convolution %a, %d {groups = 9 : i64, pad_low = array<i64: 2, 1>} : (!h, tensor<3x2x1x9xf64>) -> !h
+  %m = lm.max_pool %c {size = array<i64: 3, 2>, strides = array<i64: 2, 2>, pad_low = array<i64: 1, 0>, pad_high = array<i64: 1, 0>} : (!h) -> !p
+  %s = lm.convolution %m, %g {groups = 3 : i64, pad_low = array<i64: 1, 0>} : (!p, tensor<2x1x3x9xf64>) -> !p
+  %n = lm.average_pool %s {size = array<i64: 2, 3>, pad_low = array<i64: 0, 1>, pad_high = array<i64: 1, 1>} : (!p) -> !p
+  %z = lm.mul %n, %n : (!p, !p) -> !p
+  %y = lm.reduce %z {kind = "sum", dims = array<i64: 0, 1, 2, 3>} : (!p) -> tensor<f64>
+  return %y : tensor<f64>
+})");
+  EXPECT_TRUE(module && context.run(*module, createDifferentiate())) << context.errors;
+  mlir::func::FuncOp function = functionOf(*module);
+  mlir::Builder b(&context.context);
+  for (unsigned i = 0; i < function.getNumResults(); ++i) { // outputs: no optimizer takes them
+    function.setResultAttr(i, kName, b.getStringAttr("r" + std::to_string(i)));
+    function.setResultAttr(i, kRole, b.getStringAttr("output"));
+  }
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module->print(stream);
+  return makeProgram(context, {"window_step", text, {}, 1e-9}, "window_step");
+}
+
 std::vector<Program> trainingSteps(Context &context) {
   std::vector<Program> programs;
   for (bool llama : {false, true}) {
