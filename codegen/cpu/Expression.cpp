@@ -284,7 +284,8 @@ Value Expression::skew(lm::SkewOp op, const Index &index) {
   unsigned width = Emit::widthOf(elements);
   Value outside =
       op.isLowestOutside() ? lowest(emit, element, width) : emit.constant(element, 0, width);
-  return emit.select(inside, elements, outside);
+  // Lane by lane: the mask becomes part of the load, one condition for all a branch in the loop.
+  return emit.select(emit.splat(inside, width), elements, outside);
 }
 
 /// Where the lanes lie apart or some of them outside: one element a lane.

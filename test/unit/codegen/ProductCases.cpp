@@ -94,6 +94,11 @@ void addProducts(std::vector<FamilyCase> &cases) {
                    },
                    {{"T", {1, 47}}},
                    {{{"T", 47}}, {{"T", 1}}, {{"T", 2}}, {{"T", 16}}, {{"T", 31}}}});
+  cases.push_back({"matmul.rows_of_two_symbols",
+                   {"f32[B,3,T,29]", "f32[29,37]", "f32[37]"},
+                   [](G &g, In a) { return Values{g.tanh(g.add(g.matmul(a[0], a[1]), a[2]))}; },
+                   {{"B", {1, 3}}, {"T", {1, 47}}},
+                   {{{"B", 3}, {"T", 47}}, {{"B", 1}, {"T", 2}}, {{"B", 2}, {"T", 1}}}});
 }
 
 void addAttention(std::vector<FamilyCase> &cases) {
