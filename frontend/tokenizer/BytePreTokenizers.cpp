@@ -13,7 +13,7 @@ const std::string_view punctuationPattern = R"([\p{P}\$\+<=>\^~\|`]+)";
 
 static constexpr std::string_view tekkenPattern =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-/// Qwen 3.5's: marks belong to the letters before them.
+/// Qwen 3.5's: marks belong to the letters before them, with which they are not composed.
 static constexpr std::string_view qwen35Pattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 static constexpr std::string_view threeDigitsPattern = "[0-9][0-9][0-9]", newlinePattern = "[\r\n]",
@@ -45,7 +45,7 @@ static const std::vector<BytePreTokenizer> &table() {
        .composes = true},
       {.names = {"stablelm2", "hunyuan", "megrez", "grok-2", "solar-open"},
        .patterns = {qwen2Pattern}},
-      {.names = {"qwen35"}, .patterns = {qwen35Pattern}, .composes = true},
+      {.names = {"qwen35"}, .patterns = {qwen35Pattern}},
       {.names = {"gpt-4o", "llama4", "kanana2", "minimax-m2"}, .patterns = {gpt4oPattern}},
       {.names = {"tekken"}, .patterns = {tekkenPattern}, .ignoreMerges = true, .addsBos = true},
       {.names = {"smollm", "starcoder", "refact", "codeshell", "exaone", "minerva-7b", "mellum2"},
