@@ -78,8 +78,8 @@ constexpr std::pair<StringLiteral, StringLiteral> kPatterns[] = {
     {"math.tanh", "tanh%f(%0)"},
     {"math.erf", "erf%f(%0)"},
     {"math.sqrt", "sqrt%f(%0)"},
-    {"math.sin", "sin%f(%0)"},
-    {"math.cos", "cos%f(%0)"},
+    {"math.sin", "lmc::sine(%0)"},
+    {"math.cos", "lmc::cosine(%0)"},
 };
 
 StringRef patternOf(Operation *op) {

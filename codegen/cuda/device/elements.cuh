@@ -55,6 +55,47 @@ template <typename T> __device__ __forceinline__ T maximum(T a, T b) {
   return a != a ? a : b != b ? b : a > b ? a : b;
 }
 
+/// x = quarters * pi / 2 + rest, |rest| <= pi / 4, for hasAngle(x): a few operations in double, where the
+/// library's sinf and cosf keep a table in local memory for large x.
+struct Angle {
+  float rest;
+  int quarters;
+};
+__device__ __forceinline__ Angle reduced(float x) {
+  const double n = rint(x * 0.63661977236758134308);
+  double rest = fma(n, -1.570796325802803, static_cast<double>(x)); // pi / 2 in three parts
+  rest = fma(n, -9.920935739593517e-10, rest);
+  rest = fma(n, -5.721188726109832e-18, rest);
+  return {static_cast<float>(rest), static_cast<int>(n)};
+}
+
+/// sin of an angle, within 2 units in the last place.
+__device__ __forceinline__ float sine(Angle angle) {
+  const float r = angle.rest, square = r * r;
+  float odd = fmaf(2.7180464e-6f, square, -0.000198393044f);
+  odd = fmaf(fmaf(odd, square, 0.00833332928f), square, -0.166666666f);
+  float even = fmaf(-2.72050459e-7f, square, 2.47991545e-5f);
+  even = fmaf(fmaf(even, square, -0.00138888825f), square, 0.0416666666f);
+  even = fmaf(fmaf(even, square, -0.5f), square, 1.0f);
+  const float y = angle.quarters & 1 ? even : fmaf(square * r, odd, r);
+  return angle.quarters & 2 ? -y : y;
+}
+
+/// Beyond, a float is too coarse to tell an angle: sin and cos are NaN, as on the CPU.
+__device__ __forceinline__ bool hasAngle(float x) { return fabsf(x) <= 5e7f; }
+
+__device__ __forceinline__ float sine(float x) {
+  const float y = sine(reduced(hasAngle(x) ? x : 0));
+  return !hasAngle(x) ? __uint_as_float(0x7fc00000u) : x == 0 ? x : y;
+}
+__device__ __forceinline__ float cosine(float x) {
+  Angle angle = reduced(hasAngle(x) ? x : 0);
+  ++angle.quarters;
+  return hasAngle(x) ? sine(angle) : __uint_as_float(0x7fc00000u);
+}
+__device__ __forceinline__ double sine(double x) { return sin(x); }
+__device__ __forceinline__ double cosine(double x) { return cos(x); }
+
 /// The smaller; NaN if either is.
 template <typename T> __device__ __forceinline__ T minimum(T a, T b) {
   return a != a ? a : b != b ? b : a < b ? a : b;

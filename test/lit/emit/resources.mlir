@@ -4,6 +4,7 @@
 // RUN: lmc compile %s --target cuda:sm_90a --explain=resources --json | %python %S/budgets.py %s
 // RUN: lmc compile %s --target cuda:sm_100 --explain=resources --json | %python %S/budgets.py %s
 // BUDGET: tanh map registers=32 blocks=8
+// BUDGET: rope map registers=32 blocks=8
 // BUDGET: softmax row registers=32 blocks=8
 // BUDGET: bias.grad column registers=32 blocks=4
 // BUDGET: embed gather registers=32 blocks=8
@@ -18,6 +19,7 @@ func.func @forward(%x: tensor<?x768xf32, #lm.dims<"T">> {lm.name = "x", lm.role 
                    %ids: tensor<?xi32, #lm.dims<"T">> {lm.name = "ids", lm.role = "input"},
                    %past: tensor<i32> {lm.name = "past", lm.role = "input"},
                    %new: tensor<1x8x2x64xf32> {lm.name = "new", lm.role = "input"},
+                   %freq: tensor<32xf32> {lm.name = "freq", lm.role = "input"},
                    %cache: !c {lm.name = "cache", lm.role = "cache"},
                    %table: tensor<1000x64xf32> {lm.name = "table", lm.role = "parameter"},
                    %a: tensor<256x768xf32> {lm.name = "a", lm.role = "input"},
@@ -25,15 +27,18 @@ func.func @forward(%x: tensor<?x768xf32, #lm.dims<"T">> {lm.name = "x", lm.role 
                    %h: tensor<256x768xbf16> {lm.name = "h", lm.role = "input"},
                    %hw: tensor<768x512xbf16> {lm.name = "hw", lm.role = "parameter"})
     -> (tensor<96x768xf32> {lm.name = "map", lm.role = "output"},
+        tensor<1x8x2x64xf32> {lm.name = "rope", lm.role = "output"},
         tensor<?x768xf32, #lm.dims<"T">> {lm.name = "row", lm.role = "output"},
         tensor<768xf32> {lm.name = "column", lm.role = "output"},
         !x {lm.name = "gather", lm.role = "output"},
         tensor<1000x64xf32> {lm.name = "scatter", lm.role = "output"},
-        !c {lm.updates = 5 : i64},
+        !c {lm.updates = 6 : i64},
         tensor<256x512xf32> {lm.name = "product", lm.role = "output"},
         tensor<256x512xf32> {lm.name = "product_bf16", lm.role = "output"})
     attributes {lm.ranges = {T = array<i64: 1, 128>}} {
   %map = lm.tanh %u : (tensor<96x768xf32>) -> tensor<96x768xf32> loc("tanh")
+  %position = lm.iota {dim = 0 : i64} : () -> tensor<8xf32> loc("rope")
+  %rope = lm.rope %new, %position, %freq : (tensor<1x8x2x64xf32>, tensor<8xf32>, tensor<32xf32>) -> tensor<1x8x2x64xf32> loc("rope")
   %row = lm.softmax %x : (tensor<?x768xf32, #lm.dims<"T">>) -> tensor<?x768xf32, #lm.dims<"T">> loc("softmax")
   %column = lm.reduce %x {dims = array<i64: 0>, kind = "sum"} : (tensor<?x768xf32, #lm.dims<"T">>) -> tensor<768xf32> loc("bias.grad")
   %gather = lm.gather %table, %ids : (tensor<1000x64xf32>, tensor<?xi32, #lm.dims<"T">>) -> !x loc("embed")
@@ -41,6 +46,6 @@ func.func @forward(%x: tensor<?x768xf32, #lm.dims<"T">> {lm.name = "x", lm.role 
   %append = lm.cache_append %cache, %new, %past : (!c, tensor<1x8x2x64xf32>, tensor<i32>) -> !c loc("cache")
   %product = lm.matmul %a, %w : (tensor<256x768xf32>, tensor<768x512xf32>) -> tensor<256x512xf32> loc("product")
   %product_bf16 = lm.matmul %h, %hw : (tensor<256x768xbf16>, tensor<768x512xbf16>) -> tensor<256x512xf32> loc("product_bf16")
-  return %map, %row, %column, %gather, %scatter, %append, %product, %product_bf16
-    : tensor<96x768xf32>, tensor<?x768xf32, #lm.dims<"T">>, tensor<768xf32>, !x, tensor<1000x64xf32>, !c, tensor<256x512xf32>, tensor<256x512xf32>
+  return %map, %rope, %row, %column, %gather, %scatter, %append, %product, %product_bf16
+    : tensor<96x768xf32>, tensor<1x8x2x64xf32>, tensor<?x768xf32, #lm.dims<"T">>, tensor<768xf32>, !x, tensor<1000x64xf32>, !c, tensor<256x512xf32>, tensor<256x512xf32>
 }
