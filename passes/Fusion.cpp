@@ -126,7 +126,8 @@ llvm::SetVector<Value> Fusion::leavesOf(Operation *op) const {
 }
 
 static bool isAttention(Operation *op) {
-  return isa<lm::AttentionOp, lm::AttentionDqOp, lm::AttentionDkDvOp, lm::AttentionDqkvOp>(op);
+  return isa<lm::AttentionOp, lm::AttentionPartsOp, lm::AttentionDqOp, lm::AttentionDkDvOp,
+             lm::AttentionDqkvOp>(op);
 }
 
 static bool isExpertProduct(Operation *op) {

@@ -55,6 +55,8 @@ public:
       addProduct(blocks.getCodes(), 2 * elements(blocks.getY()) * k);
     } else if (auto attention = dyn_cast<lm::AttentionOp>(op)) {
       countAttention(attention, 2);
+    } else if (auto parts = dyn_cast<lm::AttentionPartsOp>(op)) {
+      countAttention(parts, 2);
     } else if (auto dq = dyn_cast<lm::AttentionDqOp>(op)) {
       countAttention(dq, 3);
     } else if (auto dkdv = dyn_cast<lm::AttentionDkDvOp>(op)) {
@@ -93,6 +95,9 @@ public:
       else if (auto attention = dyn_cast<lm::AttentionOp>(op);
                attention && (input == attention.getK() || input == attention.getV()))
         sum += bytes(input) * readShare(attention);
+      else if (auto parts = dyn_cast<lm::AttentionPartsOp>(op);
+               parts && (input == parts.getK() || input == parts.getV()))
+        sum += bytes(input) * readShare(parts);
       else if (!isCache)
         sum += bytes(input);
     }
@@ -126,7 +131,7 @@ private:
     return {queries, keys, keys - queries, lm::AttentionScores::of(op)};
   }
   /// The share of its keys that attention with a window reads.
-  double readShare(lm::AttentionOp op) const {
+  template <typename Op> double readShare(Op op) const {
     lm::VisibleKeys visible = visibleTo(op);
     double read = static_cast<double>(visible.end(visible.queries - 1) - visible.begin(0));
     return read / static_cast<double>(visible.keys);

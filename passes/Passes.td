@@ -56,6 +56,16 @@ def FlashAttention : Pass<"lm-flash-attention", "::mlir::func::FuncOp"> {
   ];
 }
 
+def SplitAttention : Pass<"lm-split-attention", "::mlir::func::FuncOp"> {
+  let summary = "shares the keys of a long cache among several blocks of a GPU, and combines what they find";
+  let options = [
+    Option<"multiprocessors", "multiprocessors", "int64_t", "0", "of the GPU; 0: nothing is split unless `parts` says so">,
+    Option<"parts", "parts", "int64_t", "0", "parts of the keys, whatever the size; 0: chosen from the shapes, and short caches stay whole">,
+    Option<"chunk", "chunk", "int64_t", "0", "keys that stand together, a multiple of 16; 0: chosen from the shapes">,
+    Option<"explain", "explain", "bool", "false", "print what is split and each refusal as a remark">,
+  ];
+}
+
 def ChunkLoss : Pass<"lm-chunk-loss", "::mlir::func::FuncOp"> {
   let summary = "computes large logits, their loss and its adjoint for some rows at a time";
   let options = [

@@ -75,6 +75,11 @@ std::vector<Phase> phases() {
            attention.items = std::numeric_limits<int64_t>::max();
          module.addNestedPass<func::FuncOp>(
              createFlashAttention(attention)); // before its composite is lost
+         if (options.splitAttention) {
+           SplitAttentionOptions split = *options.splitAttention;
+           split.explain = options.explainFusion;
+           module.addNestedPass<func::FuncOp>(createSplitAttention(split));
+         }
          module.addNestedPass<func::FuncOp>(createDecompose());
          addSimplify(module);
          ChunkLossOptions chunks;
@@ -148,6 +153,10 @@ std::string canonicalOptions(const PipelineOptions &options) {
                                  options.gpu ? "gpu" : "cpu");
   if (options.memory)
     text += fmt::format("memory {} workers {}\n", options.memory->bytes, options.memory->workers);
+  if (options.splitAttention) {
+    const auto &[multiprocessors, parts, chunk, explain] = *options.splitAttention;
+    text += fmt::format("split attention {} {} {}\n", multiprocessors, parts, chunk);
+  }
   if (!options.train)
     return text;
   // All members by name: a new one does not compile before it is part of the text.

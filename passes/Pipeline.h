@@ -26,14 +26,15 @@ struct PipelineOptions {
   std::vector<std::string> bindings;           ///< "T=64": symbols that become numbers
   std::optional<OptimizerUpdateOptions> train; ///< differentiate @loss and append the update
   std::optional<MemoryLimit> memory;           ///< recompute activations to stay within
-  std::string cacheFormat;          ///< of f32 caches, f16 or q8_0 (lm-narrow-caches); empty: f32
-  bool bf16 = false;                ///< products read and keep bf16 (lm-round-products)
-  int64_t lossRows = 0;             ///< rows of a chunk of logits; 0: chosen from the shapes
-  int64_t panelWidth = 0;           ///< columns of packed weights; 0: as they are
-  int64_t blockWidth = 0;           ///< columns of block-quantised panels; 0: expanded to f32
-  bool gpu = false;                 ///< attention's adjoint has work items for a GPU: two kernels
-  bool explainFusion = false;       ///< remarks
-  bool explainMemory = false;       ///< remarks: what is recomputed and why
+  std::string cacheFormat; ///< of f32 caches, f16 or q8_0 (lm-narrow-caches); empty: f32
+  bool bf16 = false;       ///< products read and keep bf16 (lm-round-products)
+  int64_t lossRows = 0;    ///< rows of a chunk of logits; 0: chosen from the shapes
+  int64_t panelWidth = 0;  ///< columns of packed weights; 0: as they are
+  int64_t blockWidth = 0;  ///< columns of block-quantised panels; 0: expanded to f32
+  bool gpu = false;        ///< attention's adjoint has work items for a GPU: two kernels
+  std::optional<SplitAttentionOptions> splitAttention; ///< over long caches; for GPUs alone
+  bool explainFusion = false;                          ///< remarks
+  bool explainMemory = false;                          ///< remarks: what is recomputed and why
   std::string stopAfter;            ///< name of the last phase to run; empty: all
   std::filesystem::path dumpFolder; ///< the module after each phase, numbered; empty: none
   /// Called with each phase's name and seconds.

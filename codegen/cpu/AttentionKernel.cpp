@@ -3,6 +3,7 @@
 #include "codegen/cpu/Attention.h"
 #include "codegen/cpu/Kernels.h"
 #include "codegen/cpu/Operand.h"
+#include "runtime/Error.h"
 
 using namespace mlir;
 
@@ -69,6 +70,11 @@ Schedule emitAttention(Expression &x) {
   Emit &e = x.emit;
   for (Operation &inner : x.body) {
     Operands at(x, &inner);
+    if (isa<lm::AttentionPartsOp>(inner))
+      fail("no kernel for '{}' ({}) on the CPU: parts of keys are blocks of a GPU; use "
+           "lm.attention, "
+           "or compile for --target cuda",
+           lm::modelPath(inner.getLoc()), inner.getName().getStringRef().str());
     if (auto op = dyn_cast<lm::AttentionOp>(inner)) {
       AttentionDescription d = describe(x, op);
       AttentionPlan plan = planAttention(d, AttentionKind::Forward, e.target());

@@ -1,9 +1,9 @@
-// The attention family: lm.attention, lm.attention_dq and lm.attention_dkdv as calls of the device
-// library, with operands' strides as literals.
+// The attention family: lm.attention, lm.attention_parts, lm.attention_dq and lm.attention_dkdv as
+// calls of the device library, with operands' strides as literals.
 //
 // Mapping: a block has an outer tile of one batch entry and one head: of queries, or for dk and dv
-// of keys of a key head, whose query heads it meets one after the other. Scratch: the tiles, in
-// shared memory. Limits: tensor cores; for decode memory bandwidth.
+// of keys of a key head, whose query heads it meets one after the other; of lm.attention_parts one
+// part of the keys, too. Scratch: the tiles, in shared memory. Limits: tensor cores; for decode memory bandwidth.
 #include "codegen/cuda/Attention.h"
 
 #include "codegen/cuda/Expression.h"
@@ -26,6 +26,7 @@ struct View {
   std::string buffer;
   Type storage;
   SmallVector<Extent> offsets, strides;
+  std::string start; ///< further elements to go, as text; empty: none
   lm::Shape shape;
   unsigned argument = 0; ///< of the kernel, of inputs
   bool isOutput = false;
@@ -62,6 +63,24 @@ public:
     if (x.hasWarpgroups)
       mapping += fmt::format("; as on sm_80: {}", whyNotWarpgroups(op).str());
     return launch(mapping);
+  }
+
+  /// Decode's tile, once for each part of the keys.
+  Launch parts(lm::AttentionPartsOp op) {
+    numParts = static_cast<int64_t>(op.getParts());
+    auto chunk = static_cast<int64_t>(op.getChunk());
+    packed = heads / keyHeads;
+    begin(kAttentionForward, std::min(packed * x.product(q[1]).max, kLargestDecodeTile), chunk);
+    schedule = &kAttentionParts;
+    declare("q", input(op.getQ()), queryHead, packed);
+    declare("k", input(op.getK()), keyHead);
+    declare("v", input(op.getV()), keyHead);
+    declare("out", ofPart(output(0)), queryHead, packed);
+    declare("lse", ofPart(output(1)), queryHead, packed);
+    call({"q", "k", "v", "out", "lse"},
+         {x.mul(x.text(x.product(q[1])), std::to_string(packed)), part},
+         fmt::format(", {}, {}, {}", packed, numParts, chunk));
+    return launch(fmt::format("a block has a key head and one of {} parts of its keys", numParts));
   }
 
   Launch dq(lm::AttentionDqOp op) {
@@ -172,6 +191,15 @@ private:
     return view;
   }
 
+  /// Of a result [B, T, H, parts, ...], this block's part.
+  View ofPart(View view) const {
+    constexpr int dim = 3;
+    view.start = x.mul(part, x.text(view.strides[dim]));
+    view.strides.erase(view.strides.begin() + dim);
+    view.shape.erase(view.shape.begin() + dim);
+    return view;
+  }
+
   View output(unsigned number) { return viewOf(x.output(number), op->getResult(number), true); }
 
   View viewOf(std::string buffer, Value value, bool isOutput, unsigned argument = 0) {
@@ -203,10 +231,10 @@ private:
     return 0;
   }
 
-  void begin(const AttentionSchedule &which, int64_t decodeRows) {
+  void begin(const AttentionSchedule &which, int64_t decodeRows, int64_t chunk = 0) {
     schedule = &which;
     int headDim = static_cast<int>(q[3].size);
-    tile = attentionTile(which, element, headDim, decodeRows);
+    tile = attentionTile(which, element, headDim, decodeRows, chunk);
     sharedBytes = tile.sharedBytes(which, element, headDim);
     x.line(fmt::format("using Tile = lmc::AttentionTile<{}, {}, {}, {}, {}, {}, {}, {}>;",
                        storageType(element), headDim, tile.outer, tile.inner, tile.rowWarps,
@@ -221,13 +249,19 @@ private:
   void enterBlock(bool outerIsQueries, int outer) {
     Extent rows = x.product(outerIsQueries ? q[1] : k[1]);
     rows.factor *= packed;
-    int64_t headsOfGrid = outerIsQueries && packed == 1 ? heads : keyHeads;
+    bool isQueryHead = outerIsQueries && packed == 1;
+    int64_t headsOfGrid = isQueryHead ? heads : keyHeads;
     Extent pairs = x.product(q[0]);
     pairs.factor *= headsOfGrid;
     grid = gridOf(rows, outer);
     for (const GridFactor &factor : gridOf(pairs))
       grid.push_back(factor);
     std::string block = x.name("index_t", "static_cast<index_t>(blockIdx.x)");
+    if (numParts > 1) { // the parts of one head follow one another
+      grid.push_back({"", numParts, 1});
+      part = x.rem(block, std::to_string(numParts));
+      block = x.div(block, std::to_string(numParts));
+    }
     auto numTiles = [&] {
       return x.div(x.add(x.text(rows), std::to_string(outer - 1)), std::to_string(outer));
     };
@@ -247,7 +281,6 @@ private:
     batch = x.div(pair, std::to_string(headsOfGrid));
     std::string head = x.rem(pair, std::to_string(headsOfGrid));
     std::string group = std::to_string(heads / keyHeads);
-    bool isQueryHead = headsOfGrid == heads && outerIsQueries && packed == 1;
     queryHead = isQueryHead ? head : x.mul(head, group);
     keyHead = isQueryHead ? x.div(head, group) : head;
 
@@ -297,6 +330,8 @@ private:
     };
     for (const Extent &offset : view.offsets)
       step(x.text(offset));
+    if (!view.start.empty())
+      step(view.start);
     step(x.mul(batch, x.text(view.strides[0])));
     step(x.mul(head, x.text(view.strides[2])));
     std::string token = x.text(view.strides[1]), next = x.text(view.strides[2]);
@@ -328,12 +363,13 @@ private:
   lm::AttentionScores scores;
   Value past;
   int64_t heads, keyHeads, packed = 1; ///< packed: query heads in the rows of a tile
+  int64_t numParts = 1;                ///< of the keys
 
   const AttentionSchedule *schedule = nullptr;
   AttentionTile tile;
   unsigned sharedBytes = 0;
   std::vector<GridFactor> grid;
-  std::string first, batch, queryHead, keyHead;
+  std::string first, batch, queryHead, keyHead, part = "0";
 };
 
 template <typename Op> AttentionEmitter emitterOf(Expression &x, Op op, Value past = {}) {
@@ -346,6 +382,8 @@ Launch emitAttention(Expression &x) {
   for (Operation &inner : x.body) {
     if (auto op = dyn_cast<lm::AttentionOp>(inner))
       return emitterOf(x, op, op.getPast()).forward(op);
+    if (auto op = dyn_cast<lm::AttentionPartsOp>(inner))
+      return emitterOf(x, op, op.getPast()).parts(op);
     if (auto op = dyn_cast<lm::AttentionDqOp>(inner))
       return emitterOf(x, op).dq(op);
     if (auto op = dyn_cast<lm::AttentionDkDvOp>(inner))

@@ -3,10 +3,9 @@
 // pieces are and how the block's warps share them.
 //
 // Decode keeps the query heads of a key head as rows of one tile, and its warps share the keys, so
-// that one launch of batch x key heads blocks reads the cache once. With fewer such blocks than the
-// machine has multiprocessors that leaves some idle (Llama-1B, one sequence: 8 of 132 work). A second
-// launch could combine what several blocks find in parts of one cache; the plan has one launch a
-// kernel today. On sm_90 a cluster of blocks could do so within one.
+// that one launch of batch x key heads blocks reads the cache once. Where those are few and the cache
+// is long, lm-split-attention shares the keys among several blocks with the same tile
+// (lm.attention_parts), and a row kernel combines what they find.
 #pragma once
 
 #include "mlir/IR/Types.h"
@@ -24,6 +23,7 @@ struct AttentionSchedule {
 };
 
 inline const AttentionSchedule kAttentionForward = {"attentionForward"};
+inline const AttentionSchedule kAttentionParts = {"attentionPart"};
 inline const AttentionSchedule kAttentionDq = {"attentionDq", true, 2};
 inline const AttentionSchedule kAttentionDkDv = {"attentionDkDv", false, 2, 2, true};
 
@@ -54,8 +54,8 @@ constexpr int kSmallestWarpgroupHeadDim = 40;
 /// Rows of a tile in which decode packs the queries of all heads of a key head.
 constexpr int64_t kLargestDecodeTile = 32;
 
-/// `decodeRows`: rows of that tile, or 0.
+/// `decodeRows`: rows of that tile, or 0. Its inner tiles divide `chunk`, a multiple of 16; 0: any do.
 AttentionTile attentionTile(const AttentionSchedule &schedule, mlir::Type element, int headDim,
-                            int64_t decodeRows);
+                            int64_t decodeRows, int64_t chunk = 0);
 
 } // namespace lmc::cuda

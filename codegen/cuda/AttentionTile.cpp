@@ -51,7 +51,7 @@ WarpgroupTile::WarpgroupTile(int headDim) : inner(headDim <= 128 ? 128 : 64) {
 }
 
 AttentionTile attentionTile(const AttentionSchedule &schedule, mlir::Type element, int headDim,
-                            int64_t decodeRows) {
+                            int64_t decodeRows, int64_t chunk) {
   auto bytes = [&](const AttentionTile &tile) {
     return tile.sharedBytes(schedule, element, headDim);
   };
@@ -69,6 +69,11 @@ AttentionTile attentionTile(const AttentionSchedule &schedule, mlir::Type elemen
       tile.inner /= 2;
     while (bytes(tile) > kShared)
       tile.inner /= 2, tile.keyWarps /= 2;
+    while (chunk % tile.inner) {
+      if (tile.inner == unit * tile.keyWarps)
+        tile.keyWarps /= 2;
+      tile.inner /= 2;
+    }
     return tile;
   }
   if (tensorCores)

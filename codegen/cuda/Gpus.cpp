@@ -39,8 +39,13 @@ double Gpu::exponentialsPerSecond() const {
   return kExponentialsPerCycle * multiprocessors * hertz;
 }
 
+/// "sm_90" of "sm_90a".
+static std::string baseOf(const std::string &architecture) {
+  return architecture.substr(0, architecture.find_last_of("0123456789") + 1);
+}
+
 const Gpu &gpuOf(const std::string &architecture) {
-  std::string base = architecture.substr(0, architecture.find_last_of("0123456789") + 1);
+  std::string base = baseOf(architecture);
   std::string known;
   for (const Gpu &gpu : kGpus) {
     if (base == gpu.architecture)
@@ -48,6 +53,14 @@ const Gpu &gpuOf(const std::string &architecture) {
     known += (known.empty() ? "" : ", ") + std::string(gpu.architecture);
   }
   fail("limits and peaks of '{}' are not known; use one of {}", architecture, known);
+}
+
+unsigned multiprocessorsOf(const std::string &architecture) {
+  const Gpu *found = std::ranges::find(
+      kGpus, baseOf(architecture), [](const Gpu &gpu) { return std::string(gpu.architecture); });
+  return found != std::end(kGpus)
+             ? found->multiprocessors
+             : std::ranges::min(kGpus, {}, &Gpu::multiprocessors).multiprocessors;
 }
 
 unsigned blocksPerMultiprocessor(const Gpu &gpu, const Resources &kernel) {

@@ -1,5 +1,5 @@
 // The GPUs that kernels are held against on paper: what a multiprocessor holds, and the peaks of one
-// device of each architecture. Nothing here decides what code is made.
+// device of each architecture. Of these only the number of multiprocessors decides what code is made.
 #pragma once
 
 #include "codegen/cuda/Resources.h"
@@ -33,6 +33,10 @@ struct Gpu {
 
 /// Of "sm_80", "sm_90a", "sm_100" and their variants. Throws Error for others.
 const Gpu &gpuOf(const std::string &architecture);
+
+/// Of one device of an architecture, whatever device there is: results must not depend on that. Of
+/// architectures that are not known here the least.
+unsigned multiprocessorsOf(const std::string &architecture);
 
 /// Blocks of a kernel that a multiprocessor holds at once; 0: it cannot run there.
 unsigned blocksPerMultiprocessor(const Gpu &gpu, const Resources &kernel);

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 using namespace mlir;
 
@@ -112,6 +113,42 @@ LogicalResult checkPast(std::optional<Location> loc, Value past) {
   return success();
 }
 
+/// Operands and attributes of attention itself and of its parts.
+template <typename Adaptor> LogicalResult checkForward(std::optional<Location> loc, Adaptor op) {
+  Value q = op.getQ(), k = op.getK();
+  if (failed(checkShapes(loc, q, k, op.getV())) || failed(checkScores(loc, op)) ||
+      failed(checkPast(loc, op.getPast())))
+    return failure();
+  if (!op.getPast() && shapeOf(q)[1] != shapeOf(k)[1])
+    return emitOptionalError(loc, "attention over ", toString(shapeOf(k)),
+                             " keys needs the number of past tokens");
+  return success();
+}
+
+/// One query's softmax over the scores of `keys`, times their values: adds that to out [D] and returns
+/// the log-sum-exp. Without keys 0 and -infinity.
+double attend(const AttentionScores &modifiers, const double *query, const Tensor &k,
+              const Tensor &v, ArrayRef<int64_t> keys, int64_t D, double *out) {
+  double largest = -std::numeric_limits<double>::infinity(), sum = 0;
+  if (keys.empty())
+    return largest;
+  SmallVector<double> scores;
+  for (int64_t key : keys) {
+    scores.push_back(scoreOf(modifiers, dot(query, &k.data[key], D)));
+    largest = std::max(largest, scores.back());
+  }
+  for (double score : scores)
+    sum += std::exp(score - largest);
+  double total = largest + std::log(sum);
+  for (auto [key, score] : llvm::zip_equal(keys, scores))
+    addScaled(out, std::exp(score - total), &v.data[key], D);
+  return total;
+}
+
+int64_t pastOf(ArrayRef<const Tensor *> operands) {
+  return operands.size() > 3 ? static_cast<int64_t>(operands[3]->data[0]) : 0;
+}
+
 /// dq, dk and dv, as attention_grad defines them.
 std::array<Tensor, 3> cotangents(const Geometry &at, const Tensor &q, const Tensor &k,
                                  const Tensor &v, const Tensor &lse, const Tensor &delta,
@@ -166,15 +203,11 @@ SmallVector<NamedAttribute> AttentionScores::attributes(Builder &b) const {
 
 LogicalResult AttentionOp::infer(Adaptor op, std::optional<Location> loc,
                                  SmallVectorImpl<Type> &types) {
-  if (failed(checkShapes(loc, op.getQ(), op.getK(), op.getV())) || failed(checkScores(loc, op)) ||
-      failed(checkPast(loc, op.getPast())))
+  if (failed(checkForward(loc, op)))
     return failure();
-  Shape q = shapeOf(op.getQ());
-  if (!op.getPast() && q[1] != shapeOf(op.getK())[1])
-    return emitOptionalError(loc, "attention over ", toString(shapeOf(op.getK())),
-                             " keys needs the number of past tokens");
   types.push_back(op.getQ().getType());
-  types.push_back(tensorType(ArrayRef<Dim>(q).drop_back(), accumulatorOf(elementOf(op.getQ()))));
+  types.push_back(tensorType(ArrayRef<Dim>(shapeOf(op.getQ())).drop_back(),
+                             accumulatorOf(elementOf(op.getQ()))));
   return success();
 }
 
@@ -185,29 +218,19 @@ LogicalResult AttentionOp::evaluate(ArrayRef<const Tensor *> operands,
     return isBytes(getK()) ? decodeCacheRows(x, q.lastDim()) : x;
   };
   const Tensor k = numbers(*operands[1]), v = numbers(*operands[2]);
-  int64_t past = operands.size() > 3 ? static_cast<int64_t>(operands[3]->data[0]) : 0;
   Geometry at(q, k);
   AttentionScores modifiers = AttentionScores::of(*this);
-  VisibleKeys visible(at.T, at.S, past, modifiers);
+  VisibleKeys visible(at.T, at.S, pastOf(operands), modifiers);
   Tensor out(q.shape), lse(ArrayRef<int64_t>(q.shape).drop_back());
-  std::vector<double> scores(at.S);
   for (int64_t b = 0; b < at.B; ++b)
     for (int64_t h = 0; h < at.H; ++h)
       for (int64_t t = 0; t < at.T; ++t) {
-        int64_t begin = visible.begin(t), end = visible.end(t);
-        double largest = -std::numeric_limits<double>::infinity(), sum = 0;
-        for (int64_t s = begin; s < end; ++s) {
-          scores[s] =
-              scoreOf(modifiers, dot(&q.data[at.query(b, t, h)], &k.data[at.key(b, s, h)], at.D));
-          largest = std::max(largest, scores[s]);
-        }
-        for (int64_t s = begin; s < end; ++s)
-          sum += std::exp(scores[s] - largest);
-        double total = largest + std::log(sum);
-        lse.data[at.row(b, t, h)] = total;
-        for (int64_t s = begin; s < end; ++s)
-          addScaled(&out.data[at.query(b, t, h)], std::exp(scores[s] - total),
-                    &v.data[at.key(b, s, h)], at.D);
+        SmallVector<int64_t> keys;
+        for (int64_t s = visible.begin(t); s < visible.end(t); ++s)
+          keys.push_back(at.key(b, s, h));
+        int64_t query = at.query(b, t, h);
+        lse.data[at.row(b, t, h)] =
+            attend(modifiers, &q.data[query], k, v, keys, at.D, &out.data[query]);
       }
   results.push_back(std::move(out));
   results.push_back(std::move(lse));
@@ -225,6 +248,55 @@ LogicalResult AttentionOp::adjoint(GraphBuilder &g, ValueRange dys, MutableArray
   for (int i = 0; i < 3; ++i)
     d[i] = grad->getResult(i);
   return success();
+}
+
+// ---- attention_parts ---------------------------------------------------------------------------
+
+LogicalResult AttentionPartsOp::infer(Adaptor op, std::optional<Location> loc,
+                                      SmallVectorImpl<Type> &types) {
+  if (failed(checkForward(loc, op)))
+    return failure();
+  auto parts = static_cast<int64_t>(op.getParts()), chunk = static_cast<int64_t>(op.getChunk());
+  if (parts < 1)
+    return emitOptionalError(loc, "attention needs at least 1 part, got ", parts);
+  if (chunk < 1 || chunk % 16)
+    return emitOptionalError(loc, "attention's chunk must be a multiple of 16 keys, got ", chunk);
+  Shape shape = shapeOf(op.getQ());
+  Dim headDim = std::exchange(shape.back(), Dim(parts));
+  Type sums = accumulatorOf(elementOf(op.getQ()));
+  Type lse = tensorType(shape, sums);
+  shape.push_back(headDim);
+  types.append({tensorType(shape, sums), lse});
+  return success();
+}
+
+LogicalResult AttentionPartsOp::evaluate(ArrayRef<const Tensor *> operands,
+                                         SmallVectorImpl<Tensor> &results) {
+  const Tensor &q = *operands[0], &k = *operands[1], &v = *operands[2];
+  auto parts = static_cast<int64_t>(getParts()), chunk = static_cast<int64_t>(getChunk());
+  Geometry at(q, k);
+  AttentionScores modifiers = AttentionScores::of(*this);
+  VisibleKeys visible(at.T, at.S, pastOf(operands), modifiers);
+  Tensor out({at.B, at.T, at.H, parts, at.D}), lse({at.B, at.T, at.H, parts});
+  for (int64_t b = 0; b < at.B; ++b)
+    for (int64_t h = 0; h < at.H; ++h)
+      for (int64_t t = 0; t < at.T; ++t) {
+        std::vector<SmallVector<int64_t>> keys(parts);
+        for (int64_t s = visible.begin(t); s < visible.end(t); ++s)
+          keys[s / chunk % parts].push_back(at.key(b, s, h));
+        for (int64_t part = 0; part < parts; ++part) {
+          int64_t row = at.row(b, t, h) * parts + part;
+          lse.data[row] = attend(modifiers, &q.data[at.query(b, t, h)], k, v, keys[part], at.D,
+                                 &out.data[row * at.D]);
+        }
+      }
+  results.push_back(std::move(out));
+  results.push_back(std::move(lse));
+  return success();
+}
+
+LogicalResult AttentionPartsOp::adjoint(GraphBuilder &, ValueRange, MutableArrayRef<Value>) {
+  return notDifferentiable(*this, "attention over a cache is for inference");
 }
 
 // ---- attention_grad and its parts --------------------------------------------------------------

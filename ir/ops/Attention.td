@@ -11,10 +11,10 @@ include "ir/ops/Base.td"
 // With a `soft_cap` c scores are c tanh(scale q k / c): before anything is hidden, and before the softmax.
 
 // ir/AttentionScores.h has the modifiers as numbers, and what a query sees.
-class LM_Attention<string mnemonic, dag operands, list<Trait> traits = []>
+class LM_Attention<string mnemonic, dag operands, list<Trait> traits = [], dag more = (ins)>
     : LM_InferredOp<mnemonic, traits> {
   let arguments = !con(operands, (ins F64Attr:$scale, UnitAttr:$causal, OptionalAttr<I64Attr>:$window,
-                                      OptionalAttr<F64Attr>:$soft_cap));
+                                      OptionalAttr<F64Attr>:$soft_cap), more);
   // Operands in order; an optional one may be null.
   let builders = [OpBuilder<(ins "::mlir::ValueRange":$operands,
                                  "const ::lmc::lm::AttentionScores &":$scores), [{
@@ -39,6 +39,30 @@ def LM_AttentionOp : LM_Attention<"attention", (ins LM_Float:$q, LM_Cache:$k, LM
     arXiv:2310.06825; soft caps: Gemma Team 2024, arXiv:2408.00118.
   }];
   let results = (outs LM_Float:$out, LM_Float:$lse);
+}
+
+def LM_AttentionPartsOp
+    : LM_Attention<"attention_parts", (ins LM_Float:$q, LM_Float:$k, LM_Float:$v, Optional<LM_Ids>:$past), [],
+                   (ins I64Attr:$parts, I64Attr:$chunk)> {
+  let summary = "attention of each of `parts` shares of the keys, by itself";
+  let description = [{
+    Keys stand in chunks of `chunk`, a multiple of 16; part p of P has chunks p, p + P, p + 2 P, ... Results: `out`
+    `[B, T, H, P, D]`, what lm.attention would give if there were no other keys than the part's, and its log-sum-exp
+    `[B, T, H, P]`, both f32 for bf16 and f16. Of a part in which a query sees no key they are 0 and -infinity. With
+    w = exp(lse - max lse) attention is sum(w * out) / sum(w) over the parts. A key's part depends on its
+    position alone: neither `past` nor the other queries of a call change it. Source: Dao et al. 2023, FlashDecoding
+    (https://pytorch.org/blog/flash-decoding), which has one run of keys a part.
+  }];
+  let results = (outs LM_Float:$out, LM_Float:$lse);
+  let builders = [OpBuilder<(ins "::mlir::ValueRange":$operands, "const ::lmc::lm::AttentionScores &":$scores,
+                                 "int64_t":$parts, "int64_t":$chunk), [{
+    ::llvm::SmallVector<::mlir::Value> present;
+    ::llvm::copy_if(operands, ::std::back_inserter(present), [](::mlir::Value x) { return !!x; });
+    auto attributes = scores.attributes($_builder);
+    attributes.push_back($_builder.getNamedAttr("parts", $_builder.getI64IntegerAttr(parts)));
+    attributes.push_back($_builder.getNamedAttr("chunk", $_builder.getI64IntegerAttr(chunk)));
+    build($_builder, $_state, present, attributes);
+  }]>];
 }
 
 def LM_AttentionGradOp

@@ -2,6 +2,7 @@
 
 #include "codegen/Compiler.h"
 #include "codegen/cpu/Matmul.h"
+#include "codegen/cuda/Gpus.h"
 #include "ir/Dialect.h"
 #include "ir/ProgramAttributes.h"
 #include "passes/Pipeline.h"
@@ -86,6 +87,8 @@ Graph::Graph(const std::vector<Argument> &arguments, const BuildGraph &build, co
   codegen.products = on.products;
   PipelineOptions pipeline;
   pipeline.gpu = onGpu;
+  if (onGpu)
+    pipeline.splitAttention.emplace().multiprocessors = cuda::multiprocessorsOf(on.gpu);
   if (!onGpu && std::ranges::any_of(arguments, &Argument::weight))
     pipeline.panelWidth = cpu::panelWidth(cpu::Target::named(codegen.cpu));
   runPipeline(*module, pipeline);

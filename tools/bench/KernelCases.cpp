@@ -173,6 +173,39 @@ private:
   Graph graph;
 };
 
+/// One query behind a cache of `t` tokens that is full.
+class CachedAttention : public Workload {
+public:
+  CachedAttention(AttentionShape s, const Machine &on)
+      : s(s), graph(
+                  {{"q", {s.b, 1, s.h, s.d}, 0, false, s.bf16},
+                   {"k", {s.b, s.t, s.g, s.d}, 0, false, s.bf16},
+                   {"v", {s.b, s.t, s.g, s.d}, 0, false, s.bf16},
+                   {"past", {}, s.t}},
+                  [s](G &g, In in) {
+                    lm::AttentionScores scores{1 / std::sqrt(double(s.d)), true};
+                    return Values{g.b.create<lm::AttentionOp>(g.loc, in, scores).getOut()};
+                  },
+                  on) {
+    flops = 4 * double(s.b * s.h * s.d) * double(s.t);
+    bytes = (s.bf16 ? 2.0 : 4.0) * 2 * double(s.b * s.t * s.g * s.d);
+    arenaBytes = double(graph.runtime().arenaBytes());
+    graph.runtime().i32("past")[0] = static_cast<int32_t>(s.t - 1);
+  }
+
+  void run() override { graph.run(); }
+  double time() override { return graph.time(); }
+  Session *session() override { return &graph.runtime(); }
+  std::string check() override {
+    graph.checkAll(s.bf16 ? 2e-2 : 1e-5);
+    return "every element in float64";
+  }
+
+private:
+  AttentionShape s;
+  Graph graph;
+};
+
 /// A graph whose whole result the evaluator checks.
 class Elements : public Workload {
 public:
@@ -224,6 +257,12 @@ void addKernels(std::vector<Case> &cases, const Machine &on) {
     attention({1, 1024, 32, 8, 64}, backward);
     attention({1, 4096, 12, 12, 64}, backward);
   }
+
+  // What a decoded token reads of a long context, heads as Llama 3 8B and Llama 3.2 1B have them.
+  for (AttentionShape s : {AttentionShape{1, 16384, 32, 8, 128, true}, {1, 16384, 32, 8, 64, true}})
+    cases.push_back({fmt::format("attention.decode.d{}.s{}.bf16", s.d, s.t),
+                     fmt::format("B={} S={} H={} G={} D={}", s.b, s.t, s.h, s.g, s.d),
+                     Bound::Memory, [=] { return std::make_unique<CachedAttention>(s, on); }});
 
   auto elements = [&](const char *name, std::vector<Argument> arguments, double results,
                       BuildGraph build) {

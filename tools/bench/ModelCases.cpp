@@ -5,6 +5,7 @@
 
 #include "codegen/Compiler.h"
 #include "codegen/cpu/Matmul.h"
+#include "codegen/cuda/Gpus.h"
 #include "frontend/Weights.h"
 #include "passes/Pipeline.h"
 #include "runtime/Error.h"
@@ -85,7 +86,9 @@ std::unique_ptr<Session> compileModel(const ModelConfig &config, const ProgramOp
       initialiseParameter(parameter, 1, session->f32(parameter.name));
     return session;
   }
-  if (!pipeline.gpu)
+  if (pipeline.gpu)
+    pipeline.splitAttention.emplace().multiprocessors = cuda::multiprocessorsOf(on.gpu);
+  else
     pipeline.panelWidth = cpu::panelWidth(cpu::Target::named(codegen.cpu));
   std::vector<float> values;
   auto valuesOf = [&](const std::string &name,

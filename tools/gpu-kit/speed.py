@@ -20,7 +20,7 @@ def show(row, kind=""):
 LARGE_PRODUCTS = r"^product.*(4096x4096x4096|16384|8192x8192).*bf16"
 
 # The most telling ones first: the time limit may cut the rest.
-for pattern in (r"^attention.*t(4096|1024)\.bf16|^product.*(4096x4096x4096|16384).*bf16|^(row|map|column)",
+for pattern in (r"^attention.decode|^attention.*t(4096|1024)\.bf16|^product.*(4096x4096x4096|16384).*bf16|^(row|map|column)",
                 r"^attention.*t16384\.bf16|^product.*8192x8192\.bf16"):
     for row in kit.bench(pattern, "--against", "torch", "--rounds", 5, "--seconds", 1):
         show(row)

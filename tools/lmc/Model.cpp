@@ -2,6 +2,7 @@
 
 #include "codegen/cpu/Matmul.h"
 #include "codegen/cuda/Blocks.h"
+#include "codegen/cuda/Gpus.h"
 #include "codegen/cuda/Print.h"
 #include "frontend/Weights.h"
 #include "frontend/gguf/GgufModel.h"
@@ -72,6 +73,8 @@ PipelineOptions pipelineOf(const CompileSettings &settings) {
   if (settings.codegen.mode != "infer")
     return pipeline;
   if (pipeline.gpu) {
+    pipeline.splitAttention.emplace().multiprocessors =
+        cuda::multiprocessorsOf(settings.codegen.gpu);
     pipeline.blockWidth = cuda::kBlockWidth;
   } else {
     cpu::Target target = cpu::Target::named(settings.codegen.cpu);

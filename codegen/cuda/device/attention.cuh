@@ -2,7 +2,7 @@
 // of keys) and meets the tiles of the other side:
 //
 //               outer    inner     scores            weights         sums
-//   Forward     q        k, v      q k^T             P               P v
+//   Forward     q        k, v      q k^T             P               P v      (of all keys or a part)
 //   Dq          q, dout  k, v      q k^T, dout v^T   P, dS           dS k
 //   DkDv        k, v     q, dout   k q^T, v dout^T   P^T, dS^T       P^T dout, dS^T q
 //
@@ -318,16 +318,42 @@ __device__ __forceinline__ void maskScores(typename Tile::Scores &scores, const 
       }
 }
 
+/// Inner rows [begin, end).
+template <typename Index> struct EveryRow {
+  Index begin, end;
+  template <typename Tile> __device__ __forceinline__ Index after(Index row) const {
+    return row + Tile::kInner;
+  }
+};
+
+/// Of the inner rows before `end` one part of `Parts`: every so many chunks of Chunk rows. `begin` is
+/// where a chunk of the part begins.
+template <int Parts, int Chunk, typename Index> struct RowsOfPart {
+  Index begin, end;
+
+  /// The part's chunks of rows [from, end), the first one whole.
+  __device__ __forceinline__ RowsOfPart(Index part, Index from, Index end) : end(end) {
+    const Index chunk = from / Chunk, round = chunk / Parts * Parts;
+    begin = (round + part + (round + part < chunk ? Parts : 0)) * Chunk;
+  }
+  template <typename Tile> __device__ __forceinline__ Index after(Index row) const {
+    static_assert(Chunk % Tile::kInner == 0, "tiles divide a chunk");
+    row += Tile::kInner;
+    const bool isInside = Chunk != Tile::kInner && row % Chunk != 0;
+    return isInside ? row : row + (Parts - 1) * Chunk;
+  }
+};
+
 /// The loop of all schedules. Rows [first, outerEnd) of the outer operands, as many as a tile has;
-/// inner rows [begin, innerEnd) of each of `innerHeads` heads.
+/// inner rows `rows` of each of `innerHeads` heads.
 template <typename Tile, template <typename> class Schedule, typename Sums, typename Mask,
           typename Chain, typename Outer0, typename Outer1, typename Inner0, typename Inner1,
-          typename Lse, typename Delta, typename Index>
+          typename Lse, typename Delta, typename InnerRows, typename Index>
 __device__ __forceinline__ void
 attentionLoop(Schedule<Tile> &schedule, Sums &sums, const Mask &mask, const Chain &chain,
               const Outer0 &outer0, const Outer1 &outer1, Index first, Index outerEnd,
               const Inner0 &inner0, const Inner1 &inner1, const Lse &lse, const Delta &delta,
-              Index begin, Index innerEnd, Index innerHeads, int packedHeads) {
+              const InnerRows &rows, Index innerHeads, int packedHeads) {
   using Plan = Schedule<Tile>;
   using Shared = AttentionShared<Tile, Schedule>;
   using Element = typename Tile::Element;
@@ -347,17 +373,17 @@ attentionLoop(Schedule<Tile> &schedule, Sums &sums, const Mask &mask, const Chai
     return statistics + (which * Tile::kStages + stage) * Tile::kInner;
   };
   const auto copyFirst = [&](Index head, Index row, int stage) {
-    copyRows<Tile, Tile::kInner>(tileOf(0, stage), inner0.ofHead(head), row, innerEnd);
+    copyRows<Tile, Tile::kInner>(tileOf(0, stage), inner0.ofHead(head), row, rows.end);
   };
   const auto copySecond = [&](Index head, Index row, int stage) {
-    copyRows<Tile, Tile::kInner>(tileOf(1, stage), inner1.ofHead(head), row, innerEnd);
+    copyRows<Tile, Tile::kInner>(tileOf(1, stage), inner1.ofHead(head), row, rows.end);
     if constexpr (Plan::kStatisticsOfColumns) {
-      copyStatistic<Tile, Tile::kInner>(statisticOf(0, stage), lse.ofHead(head), row, innerEnd);
-      copyStatistic<Tile, Tile::kInner>(statisticOf(1, stage), delta.ofHead(head), row, innerEnd);
+      copyStatistic<Tile, Tile::kInner>(statisticOf(0, stage), lse.ofHead(head), row, rows.end);
+      copyStatistic<Tile, Tile::kInner>(statisticOf(1, stage), delta.ofHead(head), row, rows.end);
     }
   };
 
-  Index head = begin < innerEnd ? Index(0) : innerHeads, row = begin;
+  Index head = rows.begin < rows.end ? Index(0) : innerHeads, row = rows.begin;
   if (head == innerHeads)
     return;
   copyRows<Tile, Tile::kOuter>(outer, outer0, first, outerEnd);
@@ -370,9 +396,9 @@ attentionLoop(Schedule<Tile> &schedule, Sums &sums, const Mask &mask, const Chai
   commitCopies();
 #pragma unroll 1
   while (head < innerHeads) {
-    Index nextHead = head, nextRow = row + Tile::kInner;
-    if (nextRow >= innerEnd) {
-      nextRow = begin;
+    Index nextHead = head, nextRow = rows.template after<Tile>(row);
+    if (nextRow >= rows.end) {
+      nextRow = rows.begin;
       ++nextHead;
     }
     const bool more = nextHead < innerHeads;
@@ -524,7 +550,8 @@ template <typename Tile> __device__ __forceinline__ void combineLanes(Forward<Ti
   }
 }
 
-/// Stores what the rows before `end` found: weighted sums over totals, and the log-sum-exp.
+/// Stores what the rows before `end` found: weighted sums over totals, and the log-sum-exp. Of a row
+/// that saw no key: 0 and -infinity.
 template <typename Tile, typename Chain, typename Out, typename Lse, typename Index>
 __device__ __forceinline__ void
 storeForward(const Forward<Tile> &schedule, const typename Tile::Sums &sums, const Chain &chain,
@@ -539,9 +566,29 @@ storeForward(const Forward<Tile> &schedule, const typename Tile::Sums &sums, con
     const Index row = first + place.rowOf(r / 2, r % 2);
     if (place.part == 0 && place.lane % 4 == 0 && row < end)
       *lse.at(row) = converted<typename Lse::Storage>(
-          fused(schedule.largest[r / 2][r % 2], chain.naturalScale(), logarithm(total)));
+          total == 0
+              ? minusInfinity<Real>()
+              : fused(schedule.largest[r / 2][r % 2], chain.naturalScale(), logarithm(total)));
   }
   storeRows<Tile>(out, first, end, sums, factors);
+}
+
+/// Of the keys `rows`: out = softmax(scores) v and the log-sum-exp, for rows [first, end) of q.
+template <typename Tile, int PackedHeads, typename Mask, typename Chain, typename InnerRows,
+          typename Q, typename K, typename V, typename Out, typename Lse, typename Index>
+__device__ __forceinline__ void
+attentionOver(const Mask &mask, const Chain &chain, Index first, Index end, const InnerRows &rows,
+              const Q &q, const K &k, const V &v, const Out &out, const Lse &lse) {
+  Forward<Tile> schedule;
+  typename Tile::Sums sums[1] = {};
+  attentionLoop<Tile, Forward>(schedule, sums, mask, chain, q, q, first, end, k, v, lse, lse,
+                               rows, Index(1), PackedHeads);
+  combineLanes<Tile>(schedule);
+  if constexpr (Tile::kKeyWarps > 1) {
+    if (rows.begin < rows.end) // an empty part has nothing to wait for
+      combineParts<Tile>(schedule, sums[0], chain.log2Scale);
+  }
+  storeForward<Tile>(schedule, sums[0], chain, first, end, out, lse);
 }
 
 /// out = softmax(scores) v and the log-sum-exp, for rows [first, end) of q.
@@ -550,16 +597,22 @@ template <typename Tile, int PackedHeads, typename Mask, typename Chain, typenam
 __device__ __forceinline__ void attentionForward(const Mask &mask, const Chain &chain, Index first,
                                                  Index end, const Q &q, const K &k, const V &v,
                                                  const Out &out, const Lse &lse) {
-  Forward<Tile> schedule;
-  typename Tile::Sums sums[1] = {};
   const Index last = minimum(first + Tile::kOuter, end) - 1;
-  attentionLoop<Tile, Forward>(schedule, sums, mask, chain, q, q, first, end, k, v, lse, lse,
-                               mask.keysFrom(first / PackedHeads),
-                               mask.keysBefore(last / PackedHeads + 1), Index(1), PackedHeads);
-  combineLanes<Tile>(schedule);
-  if constexpr (Tile::kKeyWarps > 1)
-    combineParts<Tile>(schedule, sums[0], chain.log2Scale);
-  storeForward<Tile>(schedule, sums[0], chain, first, end, out, lse);
+  const EveryRow<Index> keys = {mask.keysFrom(first / PackedHeads),
+                                mask.keysBefore(last / PackedHeads + 1)};
+  attentionOver<Tile, PackedHeads>(mask, chain, first, end, keys, q, k, v, out, lse);
+}
+
+/// The same of one part of the keys. Where the rows see none of it, 0 and -infinity.
+template <typename Tile, int PackedHeads, int Parts, int Chunk, typename Mask, typename Chain,
+          typename Q, typename K, typename V, typename Out, typename Lse, typename Index>
+__device__ __forceinline__ void attentionPart(const Mask &mask, const Chain &chain, Index first,
+                                              Index end, Index part, const Q &q, const K &k,
+                                              const V &v, const Out &out, const Lse &lse) {
+  const Index last = minimum(first + Tile::kOuter, end) - 1;
+  const RowsOfPart<Parts, Chunk, Index> keys(part, mask.keysFrom(first / PackedHeads),
+                                             mask.keysBefore(last / PackedHeads + 1));
+  attentionOver<Tile, PackedHeads>(mask, chain, first, end, keys, q, k, v, out, lse);
 }
 
 template <typename Tile>
@@ -579,8 +632,9 @@ __device__ __forceinline__ void attentionDq(const Mask &mask, const Chain &chain
                                             const Out &dq) {
   Dq<Tile> schedule(lse, delta, first, end);
   typename Tile::Sums sums[1] = {};
-  attentionLoop<Tile, Dq>(schedule, sums, mask, chain, q, dout, first, end, k, v, lse, delta,
-                          mask.keysFrom(first), mask.keysBefore(minimum(first + Tile::kOuter, end)),
+  const EveryRow<Index> keys = {mask.keysFrom(first),
+                                mask.keysBefore(minimum(first + Tile::kOuter, end))};
+  attentionLoop<Tile, Dq>(schedule, sums, mask, chain, q, dout, first, end, k, v, lse, delta, keys,
                           Index(1), 1);
   typename Tile::Real factors[Tile::kRowTiles][2];
   fill<Tile>(factors, chain.scale);
@@ -596,10 +650,11 @@ __device__ __forceinline__ void attentionDkDv(const Mask &mask, const Chain &cha
                                               const Delta &delta, const Dk &dk, const Dv &dv) {
   DkDv<Tile> schedule;
   typename Tile::Sums sums[2] = {};
+  const EveryRow<Index> rows = {
+      mask.queriesFrom(first),
+      mask.queriesBefore(minimum(first + Tile::kOuter, mask.keys), queries)};
   attentionLoop<Tile, DkDv>(schedule, sums, mask, chain, k, v, first, mask.keys, q, dout, lse,
-                            delta, mask.queriesFrom(first),
-                            mask.queriesBefore(minimum(first + Tile::kOuter, mask.keys), queries),
-                            heads, 1);
+                            delta, rows, heads, 1);
   typename Tile::Real factors[Tile::kRowTiles][2];
   fill<Tile>(factors, 1);
   storeRows<Tile>(dv, first, mask.keys, sums[0], factors);

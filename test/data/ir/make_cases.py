@@ -146,8 +146,8 @@ for ta in (False, True):
         tag=f"shared.{'t' if ta else 'n'}")
 
 # ---- attention ---------------------------------------------------------------------------------
-def attention(q, k, v, scale, causal, past=0, window=None, cap=None):
-    """out, lse, P and d score / d (scale q k)."""
+def attention(q, k, v, scale, causal, past=0, window=None, cap=None, hidden=None):
+    """out, lse, P and d score / d (scale q k). `hidden` [S]: keys that nobody sees."""
     B, T, H, D = q.shape
     S, G = k.shape[1:3]
     kh, vh = np.repeat(k, H // G, axis=2), np.repeat(v, H // G, axis=2)
@@ -160,6 +160,8 @@ def attention(q, k, v, scale, causal, past=0, window=None, cap=None):
     visible = key <= past + query if causal else np.broadcast_to(key < past + T, (T, S))
     if window:
         visible = visible & (key > past + query - window)
+    if hidden is not None:
+        visible = visible & ~hidden
     scores = np.where(visible, scores, -np.inf)
     top = scores.max(-1, keepdims=True)
     e = np.exp(scores - top)
@@ -561,5 +563,28 @@ for tag, shape, size, strides, dilations, low, high in [
     mean = np.nanmean(windows(x, size, strides, dilations, low, high, np.nan), taps)
     add("max_pool", [x], [largest], attributes, grad=[0], tag=tag)
     add("average_pool", [x], [mean], attributes, grad=[0], tag=tag)
+
+
+def attention_parts(q, k, v, parts, chunk, scale, causal, past, window=None, cap=None):
+    """out [B, T, H, P, D] and lse [B, T, H, P]: attention over each part's keys alone."""
+    outs, sums = [], []
+    for part in range(parts):
+        hidden = np.arange(k.shape[1]) // chunk % parts != part
+        out, lse, _, _ = attention(q, k, v, scale, causal, past, window, cap, hidden)
+        outs.append(out)
+        sums.append(lse)
+    return np.stack(outs, 3), np.stack(sums, 3)
+
+
+for tag, parts, chunk, causal, past, window, cap in [
+    ("causal", 2, 16, True, 33, None, None), ("full", 3, 16, False, 32, None, None),
+    ("window", 2, 32, True, 61, 40, 0.6), ("one", 1, 16, True, 20, None, None),
+]:
+    q, k, v = real(2, 3, 4, 2), real(2, 67, 2, 2), real(2, 67, 2, 2)
+    out, lse = attention_parts(q, k, v, parts, chunk, 0.5, causal, past, window, cap)
+    attributes = attention_attributes(0.5, causal, window, cap)[:-1]
+    add("attention_parts", [q, k, v, np.int32(past)], [out, lse],
+        f"{attributes}, parts = {parts} : i64, chunk = {chunk} : i64}}",
+        reason="attention over a cache is for inference", tag=tag)
 
 print(json.dumps(cases, separators=(",", ":")))

@@ -2,6 +2,7 @@
 // the op itself and its adjoint. A walk over the registered ops names any that no case reaches.
 #include "test/unit/codegen/KernelCheck.h"
 
+#include "codegen/Compiler.h"
 #include "ir/Dialect.h"
 #include "passes/Pipeline.h"
 #include "runtime/Error.h"
@@ -33,8 +34,9 @@ std::vector<lm::Tensor> roundedArguments(func::FuncOp function, const OpCase &on
 
 /// Ops whose cases are not run as they stand.
 bool isTestedElsewhere(llvm::StringRef op) {
-  return op == "kernel" ||       // the launch itself: every case below ends in some
-         op == "block_matmul" || // panels of this processor's width: BlockProductTest
+  return op == "kernel" ||          // the launch itself: every case below ends in some
+         op == "block_matmul" ||    // panels of this processor's width: BlockProductTest
+         op == "attention_parts" || // for GPUs alone: codegen_cuda's AttentionTest
          op == "expert_block_matmul";
 }
 
@@ -89,6 +91,29 @@ TEST(CacheAppend, IsRefusedWhereItCannotWriteInPlace) {
   } catch (const Error &error) {
     EXPECT_THAT(error.what(), testing::HasSubstr("the cache must be an argument that one result "
                                                  "updates (lm.updates)"));
+  }
+}
+
+TEST(AttentionParts, AreRefused) {
+  Context context;
+  auto module = context.parse(R"(
+    func.func @f(%q: tensor<1x1x2x3xf32> {lm.name = "q", lm.role = "input"},
+                 %k: tensor<1x40x2x3xf32> {lm.name = "k", lm.role = "input"},
+                 %past: tensor<i32> {lm.name = "past", lm.role = "input"})
+        -> (tensor<1x1x2x2x3xf32> {lm.name = "y", lm.role = "output"}) {
+      %y, %lse = lm.attention_parts %q, %k, %k, %past {scale = 1.0, parts = 2 : i64, chunk = 16 : i64} : (tensor<1x1x2x3xf32>, tensor<1x40x2x3xf32>, tensor<1x40x2x3xf32>, tensor<i32>) -> (tensor<1x1x2x2x3xf32>, tensor<1x1x2x2xf32>) loc("attn")
+      return %y : tensor<1x1x2x2x3xf32>
+    })");
+  ASSERT_TRUE(module) << context.errors;
+  runPipeline(*module, {});
+  try {
+    CodegenOptions codegen;
+    codegen.useCache = false;
+    buildExecutable(*module, codegen, {}, nullptr);
+    FAIL() << "accepted";
+  } catch (const Error &error) {
+    EXPECT_THAT(error.what(),
+                testing::HasSubstr("no kernel for 'attn' (lm.attention_parts) on the CPU"));
   }
 }
 

@@ -93,7 +93,9 @@ public:
     source.name = name;
     source.mlir = fmt::format(
         "func.func @f({}) -> ({}){} {{\n{}  return {} : {}\n}}\n", arguments, types,
-        sizes.symbolic ? " attributes {lm.ranges = {B = array<i64: 1, 8>, T = array<i64: 1, 512>}}"
+        sizes.symbolic ? fmt::format(" attributes {{lm.ranges = {{B = array<i64: 1, 8>, T = "
+                                     "array<i64: 1, {}>}}}}",
+                                     sizes.longest)
                        : "",
         body, results, types);
     return {source, inputs};
@@ -137,6 +139,53 @@ AttentionProgram attentionAdjoints(const std::string &name, const AttentionSizes
                   "{}, {}, {}) -> ({})\n",
                   w.attributes(), gradients, q, w.type(sizes.H, -1, true), q, gradients);
   return w.finish(name, "%out, %dq, %dk, %dv", q + ", " + gradients);
+}
+
+AttentionProgram inParts(AttentionProgram program, int64_t parts, int64_t chunk) {
+  SplitAttentionOptions split;
+  split.parts = parts;
+  split.chunk = chunk;
+  program.source.splitAttention = split;
+  return program;
+}
+
+std::vector<AttentionProgram> splitPrograms(const std::string &element) {
+  std::vector<AttentionProgram> list;
+  auto add = [&](const std::string &name, const AttentionSizes &sizes, int64_t S, int64_t past,
+                 int64_t parts, int64_t chunk) {
+    list.push_back(inParts(attentionOverCache("split_" + name, sizes, S, past), parts, chunk));
+  };
+  auto sizes = [&](int64_t B, int64_t T, int64_t H, int64_t G, int64_t D, bool causal = true) {
+    return AttentionSizes{element, B, T, H, G, D, causal};
+  };
+  add("slots", sizes(3, 1, 8, 2, 64), 211, 150, 3, 32);
+  add("first_token", sizes(1, 1, 2, 2, 128), 170, 0, 4, 32);
+  add("before_an_edge", sizes(1, 1, 4, 2, 80), 133, 30, 3, 32);
+  add("at_an_edge", sizes(1, 1, 4, 2, 80), 133, 31, 3, 32);
+  add("behind_an_edge", sizes(1, 1, 4, 2, 80), 133, 32, 3, 32);
+  add("at_an_edge_of_parts", sizes(1, 1, 2, 1, 96), 133, 95, 2, 48);
+  add("full", sizes(1, 3, 2, 1, 10, false), 190, 77, 5, 16);
+  add("all_of_it", sizes(1, 1, 2, 1, 7), 101, 100, 2, 16);
+  add("d256", sizes(1, 1, 2, 1, 256, false), 290, 281, 3, 64);
+  add("tiles_of_a_chunk", sizes(1, 1, 2, 1, 16), 1100, 1029, 2, 256);
+  add("many_parts", sizes(1, 1, 2, 1, 8), 700, 651, 41, 16);
+  add("one_part", sizes(1, 1, 2, 1, 8), 70, 51, 1, 16);
+  add("many_heads", sizes(1, 1, 37, 1, 12), 90, 70, 3, 16);
+  add("guesses", sizes(1, 5, 8, 2, 80), 133, 62, 3, 32);
+  AttentionSizes symbolic = sizes(2, 3, 4, 2, 64);
+  symbolic.symbolic = true;
+  symbolic.longest = 6;
+  add("symbolic", symbolic, 155, 77, 3, 32);
+  // Windows that begin within a chunk, that leave parts without keys, of which a row sees nothing in a
+  // part that others do.
+  add("window", sizes(2, 1, 8, 2, 64).modified(70), 411, 350, 3, 32);
+  add("window_of_two_chunks", sizes(1, 1, 2, 1, 16).modified(17), 200, 100, 5, 16);
+  add("window_not_full", sizes(1, 1, 4, 2, 80).modified(99, 0.6), 211, 41, 3, 32);
+  add("window_guesses", sizes(1, 5, 8, 2, 16).modified(3, 0.5), 133, 60, 4, 16);
+  AttentionSizes negative = sizes(1, 1, 2, 1, 16);
+  negative.scale = -0.5;
+  add("negative_scale", negative.modified(0, 0.7), 100, 70, 3, 16);
+  return list;
 }
 
 std::vector<AttentionProgram> attentionPrograms(const std::string &element) {

@@ -14,6 +14,7 @@ struct AttentionSizes {
   double scale = 0;      ///< 0: 1 / sqrt(D)
   int64_t window = 0;    ///< 0: none
   double softCap = 0;    ///< 0: none
+  int64_t longest = 512; ///< T's largest extent, if it is a symbol
 
   AttentionSizes modified(int64_t window, double softCap = 0) const {
     AttentionSizes sizes = *this;
@@ -35,6 +36,12 @@ AttentionProgram attentionOverCache(const std::string &name, const AttentionSize
                                     int64_t past);
 /// out, dq, dk and dv.
 AttentionProgram attentionAdjoints(const std::string &name, const AttentionSizes &sizes);
+
+/// The same with the keys in parts of chunks (lm-split-attention).
+AttentionProgram inParts(AttentionProgram program, int64_t parts, int64_t chunk);
+/// Lengths of one token, odd ones and those at the edges of chunks; parts without keys, more parts than a
+/// warp has lanes; windows that begin within a chunk.
+std::vector<AttentionProgram> splitPrograms(const std::string &element);
 
 /// Odd lengths, head dimensions small, large and odd, grouped heads, causal and not, decode;
 /// windows and soft caps.

@@ -27,14 +27,28 @@ Program planned(Context &context, const AttentionProgram &program) {
 void expectAgreement(const std::vector<AttentionProgram> &list) {
   Context context;
   std::vector<Program> programs;
-  for (const AttentionProgram &program : list)
-    programs.push_back(planned(context, program));
+  for (const AttentionProgram &program : list) {
+    const Program &added = programs.emplace_back(planned(context, program));
+    auto isPart = [](const auto &kernel) {
+      return kernel.second.text.find("attentionPart<Tile") != std::string::npos;
+    };
+    EXPECT_EQ(llvm::any_of(added.kernels, isPart), program.source.splitAttention.has_value())
+        << program.source.name;
+  }
   expectAgreement(programs, kSeeds);
 }
 
 TEST(AttentionEmulation, F32AgreesWithTheEvaluator) { expectAgreement(attentionPrograms("f32")); }
 
 TEST(AttentionEmulation, Bf16AgreesWithTheEvaluator) { expectAgreement(attentionPrograms("bf16")); }
+
+TEST(AttentionEmulation, F32InPartsAgreesWithTheEvaluator) {
+  expectAgreement(splitPrograms("f32"));
+}
+
+TEST(AttentionEmulation, Bf16InPartsAgreesWithTheEvaluator) {
+  expectAgreement(splitPrograms("bf16"));
+}
 
 constexpr Plant kPlants[] = {
     {"missing wait for a tile", "waitCopies<0>();\n    __syncthreads();\n    if constexpr",
@@ -83,6 +97,17 @@ constexpr Plant kPlants[] = {
     {"the slope of what is masked", "larger(fused(-share, share, Real(1)), Real(0))",
      "fused(-share, share, Real(1))", "soft_cap"},
     {"a log-sum-exp without the soft cap", "return cap;", "return scale;", "soft_cap"},
+    {"parts share their keys", "row : row + (Parts - 1) * Chunk", "row : row", "parts"},
+    {"a part goes on within a chunk of another", "row % Chunk != 0", "row % Chunk == 0", "parts"},
+    {"a part begins a round late", "round + part < chunk ?", "round + part <= chunk ?", "parts"},
+    {"a part without the chunk in which the window begins", "chunk = from / Chunk,",
+     "chunk = (from + Chunk - 1) / Chunk,", "parts_window"},
+    {"all parts are the first one", "round + part + (", "round + (", "parts"},
+    {"an empty part weighs something", "? minusInfinity<Real>()\n              : fused(",
+     "? Real(0)\n              : fused(", "parts"},
+    {"missing barrier before parts of warps are read in a part",
+     "schedule.total[r][half];\n    }\n    __syncthreads();", "schedule.total[r][half];\n    }",
+     "parts"},
 };
 
 TEST(AttentionEmulation, FindsPlantedBugs) {
@@ -105,8 +130,37 @@ TEST(AttentionEmulation, FindsPlantedBugs) {
   add("soft_cap",
       attentionAdjoints("soft_cap", AttentionSizes{"f32", 1, 39, 2, 1, 16, true}.modified(0, 0.5)));
   add("decode", attentionOverCache("decode", {"f32", 1, 2, 4, 2, 16, true}, 200, 30));
+  // One part of four is empty, another ends within its second tile.
+  add("parts",
+      inParts(attentionOverCache("parts", {"f32", 1, 2, 4, 2, 16, true}, 1100, 700), 4, 256));
+  add("parts_window",
+      inParts(attentionOverCache("parts_window",
+                                 AttentionSizes{"f32", 1, 1, 2, 1, 16, true}.modified(60), 300,
+                                 200),
+              3, 32));
 
   expectFound(programs, kPlants);
+}
+
+/// Of the kernel that combines parts.
+TEST(AttentionEmulation, FindsPartsThatAreNotCombined) {
+  Context context;
+  Program program = planned(
+      context,
+      inParts(attentionOverCache("combined", {"f32", 1, 1, 2, 1, 16, true}, 200, 150), 3, 16));
+  EXPECT_EQ(evidence(program, Emulator({&program}, cuda::deviceLibrary())), "");
+  unsigned rows = 0;
+  for (auto &[symbol, kernel] : program.kernels) {
+    if (kernel.family != "row")
+      continue;
+    ++rows;
+    std::string good = kernel.text;
+    kernel.text = replaced(good, "c < 3;", "c < 2;");
+    ASSERT_NE(kernel.text, good);
+    EXPECT_NE(evidence(program, Emulator({&program}, cuda::deviceLibrary())), "") << symbol;
+    kernel.text = good;
+  }
+  EXPECT_EQ(rows, 2u) << "out, and the log-sum-exp, which this program returns";
 }
 
 /// What a kernel of sm_80's path may take on all architectures, and the tensor-core and ldmatrix instructions that

@@ -91,6 +91,7 @@ Program makeProgram(Context &context, const Source &source, const std::string &p
 
   PipelineOptions pipeline;
   pipeline.gpu = true;
+  pipeline.splitAttention = source.splitAttention;
   runPipeline(*program.plan, pipeline);
   for (auto op : program.plan->getOps<plan::KernelOp>()) {
     std::string name = op.getSymName().str();

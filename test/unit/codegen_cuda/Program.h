@@ -5,8 +5,10 @@
 #include "../ir/OpCases.h"
 
 #include "codegen/cuda/Kernel.h"
+#include "passes/Passes.h"
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +20,7 @@ struct Source {
   llvm::StringMap<int64_t> extents; ///< of symbolic dimensions in this run
   double tolerance = 2e-5;          ///< of |got - expected| / (1 + |expected|)
   std::string architecture = "sm_80";
+  std::optional<SplitAttentionOptions> splitAttention = std::nullopt; ///< of PipelineOptions
 };
 
 struct Program {

@@ -50,6 +50,12 @@ TEST(Gpus, AreFoundByArchitecture) {
   }
 }
 
+TEST(Gpus, UnknownOnesCountAsTheSmallest) {
+  EXPECT_EQ(multiprocessorsOf("sm_80"), 108u);
+  EXPECT_EQ(multiprocessorsOf("sm_90a"), 132u);
+  EXPECT_EQ(multiprocessorsOf("sm_86"), 108u);
+}
+
 /// FlashAttention-3 (arXiv 2407.08608) gives 3.9 T special functions a second for an H100.
 TEST(Gpus, ExponentialsOfAnH100) {
   EXPECT_NEAR(gpuOf("sm_90a").exponentialsPerSecond(), 3.9e12, 0.05e12);

@@ -36,6 +36,23 @@ TEST(CudaSession, Bf16TrainsByWarpgroupsAsOnTheCpu) {
 
 TEST(CudaSession, TenTokensAreThoseOfTheCpu) { compareTokens({tiny(Architecture::Llama), {}}); }
 
+/// Keys in two parts of chunks of 16: the second one is empty at first, and the first one goes on behind it.
+TEST(CudaSession, TokensOfKeysInPartsAreThoseOfTheCpu) {
+  Built built{tiny(Architecture::Llama), {}};
+  built.config.context = 48;
+  built.splitAttention.emplace().parts = 2;
+  built.splitAttention->chunk = 16;
+  built.programs.training = false;
+  auto executable = compile(built, true);
+  bool found = false;
+  for (const auto &program : executable->message().programs())
+    for (const auto &launch : program.launches())
+      found |= program.name() == "decode" &&
+               std::ranges::count(launch.output_ops(), "lm.attention_parts") > 0;
+  EXPECT_TRUE(found);
+  compareTokens(built, 32);
+}
+
 /// Blocks as a file has them, packed for each target's own panels: the GPU's tokens are the CPU's.
 TEST(CudaSession, QuantisedWeightsGiveTheTokensOfTheCpu) {
   for (TensorType blocks : {TensorType::Q8_0, TensorType::Q5_1}) {

@@ -57,6 +57,8 @@ std::shared_ptr<const Executable> compile(const Built &built, bool gpu) {
   pipeline.gpu = gpu;
   pipeline.blockWidth = gpu ? cuda::kBlockWidth : cpu::Target::host().lanes(32);
   pipeline.bf16 = built.bf16;
+  if (gpu)
+    pipeline.splitAttention = built.splitAttention;
   if (built.programs.training) {
     codegen.mode = "train";
     pipeline.train = OptimizerUpdateOptions();
@@ -147,10 +149,10 @@ void compareTraining(const Built &model, double tolerance, const Dropout &dropou
         << parameter.name;
 }
 
-void compareTokens(Built built) {
+void compareTokens(Built built, int generated) {
   built.programs.training = false;
   built.programs.chunk = 8;
-  built.programs.cacheLength = 16;
+  built.programs.cacheLength = built.config.context;
   auto cpu = session(built, false), gpu = session(built, true);
   std::vector<int32_t> prompt = {5, 17, 3, 60, 8};
   // Caches of one slot do not touch the other's, and launch by launch is as a whole: the last round
@@ -165,7 +167,7 @@ void compareTokens(Built built) {
       each->setProfiling(false);
       auto dims = each->dimsWith("chunk", static_cast<int64_t>(prompt.size()));
       each->run("prefill", dims, slot);
-      for (int i = 0; i < 10; ++i) {
+      for (int i = 0; i < generated; ++i) {
         std::span<float> logits = each->f32("logits").first(built.config.vocab);
         tokens.push_back(static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin()));
         each->i32("tokens")[0] = tokens.back();

@@ -9,6 +9,7 @@
 #include "runtime/Session.h"
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -23,6 +24,7 @@ struct Built {
   bool bf16 = false;
   const CublasLt *library = nullptr;   ///< computes products of the GPU
   TensorType blocks = TensorType::F32; ///< of all matrices, quantised or not
+  std::optional<SplitAttentionOptions> splitAttention = std::nullopt; ///< on the GPU
 };
 
 /// The model compiled for one of the targets; all parameters initialised alike, those of one
@@ -42,7 +44,7 @@ double relative(std::span<const float> got, std::span<const float> expected);
 /// Three training steps of 3 x 11 tokens: losses, gradient norms and moments.
 void compareTraining(const Built &built, double tolerance, const Dropout &dropout = {});
 
-/// Ten tokens after a prompt, in both slots.
-void compareTokens(Built built);
+/// Tokens after a prompt, in both slots.
+void compareTokens(Built built, int generated = 10);
 
 } // namespace lmc::test

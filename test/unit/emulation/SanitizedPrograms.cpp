@@ -53,6 +53,8 @@ std::vector<Program> smallPrograms(Context &context) {
   add("adjoints_bf16", attentionAdjoints("adjoints_bf16", {"bf16", 1, 75, 2, 1, 16, true}));
   add("adjoints_f32", attentionAdjoints("adjoints_f32", {"f32", 1, 39, 2, 1, 16, true}));
   add("decode", attentionOverCache("decode", {"f32", 1, 2, 4, 2, 16, true}, 200, 30));
+  add("decode_parts",
+      inParts(attentionOverCache("decode_parts", {"bf16", 1, 2, 4, 2, 16, true}, 200, 130), 3, 32));
   AttentionProgram wide = attentionForward("wide", {"bf16", 1, 150, 1, 1, 64, true});
   programs.push_back(byWarpgroups(context, wide.source, wide.inputs));
   return programs;

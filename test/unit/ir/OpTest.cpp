@@ -12,6 +12,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <limits>
 #include <map>
 
 using namespace mlir;
@@ -195,6 +196,24 @@ TEST(OpList, TiesOfWindowsTakeTheWholeCotangentAndNaNWins) {
   EXPECT_TRUE(std::isnan(evaluated(functionOf(*plain), {x, w})[0].data[0]));
   x.data = {std::nan(""), 3, 1, 1};
   EXPECT_TRUE(std::isnan(evaluated(functionOf(*plain), {x, w})[0].data[0]));
+}
+
+/// A query at position 17 with a window of 2 in chunks of 16: the first part sees nothing.
+TEST(OpList, APartWithoutKeysIsZeroAndMinusInfinity) {
+  Context c;
+  auto module = c.parse(R"(
+    func.func @f(%q: tensor<1x1x1x2xf64>, %k: tensor<1x20x1x2xf64>, %past: tensor<i32>) -> (tensor<1x1x1x2x2xf64>, tensor<1x1x1x2xf64>) {
+      %y:2 = lm.attention_parts %q, %k, %k, %past {scale = 1.0, causal, window = 2 : i64, parts = 2 : i64, chunk = 16 : i64} : (tensor<1x1x1x2xf64>, tensor<1x20x1x2xf64>, tensor<1x20x1x2xf64>, tensor<i32>) -> (tensor<1x1x1x2x2xf64>, tensor<1x1x1x2xf64>)
+      return %y#0, %y#1 : tensor<1x1x1x2x2xf64>, tensor<1x1x1x2xf64>
+    })");
+  ASSERT_TRUE(module) << c.errors;
+  std::vector<double> keys(40, 7);
+  keys[32] = keys[33] = keys[34] = keys[35] = 3; // positions 16 and 17
+  SmallVector<lm::Tensor> results =
+      evaluated(functionOf(*module), tensorsFor(functionOf(*module), {{0.5, 0.5}, keys, {17}}));
+  EXPECT_EQ(results[0].data, (std::vector<double>{0, 0, 3, 3}));
+  EXPECT_EQ(results[1].data[0], -std::numeric_limits<double>::infinity());
+  EXPECT_DOUBLE_EQ(results[1].data[1], 3 + std::log(2.0));
 }
 
 TEST(OpList, EveryOpHasCasesAndATestFile) {
