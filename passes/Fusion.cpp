@@ -15,7 +15,7 @@ namespace lmc {
 StringRef nameOf(KernelGroup::Family family) {
   static constexpr StringRef names[] = {"map",       "row",      "column",       "matmul",
                                         "attention", "gather",   "block_gather", "scatter",
-                                        "cache",     "quantize", "route"};
+                                        "cache",     "quantize", "route",        "sample"};
   return names[family];
 }
 
@@ -271,6 +271,7 @@ void Fusion::group() {
               .Case<lm::MatmulOp, lm::BlockMatmulOp, lm::ExpertMatmulOp, lm::ExpertOuterOp,
                     lm::ExpertBlockMatmulOp>([](auto) { return KernelGroup::Matmul; })
               .Case<lm::TopKOp, lm::GroupRowsOp>([](auto) { return KernelGroup::Route; })
+              .Case<lm::SampleOp>([](auto) { return KernelGroup::Sample; })
               .Case<lm::BlockGatherOp>([](auto) { return KernelGroup::BlockGather; })
               .Case<lm::QuantizeRowsOp>([](auto) { return KernelGroup::Quantize; })
               .Case<lm::GatherOp>([](auto) { return KernelGroup::Gather; })

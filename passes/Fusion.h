@@ -43,7 +43,8 @@ struct KernelGroup {
     Scatter,
     CacheAppend,
     Quantize,
-    Route
+    Route,
+    Sample
   };
   Family family;
   lm::Shape space;                            ///< iteration space of map, row and column

@@ -69,6 +69,8 @@ public:
       work.exponentials += count * exponentialsOf(pointwise);
     } else if (isa<lm::ReduceOp>(op)) {
       work.pointwiseFlops += elements(op.getOperand(0));
+    } else if (auto sample = dyn_cast<lm::SampleOp>(op)) {
+      work.pointwiseFlops += 20 * elements(sample.getLogits()); // a weight, without filters
     } else if (auto scatter = dyn_cast<lm::ScatterAddOp>(op)) {
       work.pointwiseFlops += elements(scatter.getUpdates());
     }

@@ -116,6 +116,7 @@ Schedule emitKernel(Emit &emit, plan::KernelOp kernel, const Symbols &symbols, S
                      .Case("matmul", emitProduct)
                      .Case("attention", emitAttention)
                      .Case("route", emitRoute)
+                     .Case("sample", emitSample)
                      .Default(nullptr);
   assert(emitter && "fusion made a family that no emitter knows");
   Schedule schedule = emitter(x);

@@ -31,6 +31,7 @@ Schedule emitCacheAppend(Expression &x); ///< Scatter.cpp
 Schedule emitProduct(Expression &x);     ///< Product.cpp: a matrix product with its epilogue
 Schedule emitAttention(Expression &x);   ///< AttentionKernel.cpp
 Schedule emitRoute(Expression &x);       ///< Route.cpp: which experts, and which rows of each
+Schedule emitSample(Expression &x);      ///< Sample.cpp: an id drawn from each row of logits
 
 /// Products with block-quantised weights, one matrix or one for each expert, and their epilogue
 /// (BlockProduct.cpp).

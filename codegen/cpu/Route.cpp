@@ -1,6 +1,7 @@
 // What a mixture of experts decides before its products: which experts a row takes, and which rows an
 // expert has.
 #include "codegen/cpu/Kernels.h"
+#include "codegen/cpu/Keys.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
@@ -10,45 +11,6 @@ using namespace mlir;
 
 namespace lmc::cpu {
 namespace {
-
-/// Integers in the order of the numbers: NaN largest, -0 as 0. None is the least integer.
-class Keys {
-public:
-  Keys(Emit &e, Type number)
-      : e(e), bits(number.getIntOrFloatBitWidth()), type(e.builder().getIntegerType(bits)) {}
-
-  Value of(Value x) {
-    OpBuilder &b = e.builder();
-    unsigned width = Emit::widthOf(x);
-    x = e.addf(x, e.constant(getElementTypeOrSelf(x.getType()), 0, width));
-    Value raw = b.create<arith::BitcastOp>(e.loc(), Emit::vectorOf(type, width), x);
-    Value isNegative = compare(arith::CmpIPredicate::slt, raw, e.constant(type, 0, width));
-    Value flipped = b.create<arith::XOrIOp>(e.loc(), raw, greatest(width));
-    Value isNan = b.create<arith::CmpFOp>(e.loc(), arith::CmpFPredicate::UNO, x, x);
-    return e.select(isNan, greatest(width), e.select(isNegative, flipped, raw));
-  }
-
-  Value least(unsigned width) { return splat(APInt::getSignedMinValue(bits), width); }
-  Value compare(arith::CmpIPredicate predicate, Value x, Value y) {
-    return e.builder().create<arith::CmpIOp>(e.loc(), predicate, x, y);
-  }
-  Value max(Value x, Value y) { return e.builder().create<arith::MaxSIOp>(e.loc(), x, y); }
-  Value min(Value x, Value y) { return e.builder().create<arith::MinSIOp>(e.loc(), x, y); }
-
-private:
-  Value greatest(unsigned width) { return splat(APInt::getSignedMaxValue(bits), width); }
-  Value splat(const APInt &value, unsigned width) {
-    OpBuilder &b = e.builder();
-    Value scalar = b.create<arith::ConstantOp>(e.loc(), b.getIntegerAttr(type, value));
-    return width == 1 ? scalar : e.splat(scalar, width);
-  }
-
-  Emit &e;
-  unsigned bits;
-
-public:
-  const Type type;
-};
 
 // Mapping: a work item is a row. Its keys wait in scratch; each of k rounds finds the largest key, then
 // the first place that has it, and takes it out. Limit: k sweeps over a row in L1.

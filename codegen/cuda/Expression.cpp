@@ -93,7 +93,8 @@ void Expression::line(const std::string &text) {
   statements += std::string(2 * indent, ' ') + text + "\n";
 }
 
-void Expression::braces(const std::string &head, llvm::function_ref<void()> inside) {
+void Expression::braces(const std::string &head, llvm::function_ref<void()> inside,
+                        const std::string &end) {
   line(head + " {");
   ++indent;
   size_t size = undo.size();
@@ -107,7 +108,7 @@ void Expression::braces(const std::string &head, llvm::function_ref<void()> insi
     undo.pop_back();
   }
   --indent;
-  line("}");
+  line(end);
 }
 
 void Expression::remember(const std::string &key, const std::string &name) {

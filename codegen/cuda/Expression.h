@@ -59,8 +59,9 @@ public:
   // --- text
 
   void line(const std::string &text);
-  /// "for (...) {", what `inside` writes, "}". What is evaluated inside is forgotten after it.
-  void braces(const std::string &head, llvm::function_ref<void()> inside);
+  /// "for (...) {", what `inside` writes, `end`. What is evaluated inside is forgotten after it.
+  void braces(const std::string &head, llvm::function_ref<void()> inside,
+              const std::string &end = "}");
   /// A name for an expression of that type; equal expressions of a scope share one.
   std::string name(const std::string &type, const std::string &expression);
   /// A name nobody else has.
@@ -141,6 +142,7 @@ Launch emitProduct(Expression &x);      ///< Product.cpp: products with an epilo
 Launch emitBlockProduct(Expression &x); ///< BlockProduct.cpp: the same with block-quantised weights
 Launch emitQuantizeRows(Expression &x); ///< Blocks.cpp: rows as bytes
 Launch emitBlockGather(Expression &x);  ///< Blocks.cpp: rows of a block-quantised table
+Launch emitSample(Expression &x);       ///< Sample.cpp: an id drawn from each row of logits
 Launch emitAttention(Expression &x);    ///< Attention.cpp: attention and its adjoints
 
 } // namespace lmc::cuda

@@ -31,6 +31,7 @@ Emitter emitterOf(StringRef family) {
       .Case("quantize", emitQuantizeRows)
       .Case("block_gather", emitBlockGather)
       .Case("attention", emitAttention)
+      .Case("sample", emitSample)
       .Default(nullptr);
 }
 

@@ -444,6 +444,10 @@ inline int __dp4a(int a, int b, int sum) {
   return sum;
 }
 
+inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
+  return static_cast<unsigned long long>(static_cast<unsigned __int128>(a) * b >> 64);
+}
+
 /// Four of the eight bytes of `high` and `low`, by the lower three bits of each digit.
 inline unsigned __byte_perm(unsigned low, unsigned high, unsigned digits) {
   unsigned long long bytes = static_cast<unsigned long long>(high) << 32 | low;

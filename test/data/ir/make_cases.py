@@ -587,4 +587,45 @@ for tag, parts, chunk, causal, past, window, cap in [
         f"{attributes}, parts = {parts} : i64, chunk = {chunk} : i64}}",
         reason="attention over a cache is for inference", tag=tag)
 
+
+# ---- sampling ----------------------------------------------------------------------------------
+def drawn(logits, temperature, top_k, top_p, count, bits):
+    """An id of one row: probabilities, filters, the inverse of the distribution in the order of ids."""
+    count = count or len(logits)
+    logits = logits[:count].astype(float)
+    if temperature == 0:
+        return int(np.argmax(logits))
+    p = np.exp((logits - logits.max()) / temperature)
+    order = np.argsort(-logits, kind="stable")[:top_k or count]
+    if top_p < 1:
+        run = np.cumsum(p[order]) / p[order].sum()
+        order = order[:np.argmax(run >= top_p - 1e-9) + 1]
+    kept = np.sort(order)
+    sums = np.cumsum(p[kept]) / p[kept].sum()
+    u = float(bits) / 2.0 ** 64
+    assert np.abs(sums - u).min() > 1e-5, "a case on the border between two ids"
+    return int(kept[np.argmax(sums > u)])
+
+
+def sample(tag, logits, rows):
+    """rows: (temperature, top_k, top_p, count) of each row of logits; several draws of each."""
+    for draw in range(3):
+        words = rng.integers(-2**31, 2**31, (len(rows), 2))
+        bits = [int(np.uint32(high)) << 32 | int(np.uint32(low)) for low, high in words]
+        columns = [np.array([row[i] for row in rows], kind)
+                   for i, kind in enumerate((np.float32, np.int32, np.float32, np.int32))]
+        ids_of = [drawn(logits[i], float(np.float32(row[0])), row[1], float(np.float32(row[2])), row[3], bits[i])
+                  for i, row in enumerate(rows)]
+        add("sample", [logits.astype(np.float32), *columns, words.astype(np.int32)], [np.array(ids_of, np.int32)],
+            reason="a draw is a choice among ids", tag=f"{tag}.{draw}")
+
+
+sample("odd", 3 * rng.standard_normal((6, 37)),
+       [(1, 0, 1, 0), (0.7, 5, 1, 0), (1.5, 0, 0.6, 0), (2, 11, 0.8, 0), (1, 1000, 1, 0), (3, 0, 1, 20)])
+even = np.array([[1, 3, 3, 2, 3, -1, 3, 0, 0, 0, 0]] * 5, float)
+sample("ties", even, [(0, 0, 1, 0), (1, 2, 1, 0), (1, 0, 0.3, 0), (1, 3, 0.5, 0), (5, 6, 1, 7)])
+sample("one", rng.standard_normal((4, 1)), [(1, 0, 1, 0), (0, 0, 1, 0), (1, 1, 0.1, 1), (1, 5, 1, 0)])
+sample("tiny", rng.standard_normal((3, 600)), [(1, 0, 1e-6, 0), (1, 40, 1e-6, 0), (1e-4, 0, 1, 0)])
+sample("wide", rng.standard_normal((4, 1300)), [(1, 0, 1, 0), (1, 0, 0.9, 0), (0.8, 50, 0.95, 1111), (100, 700, 1, 0)])
+
 print(json.dumps(cases, separators=(",", ":")))
