@@ -1,6 +1,8 @@
 // What the server needs from a model: narrow enough that a test double is a page long.
 #pragma once
 
+#include "runtime/Sampling.h"
+
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -41,6 +43,18 @@ public:
 
   /// Forgets all tokens but the first `length` (0 to length()).
   virtual void truncate(int64_t length) { throw std::logic_error("this engine forgets nothing"); }
+
+  /// Whether appendAndDraw is there.
+  virtual bool draws() const { return false; }
+
+  /// Appends like append, and draws the token that follows as runtime/Sampling.h says, without the host
+  /// seeing the logits. -1: they are malformed. Throws as append.
+  virtual int32_t appendAndDraw(std::span<const int32_t> tokens, const Draw &draw) {
+    throw std::logic_error("this engine draws no tokens");
+  }
+
+  /// The logits [V] behind the last token of an appendAndDraw. Valid as those of append.
+  virtual std::span<const float> logits() { throw std::logic_error("this engine draws no tokens"); }
 
   virtual int64_t length() const = 0; ///< tokens held
 };

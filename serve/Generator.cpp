@@ -52,20 +52,23 @@ Generator::Generator(GenerationRequest request, const ModelInfo &model, const To
 bool Generator::step() {
   if (request.deadline && Clock::now() >= *request.deadline)
     refuse(Reason::Deadline, "the deadline passed after {} generated tokens", answer.tokens.size());
-  std::span<const float> logits;
+  std::span<const int32_t> tokens;
   if (prefilled < answer.promptTokens) {
     int64_t count = std::min(prefillChunk, answer.promptTokens - prefilled);
-    logits = append(std::span(request.tokens).subspan(prefilled, count));
+    tokens = std::span(request.tokens).subspan(prefilled, count);
     prefilled += count;
-    if (prefilled < answer.promptTokens)
+    if (prefilled < answer.promptTokens) {
+      appendOnly(tokens);
       return true;
+    }
   } else if (drafter) {
     return stepWithDraft();
   } else {
-    logits = append(std::span(answer.tokens).last(1));
+    tokens = std::span(answer.tokens).last(1);
   }
+  Sampled next = drawnBehind(tokens);
   held = sequence->length();
-  return accept(sampled([&] { return sampler->sample(logits); }));
+  return accept(next);
 }
 
 void Generator::speculate(std::unique_ptr<Drafter> guesses, int64_t longest) {
@@ -123,6 +126,31 @@ Sampled Generator::sampled(const auto &draw) {
 
 std::span<const float> Generator::append(std::span<const int32_t> tokens) {
   return orFail(Reason::Engine, "the engine", [&] { return sequence->append(tokens); });
+}
+
+/// Tokens behind which nothing is drawn.
+void Generator::appendOnly(std::span<const int32_t> tokens) {
+  if (!sequence->draws())
+    append(tokens);
+  else
+    orFail(Reason::Engine, "the engine", [&] { return sequence->appendAndDraw(tokens, {}); });
+}
+
+/// Drawn where the logits are, unless they are needed here: for their logarithms, or for a draft.
+Sampled Generator::drawnBehind(std::span<const int32_t> tokens) {
+  std::optional<Draw> draw;
+  if (sequence->draws() && !drafter)
+    draw = sampler->draw();
+  if (!draw) {
+    auto logits = append(tokens);
+    return sampled([&] { return sampler->sample(logits); });
+  }
+  int32_t token =
+      orFail(Reason::Engine, "the engine", [&] { return sequence->appendAndDraw(tokens, *draw); });
+  return sampled([&] {
+    Sampled drawn{token, 0, {}};
+    return token < 0 ? sampler->sample(sequence->logits()) : drawn; // which says what is wrong
+  });
 }
 
 bool Generator::accept(const Sampled &sampled) {

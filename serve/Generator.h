@@ -58,6 +58,8 @@ public:
 
 private:
   std::span<const float> append(std::span<const int32_t> tokens);
+  void appendOnly(std::span<const int32_t> tokens);
+  Sampled drawnBehind(std::span<const int32_t> tokens);
   bool stepWithDraft();
   Sampled sampled(const auto &draw);
   bool accept(const Sampled &sampled);

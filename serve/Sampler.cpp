@@ -6,25 +6,32 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 namespace lmc {
 namespace {
 
-/// The largest logit, once all of them are known to be usable.
-double checkedMax(std::span<const float> logits, int64_t vocab) {
+void checkSize(std::span<const float> logits, int64_t vocab) {
   if (static_cast<int64_t>(logits.size()) != vocab)
     refuse(Reason::MalformedLogits, "the engine returned {} logits, the vocabulary has {}",
            logits.size(), vocab);
-  float best = -INFINITY;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (std::isnan(logits[i]) || logits[i] == INFINITY)
+}
+
+/// Says what is wrong with logits that nothing can be drawn from.
+[[noreturn]] void refuseMalformed(std::span<const float> logits) {
+  for (size_t i = 0; i < logits.size(); ++i)
+    if (!(logits[i] < INFINITY))
       refuse(Reason::MalformedLogits, "the logit of token {} is {}", i, logits[i]);
-    best = std::max(best, logits[i]);
-  }
-  if (best == -INFINITY)
-    refuse(Reason::MalformedLogits, "every logit is -inf");
-  return best;
+  refuse(Reason::MalformedLogits, "every logit is -inf");
+}
+
+KeptIds kept(std::span<const float> logits, int64_t vocab, const Draw &draw) {
+  checkSize(logits, vocab);
+  KeptIds ids = keptIds(logits, draw);
+  if (ids.total == 0)
+    refuseMalformed(logits);
+  return ids;
 }
 
 struct MoreLikely {
@@ -42,21 +49,6 @@ void sortBest(std::vector<int32_t> &ids, size_t n, std::span<const float> logits
   std::sort(ids.begin(), ids.begin() + std::min(n, ids.size()), order);
 }
 
-/// How many of `ids` top-p keeps; leaves that many sorted in front.
-size_t keepTopP(std::vector<int32_t> &ids, std::span<const float> logits, double topP, double total,
-                const auto &weight) {
-  for (size_t sorted = std::min<size_t>(256, ids.size());;
-       sorted = std::min(sorted * 8, ids.size())) {
-    sortBest(ids, sorted, logits);
-    double sum = 0;
-    for (size_t i = 0; i < sorted; ++i)
-      if ((sum += weight(ids[i])) >= topP * total)
-        return i + 1;
-    if (sorted == ids.size())
-      return sorted; // rounding kept the sum below topP
-  }
-}
-
 std::vector<int32_t> allIds(size_t vocab) {
   std::vector<int32_t> ids(vocab);
   std::iota(ids.begin(), ids.end(), 0);
@@ -71,7 +63,15 @@ public:
   StandardSampler(int64_t vocab, const SamplingOptions &options) : vocab(vocab), options(options) {}
 
   Sampled sample(std::span<const float> logits) override {
-    return result(pick(distribution(logits, vocab, options), bits()), logits);
+    return result(drawnId(kept(logits, vocab, drawOf(options, 0)), bits()), logits);
+  }
+
+  std::optional<Draw> draw() override {
+    if (options.logprobs)
+      return std::nullopt;
+    Draw next = drawOf(options, bits());
+    ++drawn;
+    return next;
   }
 
   Sampled sampleWithDraft(std::span<const float> logits, int32_t draft,
@@ -99,7 +99,7 @@ private:
   }
 
   void addLogprobs(Sampled &result, std::span<const float> logits) const {
-    double best = checkedMax(logits, vocab), sum = 0;
+    double best = *std::ranges::max_element(logits), sum = 0;
     for (float logit : logits)
       sum += std::exp(logit - best);
     double logSum = best + std::log(sum);
@@ -128,35 +128,25 @@ int32_t pick(const std::vector<Scored> &candidates, uint64_t bits) {
   return candidates.back().token; // rounding kept the sum below 1
 }
 
+Draw drawOf(const SamplingOptions &options, uint64_t bits) {
+  Draw draw;
+  draw.temperature =
+      static_cast<float>(std::min<double>(options.temperature, std::numeric_limits<float>::max()));
+  draw.topK =
+      static_cast<int32_t>(std::min<int64_t>(options.topK, std::numeric_limits<int32_t>::max()));
+  draw.topP = static_cast<float>(options.topP);
+  draw.bits = bits;
+  return draw;
+}
+
 std::vector<Scored> distribution(std::span<const float> logits, int64_t vocab,
                                  const SamplingOptions &options) {
-  double best = checkedMax(logits, vocab);
-  if (options.temperature == 0) {
-    auto first = std::find(logits.begin(), logits.end(), static_cast<float>(best));
-    return {{static_cast<int32_t>(first - logits.begin()), 1.0}};
-  }
-  auto weight = [&](int32_t id) { return std::exp((logits[id] - best) / options.temperature); };
-  auto ids = allIds(logits.size());
-  if (options.topK > 0 && options.topK < static_cast<int64_t>(ids.size())) {
-    sortBest(ids, options.topK, logits);
-    ids.resize(options.topK);
-  }
-  auto totalWeight = [&] {
-    double total = 0;
-    for (int32_t id : ids)
-      total += weight(id);
-    return total;
-  };
-  double total = totalWeight();
-  if (options.topP < 1) {
-    ids.resize(keepTopP(ids, logits, options.topP, total, weight));
-    total = totalWeight();
-  }
-  std::vector<Scored> kept;
-  for (int32_t id : ids)
-    if (double value = weight(id) / total; value > 0)
-      kept.push_back({id, value});
-  return kept;
+  KeptIds ids = kept(logits, vocab, drawOf(options, 0));
+  std::vector<Scored> result;
+  for (size_t i = 0; i < ids.ids.size(); ++i)
+    result.push_back(
+        {ids.ids[i], static_cast<double>(ids.weights[i]) / static_cast<double>(ids.total)});
+  return result;
 }
 
 std::unique_ptr<Sampler> makeSampler(int64_t vocab, const SamplingOptions &options) {

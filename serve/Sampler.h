@@ -1,5 +1,8 @@
-// Logits to one token: temperature, then top-k, then top-p (the order of Hugging Face's warpers).
+// Logits to one token: temperature, then top-k, then top-p (the order of Hugging Face's warpers), as
+// runtime/Sampling.h defines the draw.
 #pragma once
+
+#include "runtime/Sampling.h"
 
 #include <cstdint>
 #include <memory>
@@ -28,9 +31,11 @@ struct Sampled {
   std::vector<Scored> top; ///< best first, logarithms; empty unless asked for
 };
 
-/// What may be drawn and with which probability (they add up to 1). Sorted by falling probability,
-/// equal ones by rising id, where a filter is on; by rising id otherwise. Tokens of probability 0
-/// are left out. Throws RequestFailure (malformed_logits) for NaN, +inf, all -inf, or a size other
+/// The options in the numbers of a draw, f32.
+Draw drawOf(const SamplingOptions &options, uint64_t bits);
+
+/// What may be drawn and with which probability (they add up to 1), by rising id. Tokens of probability
+/// 0 are left out. Throws RequestFailure (malformed_logits) for NaN, +inf, all -inf, or a size other
 /// than vocab.
 std::vector<Scored> distribution(std::span<const float> logits, int64_t vocab,
                                  const SamplingOptions &options);
@@ -40,6 +45,9 @@ public:
   virtual ~Sampler() = default;
   /// Draws the next token of one sequence from logits [V].
   virtual Sampled sample(std::span<const float> logits) = 0;
+  /// The next draw, for whoever makes it where the logits are; it is over then, as after sample(). None:
+  /// the logits are needed here.
+  virtual std::optional<Draw> draw() { return std::nullopt; }
   /// Draws from the same distribution where `draft` was drawn from q beforehand, so as to get `draft`
   /// again as often as can be. Without q the draw is the one of sample().
   virtual Sampled sampleWithDraft(std::span<const float> logits, int32_t draft,

@@ -13,20 +13,18 @@ public:
   ~SessionSequence() override { engine.taken[slot] = false; }
 
   std::span<const float> append(std::span<const int32_t> tokens) override {
-    check(tokens);
-    while (tokens.size() > 1) {
-      size_t count = std::min<size_t>(tokens.size(), engine.chunk);
-      if (count == 1)
-        break;
-      run("prefill", tokens.first(count));
-      tokens = tokens.subspan(count);
-    }
-    if (!tokens.empty())
-      run("decode", tokens.first(1));
-    if (tokens.size() > 1) // a chunk length of 1
-      return append(tokens.subspan(1));
-    return logits(1);
+    extend(tokens, {});
+    return logits();
   }
+
+  bool draws() const override { return engine.draws(); }
+
+  int32_t appendAndDraw(std::span<const int32_t> tokens, const Draw &draw) override {
+    extend(tokens, draw);
+    return engine.drawing.id[0];
+  }
+
+  std::span<const float> logits() override { return logits(1); }
 
   std::span<const float> score(std::span<const int32_t> tokens) override {
     check(tokens);
@@ -54,6 +52,28 @@ private:
         fail("token {} is outside the vocabulary of {}", token, engine.model.vocab);
   }
 
+  /// `draw` is for the token behind the last one.
+  void extend(std::span<const int32_t> tokens, const Draw &draw) {
+    check(tokens);
+    while (!tokens.empty()) {
+      size_t count = std::min<size_t>(tokens.size(), engine.chunk);
+      // Others are drawn for nobody: the most likely token costs least.
+      choose(count == tokens.size() ? draw : Draw());
+      run(count == 1 ? "decode" : "prefill", tokens.first(count));
+      tokens = tokens.subspan(count);
+    }
+  }
+
+  void choose(const Draw &draw) {
+    if (!engine.draws())
+      return;
+    engine.drawing.temperature[0] = draw.temperature;
+    engine.drawing.topK[0] = draw.topK;
+    engine.drawing.topP[0] = draw.topP;
+    engine.drawing.bits[0] = static_cast<int32_t>(draw.bits);
+    engine.drawing.bits[1] = static_cast<int32_t>(draw.bits >> 32);
+  }
+
   /// [rows, V], without what the tokenizer does not know.
   std::span<const float> logits(size_t rows) {
     auto vocab = static_cast<size_t>(engine.model.vocab);
@@ -66,10 +86,10 @@ private:
 
   void run(std::string_view program, std::span<const int32_t> tokens) {
     Session &session = engine.session;
-    std::ranges::copy(tokens, session.i32("tokens").begin());
-    session.i32("past")[0] = static_cast<int32_t>(past);
+    std::ranges::copy(tokens, engine.tokens.begin());
+    engine.past[0] = static_cast<int32_t>(past);
     if (program == "prefill")
-      session.i32("last")[0] = static_cast<int32_t>(tokens.size()) - 1;
+      engine.last[0] = static_cast<int32_t>(tokens.size()) - 1;
     auto count = static_cast<int64_t>(tokens.size());
     session.run(program, session.dimsWith(program == "verify" ? "draft" : "chunk", count), slot);
     past += count;
@@ -93,6 +113,14 @@ SessionEngine::SessionEngine(std::shared_ptr<const Executable> code, ModelInfo i
     fail(
         "'{}' cannot generate: it has no prefill and decode programs; compile it with --mode infer",
         model.name);
+  tokens = session.i32("tokens");
+  past = session.i32("past");
+  last = session.i32("last");
+  if (executable->findTensor(kSampled) < 0)
+    return; // made before programs drew, or from IR
+  drawing = {session.f32(kSampleTemperature), session.f32(kSampleTopP), session.i32(kSampleTopK),
+             session.i32(kSampleCount),       session.i32(kSampleBits), session.i32(kSampled)};
+  drawing.count[0] = static_cast<int32_t>(std::min(tokenizerVocab, model.vocab));
 }
 
 std::unique_ptr<Sequence> SessionEngine::start() {

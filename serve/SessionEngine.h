@@ -24,6 +24,8 @@ public:
   int64_t longestScore() const override { return draft; }
 
 private:
+  bool draws() const { return !drawing.id.empty(); }
+
   friend class SessionSequence;
   std::shared_ptr<const Executable> executable;
   ModelInfo model;
@@ -31,6 +33,12 @@ private:
   std::vector<bool> taken;
   int64_t tokenizerVocab;
   int64_t chunk = 0, draft = 0; // the most tokens of a prefill and of a verify
+  // What runs read and make, where it lies; those of a draw where prefill and decode make one.
+  std::span<int32_t> tokens, past, last;
+  struct {
+    std::span<float> temperature, topP;
+    std::span<int32_t> topK, count, bits, id;
+  } drawing;
 };
 
 } // namespace lmc

@@ -4,6 +4,7 @@
 #include "frontend/models/IrFile.h"
 #include "ir/ProgramAttributes.h"
 #include "runtime/Error.h"
+#include "runtime/Sampling.h"
 
 #include "mlir/IR/Verifier.h"
 
@@ -14,6 +15,32 @@ namespace {
 
 /// Largest batch of a classifier's @forward.
 constexpr int64_t maxForwardBatch = 1024;
+
+/// What a program that draws behind its logits [1, V] takes and makes (runtime/Sampling.h).
+class Draws {
+public:
+  explicit Draws(ModelGraph &m) {
+    Type f32 = m.g.b.getF32Type(), i32 = m.g.b.getI32Type();
+    auto take = [&](std::string_view name, Type element) {
+      return m.argument(name, "input", {1}, element);
+    };
+    temperature = take(kSampleTemperature, f32);
+    topK = take(kSampleTopK, i32);
+    topP = take(kSampleTopP, f32);
+    count = take(kSampleCount, i32);
+    bits = m.argument(kSampleBits, "input", {1, 2}, i32);
+  }
+
+  void output(ModelGraph &m, Value logits) {
+    lm::GraphBuilder g = m.g.at("sample");
+    m.output(logits, "logits");
+    m.output(g.b.create<lm::SampleOp>(g.loc, logits, temperature, topK, topP, count, bits),
+             kSampled);
+  }
+
+private:
+  Value temperature, topK, topP, count, bits;
+};
 
 class Builder {
 public:
@@ -80,11 +107,12 @@ private:
     Value tokens = input(m, 1, T);
     Value past = m.argument("past", "input", {}, i32);
     Value last = m.argument("last", "input", {1}, i32);
+    Draws draws(m);
     m.useCaches(past, options.cacheLength);
     // Only one row goes through the head: V is much larger than C.
     Value rows = m.g.at("last").reshape(family.hidden(m, tokens), {T, config.width});
     Value row = m.g.b.create<lm::GatherOp>(m.g.at("last").loc, rows, last);
-    m.output(family.logits(m, row), "logits");
+    draws.output(m, family.logits(m, row));
     m.finish();
   }
 
@@ -92,9 +120,11 @@ private:
     ModelGraph m(module, "decode", config, parameters);
     m.longest = options.cacheLength;
     Value tokens = input(m, 1, 1);
-    m.useCaches(m.argument("past", "input", {}, i32), options.cacheLength);
+    Value past = m.argument("past", "input", {}, i32);
+    Draws draws(m);
+    m.useCaches(past, options.cacheLength);
     Value row = m.g.at("last").reshape(family.hidden(m, tokens), {1, config.width});
-    m.output(family.logits(m, row), "logits");
+    draws.output(m, family.logits(m, row));
     m.finish();
   }
 
@@ -137,6 +167,8 @@ ProgramOptions completed(const ModelConfig &config, ProgramOptions options) {
     requireLoss(config);
   if (!config.takesTokens())
     return options;
+  if (options.inference && config.isLanguageModel() && config.vocab > kSamplingMostIds)
+    fail("vocab: tokens are drawn from {} ids at most, got {}", kSamplingMostIds, config.vocab);
   auto upToContext = [&](int64_t &size, const char *what) {
     if (size == 0)
       size = config.context;

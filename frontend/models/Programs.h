@@ -59,11 +59,13 @@ struct ParameterSpec {
 ///            -> loss, the mean cross-entropy, a scalar
 ///   @eval    the same graph without dropout
 ///   @forward tokens [1, T], T in [1, length] -> logits [1, T, V]
-///   @prefill tokens [1, chunk], past [], last [1], cache.<layer>.k and .v [1, S, G, D];
-///            chunk in [1, options.chunk] -> logits [1, V] of tokens[0, last], caches (lm.updates)
+///   @prefill tokens [1, chunk], past [], last [1], sample.*, cache.<layer>.k and .v [1, S, G, D];
+///            chunk in [1, options.chunk] -> logits [1, V] of tokens[0, last], sampled [1], the id
+///            drawn from them (runtime/Sampling.h has the names), caches (lm.updates)
 ///   @verify  tokens [1, draft], past [], caches; draft in [1, options.draft]
 ///            -> logits [draft, V] of all tokens, caches (lm.updates)
-///   @decode  tokens [1, 1], past [], caches -> logits [1, V], caches (lm.updates)
+///   @decode  tokens [1, 1], past [], sample.*, caches -> logits [1, V], sampled [1], caches
+///            (lm.updates)
 /// Each varying extent has a symbol of its own, since an executable has one range for each.
 /// Networks with Architecture::Layers take features [B, inputs] in place of tokens, and targets
 /// [B]; their @forward maps features [B, inputs] to logits [B, classes] for B in [1, 1024]. Encoders have

@@ -5,6 +5,8 @@
 #include "codegen/cpu/Target.h"
 #include "codegen/cuda/Blocks.h"
 #include "ir/ProgramAttributes.h"
+#include "runtime/Philox.h"
+#include "runtime/Sampling.h"
 
 #include <gtest/gtest.h>
 
@@ -149,6 +151,16 @@ void compareTraining(const Built &model, double tolerance, const Dropout &dropou
         << parameter.name;
 }
 
+/// Inputs of a program that draws.
+static void ask(Session &session, const Draw &draw, int32_t count) {
+  session.f32(kSampleTemperature)[0] = draw.temperature;
+  session.i32(kSampleTopK)[0] = draw.topK;
+  session.f32(kSampleTopP)[0] = draw.topP;
+  session.i32(kSampleCount)[0] = count;
+  session.i32(kSampleBits)[0] = static_cast<int32_t>(draw.bits);
+  session.i32(kSampleBits)[1] = static_cast<int32_t>(draw.bits >> 32);
+}
+
 void compareTokens(Built built, int generated) {
   built.programs.training = false;
   built.programs.chunk = 8;
@@ -172,8 +184,15 @@ void compareTokens(Built built, int generated) {
         tokens.push_back(static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin()));
         each->i32("tokens")[0] = tokens.back();
         each->i32("past")[0] = static_cast<int32_t>(prompt.size()) + i;
+        Draw draw = {0.5f * static_cast<float>(i % 3), i % 4 * 5, i % 5 == 2 ? 0.8f : 1.f,
+                     Philox(3).bits64(i)};
+        int32_t count = static_cast<int32_t>(built.config.vocab) - 2;
+        ask(*each, draw, count);
         each->setProfiling(i % 2 == 1);
         each->run("decode", {}, slot);
+        EXPECT_EQ(each->i32(kSampled)[0],
+                  drawnId(keptIds(each->f32("logits").first(count), draw), draw.bits))
+            << (each == gpu.get() ? "GPU, draw " : "CPU, draw ") << i;
       }
     }
     EXPECT_EQ(told[1], told[0]) << "slot " << slot;

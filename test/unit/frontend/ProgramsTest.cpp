@@ -38,11 +38,18 @@ void comparePrefillAndDecode(const ModelConfig &config) {
         ids({}, {static_cast<int>(past)})};
     if (function == "prefill")
       arguments.push_back(ids({1}, {last}));
+    // temperature, top_k, top_p, count, bits: the most likely of the first few tokens
+    const int few = 7;
+    for (int number : {0, 0, 0, few})
+      arguments.push_back(ids({1}, {number}));
+    arguments.push_back(ids({1, 2}, {0, 0}));
     arguments.append(caches);
     auto results = model.run(function, arguments, "chunk=" + std::to_string(count));
-    caches.assign(results.begin() + 1, results.end());
+    caches.assign(results.begin() + 2, results.end());
     EXPECT_EQ(results[0].shape, (llvm::SmallVector<int64_t, 4>{1, config.vocab}));
     EXPECT_LT(difference(results[0], 0, expected, past + last), 1e-12) << function.str() << past;
+    auto first = results[0].data.begin();
+    EXPECT_EQ(results[1].data[0], std::max_element(first, first + few) - first);
     past += count;
   };
   step("prefill", 3, 2);
@@ -98,16 +105,20 @@ TEST(Programs, Marks) {
   EXPECT_THAT(arguments(function("eval")), ElementsAre("tokens:input", "targets:input"));
   EXPECT_THAT(arguments(function("forward")), ElementsAre("tokens:input"));
   EXPECT_THAT(arguments(function("prefill")),
-              ElementsAre("tokens:input", "past:input", "last:input", "cache.0.k:cache",
-                          "cache.0.v:cache"));
+              ElementsAre("tokens:input", "past:input", "last:input", "sample.temperature:input",
+                          "sample.top_k:input", "sample.top_p:input", "sample.count:input",
+                          "sample.bits:input", "cache.0.k:cache", "cache.0.v:cache"));
   auto decode = function("decode");
   EXPECT_THAT(arguments(decode),
-              ElementsAre("tokens:input", "past:input", "cache.0.k:cache", "cache.0.v:cache"));
-  ASSERT_EQ(decode.getNumResults(), 3u);
+              ElementsAre("tokens:input", "past:input", "sample.temperature:input",
+                          "sample.top_k:input", "sample.top_p:input", "sample.count:input",
+                          "sample.bits:input", "cache.0.k:cache", "cache.0.v:cache"));
+  ASSERT_EQ(decode.getNumResults(), 4u);
   unsigned firstCache = decode.getNumArguments() - 2;
-  EXPECT_EQ(decode.getResultAttrOfType<mlir::IntegerAttr>(1, kUpdates).getInt(), firstCache);
-  EXPECT_EQ(decode.getResultAttrOfType<mlir::IntegerAttr>(2, kUpdates).getInt(), firstCache + 1);
+  EXPECT_EQ(decode.getResultAttrOfType<mlir::IntegerAttr>(2, kUpdates).getInt(), firstCache);
+  EXPECT_EQ(decode.getResultAttrOfType<mlir::IntegerAttr>(3, kUpdates).getInt(), firstCache + 1);
   EXPECT_EQ(decode.getResultAttrOfType<mlir::StringAttr>(0, kName).getValue(), "logits");
+  EXPECT_EQ(decode.getResultAttrOfType<mlir::StringAttr>(1, kName).getValue(), "sampled");
   EXPECT_FALSE(decode->hasAttr("lm.ranges"));
   auto ranges = function("prefill")->getAttrOfType<mlir::DictionaryAttr>("lm.ranges");
   EXPECT_THAT(ranges.getAs<mlir::DenseI64ArrayAttr>("chunk").asArrayRef(), ElementsAre(1, 9));

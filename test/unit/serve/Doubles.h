@@ -93,8 +93,9 @@ public:
   int slotCount = 2;
   int64_t scoreLength = 5;
   std::string answer = "hello";
+  bool drawing = false; ///< whether sequences draw (Sequence::draws)
   Gate gate;
-  std::atomic<int> steps = 0, live = 0;
+  std::atomic<int> steps = 0, live = 0, drawn = 0;
   std::atomic<int64_t> longestAppend = 0;
   /// Changes or breaks the logits of a step; called with the tokens held so far.
   std::function<void(int64_t length, std::vector<float> &logits)> spoil;
@@ -122,22 +123,29 @@ private:
       held.insert(held.end(), tokens.begin(), tokens.end());
       if (length() > engine.model.context)
         fail("the cache holds {} tokens, {} were appended", engine.model.context, length());
-      logits = row();
-      return logits;
+      rows = row();
+      return rows;
     }
+    bool draws() const override { return engine.drawing; }
+    int32_t appendAndDraw(std::span<const int32_t> tokens, const Draw &draw) override {
+      append(tokens);
+      ++engine.drawn;
+      return drawnId(keptIds(rows, draw), draw.bits);
+    }
+    std::span<const float> logits() override { return rows; }
     std::span<const float> score(std::span<const int32_t> tokens) override {
       engine.gate.pass();
       ++engine.steps;
       engine.longestAppend = std::max<int64_t>(engine.longestAppend, tokens.size());
-      logits.clear();
+      rows.clear();
       for (int32_t token : tokens) {
         held.push_back(token);
         auto next = row();
-        logits.insert(logits.end(), next.begin(), next.end());
+        rows.insert(rows.end(), next.begin(), next.end());
       }
       if (length() > engine.model.context)
         fail("the cache holds {} tokens, {} were appended", engine.model.context, length());
-      return logits;
+      return rows;
     }
     void truncate(int64_t length) override { held.resize(length); }
     int64_t length() const override { return static_cast<int64_t>(held.size()); }
@@ -167,7 +175,7 @@ private:
 
     FakeEngine &engine;
     std::vector<int32_t> held;
-    std::vector<float> logits;
+    std::vector<float> rows; // of logits
   };
 };
 

@@ -1,6 +1,7 @@
 #include "serve/Generator.h"
 
 #include "Doubles.h"
+#include "serve/Speculation.h"
 
 #include <gmock/gmock.h>
 
@@ -133,6 +134,75 @@ TEST_F(GeneratorTest, FailuresKeepTheirReason) {
   request.deadline = Clock::now() - std::chrono::seconds(1);
   EXPECT_EQ(failure(), Reason::Deadline);
   EXPECT_EQ(engine.live, 0);
+}
+
+/// Logits that depend on the place alone and leave a choice.
+void leaveAChoice(int64_t length, std::vector<float> &logits) {
+  for (size_t i = 0; i < logits.size(); ++i)
+    logits[i] = i < 9 ? float((i * 7 + size_t(length) * 3) % 5) * 0.4f : -INFINITY;
+}
+
+TEST_F(GeneratorTest, TokensAreTheSameWhereTheEngineDraws) {
+  engine.spoil = leaveAChoice;
+  request.tokens.assign(20, '.');
+  request.maxTokens = 12;
+  for (double temperature : {0.0, 0.8})
+    for (int64_t topK : {0, 4})
+      for (double topP : {1.0, 0.8})
+        for (uint64_t seed : {1, 2, 3}) {
+          request.sampling = {temperature, topK, topP, seed, {}};
+          engine.drawing = false;
+          auto here = run();
+          engine.drawn = 0;
+          engine.drawing = true;
+          auto there = run();
+          EXPECT_EQ(there.tokens, here.tokens);
+          EXPECT_EQ(engine.drawn, std::ssize(there.tokens));
+        }
+}
+
+TEST_F(GeneratorTest, OnlyTheLastPieceOfAPromptIsDrawnFrom) {
+  engine.drawing = true;
+  engine.spoil = leaveAChoice;
+  request.tokens.assign(50, '.');
+  request.sampling.temperature = 1;
+  std::vector<std::vector<int32_t>> answers;
+  for (int64_t chunk : {7, 64}) {
+    Generator generator(request, engine.model, tokenizer, engine.start(),
+                        makeSampler(engine.model.vocab, request.sampling), {}, chunk);
+    for (int i = 0; i < 12; ++i)
+      generator.step();
+    answers.push_back(generator.generated().tokens);
+  }
+  answers[1].resize(answers[0].size());
+  EXPECT_GE(answers[0].size(), 3u);
+  EXPECT_EQ(answers[0], answers[1]);
+}
+
+TEST_F(GeneratorTest, LogprobsAndDraftsNeedTheLogitsHere) {
+  engine.drawing = true;
+  request.sampling.logprobs = 1;
+  EXPECT_EQ(run().sampled.size(), 5u);
+  request.sampling.logprobs.reset();
+  EXPECT_EQ(generate(engine, tokenizer, request, {}, makeLookupDrafter()).text, "hello");
+  EXPECT_EQ(engine.drawn, 0);
+}
+
+TEST_F(GeneratorTest, MalformedLogitsAreNamedWhereTheEngineDraws) {
+  engine.drawing = true;
+  for (double temperature : {0, 1}) {
+    request.sampling.temperature = temperature;
+    engine.spoil = [](int64_t, auto &logits) { logits[3] = NAN; };
+    try {
+      run();
+      FAIL();
+    } catch (const RequestFailure &failure) {
+      EXPECT_EQ(failure.reason(), Reason::MalformedLogits);
+      EXPECT_THAT(failure.what(), testing::HasSubstr("the logit of token 3 is nan"));
+    }
+    engine.spoil = [](int64_t, auto &logits) { std::ranges::fill(logits, -INFINITY); };
+    EXPECT_EQ(failure(), Reason::MalformedLogits);
+  }
 }
 
 TEST_F(GeneratorTest, SamplerFailures) {
