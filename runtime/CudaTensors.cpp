@@ -15,6 +15,19 @@ bool isTransferred(const executable::Tensor &tensor) {
   return tensor.role() == executable::INPUT || tensor.role() == executable::OUTPUT;
 }
 
+/// By tensor: whether some launch writes it.
+std::vector<bool> writtenTensors(const executable::Executable &message) {
+  std::vector<bool> written(message.tensors_size(), false);
+  for (const executable::Program &program : message.programs())
+    for (const executable::Launch &launch : program.launches())
+      for (int i = static_cast<int>(launch.num_inputs()); i < launch.buffers_size(); ++i) {
+        const auto &buffer = program.buffers(static_cast<int>(launch.buffers(i)));
+        if (buffer.segment() != executable::Buffer::TRANSIENT)
+          written[buffer.tensor()] = true;
+      }
+  return written;
+}
+
 /// Where each tensor's weights begin, and behind them where the last ones end.
 std::vector<uint64_t> placeWeights(const executable::Executable &message) {
   std::vector<uint64_t> offsets = {0};
@@ -29,7 +42,7 @@ CudaTensors::CudaTensors(const Executable &executable, int slots, const CudaStre
     : executable(executable), message(executable.message()), slots(slots), stream(stream),
       layout(message, 1, slots), arena(layout.bytes, stream), weightOffsets(placeWeights(message)),
       weights(weightOffsets.back(), stream), mirrors(message.tensors_size()),
-      staged(message.tensors_size()), sent(stream.driver) {
+      isWritten(writtenTensors(message)), staged(message.tensors_size()), sent(stream.driver) {
   fillWeights();
   fillState();
   touchTransient();
@@ -80,8 +93,8 @@ void CudaTensors::sendInputs(const executable::Program &program) {
       continue;
     std::span<const std::byte> from = mirror->second->span();
     std::unique_ptr<PinnedMemory> &memory = staged[input];
-    if (memory && std::ranges::equal(from, memory->span()))
-      continue; // what was sent before: no program writes its inputs
+    if (memory && !isWritten[input] && std::ranges::equal(from, memory->span()))
+      continue; // it is still there
     if (!memory)
       memory = std::make_unique<PinnedMemory>(stream.driver, from.size());
     std::ranges::copy(from, memory->span().begin());

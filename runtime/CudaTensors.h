@@ -61,8 +61,10 @@ private:
   DeviceMemory arena;
   std::vector<uint64_t> weightOffsets; // by tensor; of those that lie in `weights`
   DeviceMemory weights;
-  std::vector<Mirror> mirrors; // by tensor
-  // Inputs on their way, by tensor: callers may write into the mirrors meanwhile.
+  std::vector<Mirror> mirrors;       // by tensor
+  const std::vector<bool> isWritten; // by tensor: on the GPU
+  // Inputs on their way, by tensor: callers may write into the mirrors meanwhile. What did not change since
+  // it was sent is not sent again.
   std::vector<std::unique_ptr<PinnedMemory>> staged;
   CudaEvent sent; // when `staged` may be written again
   std::set<std::pair<int, int>>

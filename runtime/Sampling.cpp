@@ -37,14 +37,14 @@ void sortBest(std::vector<int32_t> &ids, size_t n, MoreLikely order) {
 }
 
 /// How many of `ids` have `wanted` in sum; leaves that many sorted in front.
-size_t shortestRun(std::vector<int32_t> &ids, MoreLikely order,
-                   const std::vector<uint64_t> &weights, uint64_t wanted) {
+size_t shortestRun(std::vector<int32_t> &ids, MoreLikely order, uint64_t wanted,
+                   const auto &weightOf) {
   for (size_t sorted = std::min<size_t>(256, ids.size());;
        sorted = std::min(sorted * 8, ids.size())) {
     sortBest(ids, sorted, order);
     uint64_t sum = 0;
     for (size_t i = 0; i < sorted; ++i)
-      if ((sum += weights[ids[i]]) >= wanted)
+      if ((sum += weightOf(ids[i])) >= wanted)
         return i + 1;
     if (sorted == ids.size())
       return sorted;
@@ -64,30 +64,31 @@ KeptIds keptIds(std::span<const float> logits, const Draw &draw) {
     kept.weights = {kept.total};
     return kept;
   }
-  std::vector<uint64_t> weights(logits.size());
-  for (size_t i = 0; i < logits.size(); ++i)
-    weights[i] = samplingWeight(logits[i], largest, draw.temperature);
+  auto weightOf = [&](int32_t id) { return samplingWeight(logits[id], largest, draw.temperature); };
   MoreLikely order{logits};
-  std::vector<int32_t> &ids = kept.ids;
-  ids.resize(logits.size());
+  std::vector<int32_t> ids(logits.size());
   std::iota(ids.begin(), ids.end(), 0);
+  bool isFiltered = draw.topP < 1;
   if (draw.topK > 0 && draw.topK < std::ssize(ids)) {
     std::nth_element(ids.begin(), ids.begin() + draw.topK, ids.end(), order);
     ids.resize(draw.topK);
+    isFiltered = true;
   }
   if (draw.topP < 1) {
     uint64_t sum = 0;
     for (int32_t id : ids)
-      sum += weights[id];
+      sum += weightOf(id);
     auto share = static_cast<uint64_t>(std::max(draw.topP, 0.f) * 0x1p32f);
-    ids.resize(shortestRun(ids, order, weights, upperHalf(sum, share << 32)));
+    ids.resize(shortestRun(ids, order, upperHalf(sum, share << 32), weightOf));
   }
-  std::erase_if(ids, [&](int32_t id) { return weights[id] == 0; });
-  std::ranges::sort(ids);
-  for (int32_t id : ids) {
-    kept.weights.push_back(weights[id]);
-    kept.total += weights[id];
-  }
+  if (isFiltered)
+    std::ranges::sort(ids);
+  for (int32_t id : ids)
+    if (uint64_t weight = weightOf(id); weight > 0) {
+      kept.ids.push_back(id);
+      kept.weights.push_back(weight);
+      kept.total += weight;
+    }
   return kept;
 }
 

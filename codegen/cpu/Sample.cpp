@@ -2,7 +2,7 @@
 //
 // Mapping: a work item is a row. Its keys (Keys.h) and weights lie in scratch. What top-k and top-p keep
 // is found without sorting, by a threshold: the key at which a count, or a sum of weights, is reached,
-// 11 bits at a time from the highest on, each by a histogram of those keys that agree so far. Only the
+// 11 bits at a time (8 in short rows) from the highest on, each by a histogram of those keys that agree so far. Only the
 // first histogram takes an element at a time; the others pass over vectors without a hit. The draw
 // looks for the chunk of ids that the point falls in, then for the id.
 // Scratch: 8 bytes an id, and a histogram. Limit: one exponential an id, and one pass over the row's
@@ -29,7 +29,9 @@ struct Digit {
   unsigned shift, bits;
 };
 constexpr Digit kDigits[] = {{21, 11}, {10, 11}, {0, 10}};
-constexpr int64_t kMostBins = 1 << 11;
+/// Of short rows: going through bins must not take longer than going through the row.
+constexpr Digit kShortDigits[] = {{24, 8}, {16, 8}, {8, 8}, {0, 8}};
+constexpr int64_t kShortRow = 8192;
 
 /// Ids that a filter keeps: those with larger keys, and the first `equals` with the key itself.
 struct Kept {
@@ -46,6 +48,7 @@ public:
     lm::Shape shape = lm::shapeOf(op.getLogits());
     n = shape.back().size;
     padded = llvm::alignTo(n, width);
+    digits = n <= kShortRow ? ArrayRef(kShortDigits) : ArrayRef(kDigits);
     static_assert(kChunk % 64 == 0, "chunks are whole vectors");
   }
 
@@ -63,7 +66,7 @@ public:
     });
     Schedule schedule;
     schedule.items = itemsOf(x.product(rows));
-    schedule.scratchBytes = padded * 8 + kMostBins * 8;
+    schedule.scratchBytes = padded * 8 + (int64_t(8) << digits.front().bits);
     schedule.flops = 20ull * x.product(rows).max * n;
     return schedule;
   }
@@ -273,7 +276,7 @@ private:
       return b.create<arith::ShRUIOp>(e.loc(), word, integer(i32, by, Emit::widthOf(word)));
     };
     Value prefix = integer(i32, 0), above = e.i64(0), zero = e.i64(0), one = e.i64(1);
-    for (Digit digit : kDigits) {
+    for (Digit digit : digits) {
       int64_t bins = int64_t(1) << digit.bits;
       unsigned known = digit.shift + digit.bits; // bits below those that are known
       unsigned half = e.lanesOf(i64);
@@ -373,6 +376,7 @@ private:
   Type i32, i64;
   unsigned width;
   int64_t n, padded;
+  ArrayRef<Digit> digits;
   Value keysAt, weightsAt, binsAt; ///< in scratch
   Index row;                       ///< of the work item
   Value temperature, topK, topP, count, random;

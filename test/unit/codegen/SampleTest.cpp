@@ -55,7 +55,7 @@ protected:
 };
 
 TEST_F(Sample, DrawsTheIdsOfTheDefinition) {
-  for (int64_t vocab : {1, 2, 3, 7, 8, 37, 512, 513, 1111, 5003}) {
+  for (int64_t vocab : {1, 2, 3, 7, 8, 37, 512, 513, 1111, 5003, 8193}) {
     SampleRows rows = sampleRows(vocab, vocab);
     ASSERT_EQ(drawn(rows), rows.expected) << vocab;
   }

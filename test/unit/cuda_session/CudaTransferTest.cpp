@@ -45,6 +45,21 @@ TEST_F(CudaTransfer, TheNextBatchIsSentWhileTheGpuWorks) {
   EXPECT_FALSE(isEmulatedGpuBusy());
 }
 
+TEST_F(CudaTransfer, InputsThatDidNotChangeAreNotSentAgain) {
+  std::span<float> x = session.f32("x"), y = session.f32("y");
+  std::ranges::fill(x, 2.0f);
+  session.run("step");
+  size_t before = emulatedUploads();
+  session.run("step");
+  EXPECT_EQ(emulatedUploads(), before);
+  EXPECT_EQ(y[5], 4);
+  x[5] = 3;
+  session.run("step");
+  EXPECT_EQ(emulatedUploads(), before + 1);
+  EXPECT_EQ(y[5], 7);
+  EXPECT_EQ(y[6], 6);
+}
+
 TEST_F(CudaTransfer, StateIsWhatTheRunsAndTheCallerLeft) {
   std::ranges::fill(session.f32("x"), 1.0f);
   session.run("step");

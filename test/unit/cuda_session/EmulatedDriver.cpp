@@ -50,7 +50,7 @@ struct Gpu {
   unsigned order = 0;
   std::map<CudaDriver::Pointer, size_t> memory;
   std::map<CudaDriver::Pointer, size_t> pinned; ///< page-locked memory of the host
-  size_t pageableCopies = 0;
+  size_t pageableCopies = 0, uploads = 0;
   size_t taken = 0;
   std::deque<Work> stream;
   size_t queued = 0, done = 0; ///< work of the stream so far
@@ -178,6 +178,7 @@ CudaDriver makeDriver() {
     });
   };
   d.cuMemcpyHtoDAsync_v2 = [](CudaDriver::Pointer to, const void *from, size_t bytes, void *) {
+    ++gpu.uploads;
     return putCopy(hostOf(to), from, bytes, to, from);
   };
   d.cuMemcpyDtoHAsync_v2 = [](void *to, CudaDriver::Pointer from, size_t bytes, void *) {
@@ -346,6 +347,7 @@ size_t emulatedBytes() { return gpu.taken; }
 bool isEmulatedGpuBusy() { return !gpu.stream.empty(); }
 
 size_t emulatedPageableCopies() { return gpu.pageableCopies; }
+size_t emulatedUploads() { return gpu.uploads; }
 
 size_t encodedTensorMaps() { return gpu.encodedMaps; }
 

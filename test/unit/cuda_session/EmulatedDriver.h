@@ -39,6 +39,9 @@ bool isEmulatedGpuBusy();
 /// Copies so far whose host memory was not page-locked: a GPU's driver makes the caller wait for them.
 size_t emulatedPageableCopies();
 
+/// Copies to the GPU so far.
+size_t emulatedUploads();
+
 /// Tensor maps that were encoded since the process started.
 size_t encodedTensorMaps();
 

@@ -1,3 +1,4 @@
+#include "../codegen/SampleRows.h"
 #include "../codegen_cuda/AttentionPrograms.h"
 #include "Sanitized.h"
 
@@ -55,6 +56,17 @@ std::vector<Program> smallPrograms(Context &context) {
   add("decode", attentionOverCache("decode", {"f32", 1, 2, 4, 2, 16, true}, 200, 30));
   add("decode_parts",
       inParts(attentionOverCache("decode_parts", {"bf16", 1, 2, 4, 2, 16, true}, 200, 130), 3, 32));
+  SampleRows draws(71);
+  for (float temperature : {0.f, 1.f, 2.f}) {
+    std::vector<float> row(71);
+    for (size_t i = 0; i < row.size(); ++i)
+      row[i] = std::sin(static_cast<float>(7 * i));
+    draws.add(row, {temperature, 40, 0.9f, Philox(2).bits64(programs.size())}, 67);
+  }
+  std::vector<std::vector<double>> operands;
+  for (const lm::Tensor &operand : draws.operands())
+    operands.push_back(operand.data);
+  programs.push_back(makeProgram(context, {"draws", draws.text(), {}, 0}, "draws", operands));
   AttentionProgram wide = attentionForward("wide", {"bf16", 1, 150, 1, 1, 64, true});
   programs.push_back(byWarpgroups(context, wide.source, wide.inputs));
   return programs;
