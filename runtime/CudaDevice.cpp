@@ -87,6 +87,8 @@ public:
     return tensors.host(tensor, slot);
   }
 
+  void release(int tensor) override { tensors.release(tensor); }
+
   void prepare(int index, std::span<const int64_t> dims, int slot) override {
     CudaChoice &chosen = programs[index].chosen;
     chosen.dims.assign(dims.begin(), dims.end());

@@ -42,7 +42,8 @@ CudaTensors::CudaTensors(const Executable &executable, int slots, const CudaStre
     : executable(executable), message(executable.message()), slots(slots), stream(stream),
       layout(message, 1, slots), arena(layout.bytes, stream), weightOffsets(placeWeights(message)),
       weights(weightOffsets.back(), stream), mirrors(message.tensors_size()),
-      isWritten(writtenTensors(message)), staged(message.tensors_size()), sent(stream.driver) {
+      isWritten(writtenTensors(message)), isReleased(message.tensors_size(), false),
+      staged(message.tensors_size()), sent(stream.driver) {
   fillWeights();
   fillState();
   touchTransient();
@@ -64,8 +65,9 @@ std::span<std::byte> CudaTensors::host(int index, int slot) {
   if (tensor.role() != executable::CACHE)
     slot = 0;
   auto known = mirrors[index].find(slot);
-  if (isTransferred(tensor) && known != mirrors[index].end())
+  if (isTransferred(tensor) && known != mirrors[index].end() && !isReleased[index])
     return known->second->span();
+  isReleased[index] = false;
   std::unique_ptr<PinnedMemory> made;
   if (known == mirrors[index].end())
     made = std::make_unique<PinnedMemory>(stream.driver, tensor.bytes());
@@ -116,7 +118,8 @@ void CudaTensors::sendWritten() {
 bool CudaTensors::download(const executable::Program &program) {
   bool any = false;
   for (uint32_t output : program.outputs())
-    if (auto memory = mirrors[output].find(0); memory != mirrors[output].end()) {
+    if (auto memory = mirrors[output].find(0);
+        memory != mirrors[output].end() && !isReleased[output]) {
       stream.download(memory->second->span(),
                       address(message.tensors(static_cast<int>(output)), 0));
       any = true;

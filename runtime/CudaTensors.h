@@ -31,6 +31,8 @@ public:
 
   /// The host's copy of a tensor, as Device::bytes.
   std::span<std::byte> host(int tensor, int slot);
+  /// The host's copy of an output stays what it is, until host() is asked for it anew.
+  void release(int tensor) { isReleased[tensor] = true; }
   /// Puts copies of what callers may have written since the last run on the stream: a program's
   /// inputs, and tensors that were asked for.
   void upload(const executable::Program &program);
@@ -63,6 +65,7 @@ private:
   DeviceMemory weights;
   std::vector<Mirror> mirrors;       // by tensor
   const std::vector<bool> isWritten; // by tensor: on the GPU
+  std::vector<bool> isReleased;      // by tensor; of outputs
   // Inputs on their way, by tensor: callers may write into the mirrors meanwhile. What did not change since
   // it was sent is not sent again.
   std::vector<std::unique_ptr<PinnedMemory>> staged;

@@ -24,6 +24,9 @@ public:
   /// there, the next run sees.
   virtual std::span<std::byte> bytes(int tensor, int slot) = 0;
 
+  /// Nobody looks at an output any more until bytes() is asked for it anew.
+  virtual void release(int tensor) {}
+
   /// Chooses the dims and the slot of the next runs of a program. Does not allocate on the CPU.
   virtual void prepare(int program, std::span<const int64_t> dims, int slot) = 0;
   /// All launches. What is asked for afterwards is as they left it; on a GPU they may still run

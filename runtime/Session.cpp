@@ -148,6 +148,8 @@ std::span<std::byte> Session::bytes(std::string_view name, int slot) {
   return impl->device->bytes(tensor, slot);
 }
 
+void Session::release(std::string_view name) { impl->device->release(impl->tensorIndex(name)); }
+
 template <typename T, typename Span>
 static std::span<T> typed(Span bytes, const executable::Tensor &tensor,
                           executable::DType expected) {

@@ -71,6 +71,9 @@ public:
   std::span<float> f32(std::string_view tensor, int slot = 0);
   std::span<int32_t> i32(std::string_view tensor, int slot = 0);
 
+  /// Spans of an output end: on a GPU runs no longer bring it back, until it is asked for anew.
+  void release(std::string_view tensor);
+
   /// Runs one program to its end (on a GPU perhaps behind the caller's back: who asks for tensors
   /// waits, and so does who holds an output of the program). dims: one extent per Executable dim,
   /// within its range (throws Error otherwise); empty means every dim at its maximum. slot: whose

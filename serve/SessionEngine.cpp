@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace lmc {
 
@@ -20,6 +21,8 @@ public:
   bool draws() const override { return engine.draws(); }
 
   int32_t appendAndDraw(std::span<const int32_t> tokens, const Draw &draw) override {
+    if (std::exchange(engine.showsLogits, false))
+      engine.session.release("logits");
     extend(tokens, draw);
     return engine.drawing.id[0];
   }
@@ -77,6 +80,7 @@ private:
   /// [rows, V], without what the tokenizer does not know.
   std::span<const float> logits(size_t rows) {
     auto vocab = static_cast<size_t>(engine.model.vocab);
+    engine.showsLogits = true;
     std::span<float> all = engine.session.f32("logits").first(rows * vocab);
     for (size_t row = 0; row < rows && engine.tokenizerVocab < engine.model.vocab; ++row)
       std::ranges::fill(all.subspan(row * vocab, vocab).subspan(engine.tokenizerVocab),

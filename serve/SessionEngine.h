@@ -39,6 +39,7 @@ private:
     std::span<float> temperature, topP;
     std::span<int32_t> topK, count, bits, id;
   } drawing;
+  bool showsLogits = false; // whether runs bring logits to the host
 };
 
 } // namespace lmc

@@ -85,6 +85,19 @@ class Serve(endtoend.Test):
         self.assertEqual(self.server.wait(timeout=30), 0)
         self.assertFalse((self.folder / "socket").exists())
 
+    def test_the_same_tokens_are_drawn_where_logits_are_and_where_logprobs_are_made(self):
+        for seed in range(6):
+            request = {"prompt": "Once upon a time", "max_tokens": 40, "temperature": 0.9, "seed": seed,
+                       "top_k": (0, 30)[seed % 2], "top_p": (1, 0.9, 0.5)[seed % 3]}
+            plain = self.complete(**request)["choices"][0]
+            scored = self.complete(logprobs=2, **request)["choices"][0]
+            self.assertEqual(scored["text"], plain["text"], seed)
+            self.assertEqual(len(scored["logprobs"]["tokens"]), 40)
+            offline = self.json("generate", SHARED / "models/stories260k", "--prompt", request["prompt"],
+                                "--temperature", 0.9, "--max-tokens", 40, "--seed", seed, "--top-k",
+                                request["top_k"], "--top-p", request["top_p"])
+            self.assertEqual(offline["text"], plain["text"], seed)
+
     def test_stops_in_the_middle_of_an_answer(self):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         self.addCleanup(connection.close)

@@ -33,6 +33,19 @@ class Speculate(endtoend.Test):
             answer = self.answer(*sampling, "--speculate", f"draft:{MODEL}:4")
             self.assertGreater(answer["accepted_tokens"], 0.95 * answer["drafted_tokens"])
 
+    def test_ids_without_a_token_are_never_drawn(self):
+        self.write("model.yaml", endtoend.SPEC.format(architecture="gpt2").replace("vocab: 256", "vocab: 700"))
+        self.ok("train", "train.yaml", "--steps", 7)
+        drawn = set()
+        for seed in range(8):
+            sampling = ("--temperature", 100, "--seed", seed, "--max-tokens", 20)
+            answers = [self.json("generate", "run", "--prompt", "past", *sampling, *how)["token_ids"]
+                       for how in ((), ("--speculate", "lookup:2"))]
+            self.assertEqual(answers[1], answers[0], seed)  # drawn in the program, and on the host
+            drawn.update(answers[0])
+        self.assertLess(max(drawn), 256)
+        self.assertGreater(len(drawn), 80)
+
     def test_refusals(self):
         generate = ("generate", MODEL, "--prompt", "x", "--speculate")
         self.fails(*generate, "guess", code=2, says="expected lookup[:K] or draft:MODEL[:K], got 'guess'")

@@ -60,6 +60,20 @@ TEST_F(CudaTransfer, InputsThatDidNotChangeAreNotSentAgain) {
   EXPECT_EQ(y[6], 6);
 }
 
+TEST_F(CudaTransfer, ReleasedOutputsStayOnTheGpuUntilTheyAreAskedFor) {
+  std::ranges::fill(session.f32("x"), 2.0f);
+  std::span<float> y = session.f32("y");
+  session.run("step");
+  EXPECT_EQ(y[0], 2);
+  session.release("y");
+  session.run("step");
+  EXPECT_TRUE(isEmulatedGpuBusy()) << "nothing to wait for";
+  EXPECT_EQ(y[0], 2);
+  EXPECT_EQ(session.f32("y")[0], 4);
+  session.run("step");
+  EXPECT_EQ(y[0], 6) << "the same memory, and held again";
+}
+
 TEST_F(CudaTransfer, StateIsWhatTheRunsAndTheCallerLeft) {
   std::ranges::fill(session.f32("x"), 1.0f);
   session.run("step");
