@@ -318,8 +318,9 @@ __device__ __forceinline__ void maskScores(typename Tile::Scores &scores, const 
       }
 }
 
-/// Inner rows [begin, end).
+/// Inner rows [begin, end), of which there are some.
 template <typename Index> struct EveryRow {
+  static constexpr bool kMayBeNone = false;
   Index begin, end;
   template <typename Tile> __device__ __forceinline__ Index after(Index row) const {
     return row + Tile::kInner;
@@ -329,6 +330,7 @@ template <typename Index> struct EveryRow {
 /// Of the inner rows before `end` one part of `Parts`: every so many chunks of Chunk rows. `begin` is
 /// where a chunk of the part begins.
 template <int Parts, int Chunk, typename Index> struct RowsOfPart {
+  static constexpr bool kMayBeNone = true;
   Index begin, end;
 
   /// The part's chunks of rows [from, end), the first one whole.
@@ -551,8 +553,9 @@ template <typename Tile> __device__ __forceinline__ void combineLanes(Forward<Ti
 }
 
 /// Stores what the rows before `end` found: weighted sums over totals, and the log-sum-exp. Of a row
-/// that saw no key: 0 and -infinity.
-template <typename Tile, typename Chain, typename Out, typename Lse, typename Index>
+/// that saw no key, which MayBeNone allows: 0 and -infinity.
+template <typename Tile, bool MayBeNone = false, typename Chain, typename Out, typename Lse,
+          typename Index>
 __device__ __forceinline__ void
 storeForward(const Forward<Tile> &schedule, const typename Tile::Sums &sums, const Chain &chain,
              Index first, Index end, const Out &out, const Lse &lse) {
@@ -566,7 +569,7 @@ storeForward(const Forward<Tile> &schedule, const typename Tile::Sums &sums, con
     const Index row = first + place.rowOf(r / 2, r % 2);
     if (place.part == 0 && place.lane % 4 == 0 && row < end)
       *lse.at(row) = converted<typename Lse::Storage>(
-          total == 0
+          MayBeNone && total == 0
               ? minusInfinity<Real>()
               : fused(schedule.largest[r / 2][r % 2], chain.naturalScale(), logarithm(total)));
   }
@@ -581,14 +584,14 @@ attentionOver(const Mask &mask, const Chain &chain, Index first, Index end, cons
               const Q &q, const K &k, const V &v, const Out &out, const Lse &lse) {
   Forward<Tile> schedule;
   typename Tile::Sums sums[1] = {};
-  attentionLoop<Tile, Forward>(schedule, sums, mask, chain, q, q, first, end, k, v, lse, lse,
-                               rows, Index(1), PackedHeads);
+  attentionLoop<Tile, Forward>(schedule, sums, mask, chain, q, q, first, end, k, v, lse, lse, rows,
+                               Index(1), PackedHeads);
   combineLanes<Tile>(schedule);
   if constexpr (Tile::kKeyWarps > 1) {
-    if (rows.begin < rows.end) // an empty part has nothing to wait for
+    if (!InnerRows::kMayBeNone || rows.begin < rows.end) // nothing is not waited for
       combineParts<Tile>(schedule, sums[0], chain.log2Scale);
   }
-  storeForward<Tile>(schedule, sums[0], chain, first, end, out, lse);
+  storeForward<Tile, InnerRows::kMayBeNone>(schedule, sums[0], chain, first, end, out, lse);
 }
 
 /// out = softmax(scores) v and the log-sum-exp, for rows [first, end) of q.

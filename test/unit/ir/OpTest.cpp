@@ -211,7 +211,10 @@ TEST(OpList, APartWithoutKeysIsZeroAndMinusInfinity) {
   keys[32] = keys[33] = keys[34] = keys[35] = 3; // positions 16 and 17
   SmallVector<lm::Tensor> results =
       evaluated(functionOf(*module), tensorsFor(functionOf(*module), {{0.5, 0.5}, keys, {17}}));
-  EXPECT_EQ(results[0].data, (std::vector<double>{0, 0, 3, 3}));
+  EXPECT_EQ(results[0].data[0], 0);
+  EXPECT_EQ(results[0].data[1], 0);
+  EXPECT_DOUBLE_EQ(results[0].data[2], 3);
+  EXPECT_DOUBLE_EQ(results[0].data[3], 3);
   EXPECT_EQ(results[1].data[0], -std::numeric_limits<double>::infinity());
   EXPECT_DOUBLE_EQ(results[1].data[1], 3 + std::log(2.0));
 }
