@@ -36,22 +36,18 @@ struct DecomposeComposite : OpInterfaceRewritePattern<lm::CompositeOp> {
 /// Largest row that one worker sums alone when everything is reduced to a scalar.
 constexpr int64_t kSingleRow = 1 << 16;
 
-/// Up to so many elements of inner dimensions are summed where the sum is used, by a map.
-constexpr int64_t kInner = 256;
+/// Up to so many elements of inner dimensions (the taps of a window) are summed by a map, one after the
+/// other; more of them keep the slices of a column kernel busy.
+constexpr int64_t kInner = 64;
 
 /// Is the reduction one over few elements between the first dimension and the last?
 bool isInner(ArrayRef<int64_t> dims, const lm::Shape &shape) {
   if (dims.front() == 0 || dims.back() == static_cast<int64_t>(shape.size()) - 1)
     return false;
   int64_t count = 1;
-  for (int64_t dim : dims) {
-    if (!shape[dim].isStatic() || shape[dim].size > kInner)
-      return false;
-    count *= shape[dim].size;
-    if (count > kInner)
-      return false;
-  }
-  return true;
+  return llvm::all_of(dims, [&](int64_t dim) {
+    return shape[dim].isStatic() && (count *= shape[dim].size) <= kInner;
+  });
 }
 
 /// The value as one row. A function of one value (its squares) becomes that function of the row:

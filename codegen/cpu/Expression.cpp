@@ -284,7 +284,7 @@ Value Expression::skew(lm::SkewOp op, const Index &index) {
   unsigned width = Emit::widthOf(elements);
   Value outside =
       op.isLowestOutside() ? lowest(emit, element, width) : emit.constant(element, 0, width);
-  // Lane by lane: the mask becomes part of the load, one condition for all a branch in the loop.
+  // A mask of equal lanes becomes part of the load; one condition would be a branch in the loop.
   return emit.select(emit.splat(inside, width), elements, outside);
 }
 

@@ -37,18 +37,18 @@ func.func @whole(%x: tensor<2x3x5xf32>, %z: tensor<300x300xf32>) -> (tensor<f32>
 // CHECK-NEXT:    lm.reduce %[[ROWS]] {dims = array<i64: 0>{{.*}} -> tensor<3xf32>
 // CHECK-NEXT:    %[[FRONT:.*]] = lm.transpose %arg1 {permutation = array<i64: 1, 0, 2>}
 // CHECK-NEXT:    lm.reduce %[[FRONT]] {dims = array<i64: 0>{{.*}} -> tensor<2x5xf32>
-func.func @mixed(%x: tensor<2x3x5xf32>, %z: tensor<2x257x5xf32>) -> (tensor<3xf32>, tensor<2x5xf32>) {
+func.func @mixed(%x: tensor<2x3x5xf32>, %z: tensor<2x65x5xf32>) -> (tensor<3xf32>, tensor<2x5xf32>) {
   %a = lm.reduce %x {dims = array<i64: 0, 2>, kind = "sum"} : (tensor<2x3x5xf32>) -> tensor<3xf32>
-  %b = lm.reduce %z {dims = array<i64: 1>, kind = "sum"} : (tensor<2x257x5xf32>) -> tensor<2x5xf32>
+  %b = lm.reduce %z {dims = array<i64: 1>, kind = "sum"} : (tensor<2x65x5xf32>) -> tensor<2x5xf32>
   return %a, %b : tensor<3xf32>, tensor<2x5xf32>
 }
 
-// Up to 256 elements of inner dimensions are a loop inside a map.
+// Up to 64 elements of inner dimensions are a loop inside a map.
 // CHECK-LABEL: func.func @inner
 // CHECK-NEXT:    lm.reduce %arg0 {dims = array<i64: 1, 3>, kind = "max"}
 // CHECK-NEXT:    return
-func.func @inner(%x: tensor<2x64x?x4x5xf32, #lm.dims<"T">>) -> tensor<2x?x5xf32, #lm.dims<"T">> {
-  %y = lm.reduce %x {dims = array<i64: 1, 3>, kind = "max"} : (tensor<2x64x?x4x5xf32, #lm.dims<"T">>) -> tensor<2x?x5xf32, #lm.dims<"T">>
+func.func @inner(%x: tensor<2x16x?x4x5xf32, #lm.dims<"T">>) -> tensor<2x?x5xf32, #lm.dims<"T">> {
+  %y = lm.reduce %x {dims = array<i64: 1, 3>, kind = "max"} : (tensor<2x16x?x4x5xf32, #lm.dims<"T">>) -> tensor<2x?x5xf32, #lm.dims<"T">>
   return %y : tensor<2x?x5xf32, #lm.dims<"T">>
 }
 // CHECK-LABEL: func.func @inner_symbolic
