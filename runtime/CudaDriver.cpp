@@ -1,5 +1,6 @@
 #include "runtime/CudaDriver.h"
 
+#include "runtime/DeviceLost.h"
 #include "runtime/Error.h"
 #include "runtime/Knobs.h"
 #include "runtime/OptionalLibrary.h"
@@ -110,11 +111,13 @@ void CudaDriver::check(int result, std::string_view what) const {
   bool known = cuGetErrorString(result, &words) == 0 && words;
   std::string text =
       fmt::format("cannot {}: {} (CUDA error {})", what, known ? words : "unknown error", result);
-  if (isKernelFault(result) && !knobs::cudaSync())
+  if (!isKernelFault(result))
+    throw Error(text);
+  if (!knobs::cudaSync())
     text +=
         "; the GPU does not say which launch that was: run it again with LMC_CUDA_SYNC=1, which "
         "names the op";
-  throw Error(text);
+  throw DeviceLost(text);
 }
 
 } // namespace lmc

@@ -34,6 +34,12 @@ private:
   Reason why;
 };
 
+/// Reason::Engine, and every later request would end the same way: the server has to start again.
+class EngineLost : public RequestFailure {
+public:
+  explicit EngineLost(const std::string &message) : RequestFailure(Reason::Engine, message) {}
+};
+
 template <typename... Args>
 [[noreturn]] void refuse(Reason reason, fmt::format_string<Args...> text, Args &&...args) {
   throw RequestFailure(reason, fmt::format(text, std::forward<Args>(args)...));

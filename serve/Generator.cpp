@@ -1,5 +1,6 @@
 #include "serve/Generator.h"
 
+#include "runtime/DeviceLost.h"
 #include "serve/Failure.h"
 
 #include <algorithm>
@@ -13,6 +14,8 @@ template <typename F> auto orFail(Reason reason, std::string_view what, F &&f) {
     return f();
   } catch (const RequestFailure &) {
     throw;
+  } catch (const DeviceLost &error) {
+    throw EngineLost(fmt::format("{} failed: {}; restart the server", what, error.what()));
   } catch (const std::exception &error) {
     refuse(reason, "{} failed: {}", what, error.what());
   } catch (...) {

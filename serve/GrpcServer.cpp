@@ -36,9 +36,9 @@ public:
                                    ByteBuffer *out) override {
     return answer<v1::HealthRequest>(context, in, out, "Health", [&](const auto &) {
       v1::HealthResponse response;
-      bool draining = served.scheduler.draining();
-      response.set_status(draining ? "draining" : "ok");
-      response.set_ready(!draining);
+      bool draining = served.scheduler.draining(), lost = !served.scheduler.lost().empty();
+      response.set_status(lost ? "lost" : draining ? "draining" : "ok");
+      response.set_ready(!draining && !lost);
       response.set_active(served.scheduler.active());
       response.set_queued(served.scheduler.queued());
       return response;
@@ -122,7 +122,8 @@ private:
 } // namespace
 
 struct GrpcServer::Impl {
-  explicit Impl(ServedModel &served) : calls(served) {}
+  explicit Impl(ServedModel &served) : scheduler(served.scheduler), calls(served) {}
+  Scheduler &scheduler;
   LanguageModelService calls;
   Address address;
   std::unique_ptr<grpc::Server> server;
@@ -155,9 +156,12 @@ GrpcServer::GrpcServer(ServedModel &served, const Address &address)
     impl->address.port = port;
   auto *health = impl->server->GetHealthCheckService();
   health->SetServingStatus(v1::LanguageModel::service_full_name(), true);
+  served.scheduler.onLost([health] { health->SetServingStatus(false); });
 }
 
 GrpcServer::~GrpcServer() {
+  if (impl)
+    impl->scheduler.onLost(nullptr);
   if (impl && impl->server)
     stop(std::chrono::milliseconds(0));
 }

@@ -234,17 +234,25 @@ void addMetricsRoutes(httplib::Server &server, ServedModel &served) {
   server.Get("/metrics", [&served](const Request &, Response &response) {
     response.set_content(served.metrics.text(), Metrics::contentType);
   });
-  server.Get("/healthz", [](const Request &, Response &response) {
-    response.set_content("ok\n", "text/plain");
+  // A lost device comes back with the process alone, which is what a failing health check asks for.
+  server.Get("/healthz", [&served](const Request &, Response &response) {
+    std::string lost = served.scheduler.lost();
+    response.status = lost.empty() ? 200 : 503;
+    response.set_content((lost.empty() ? "ok" : lost) + "\n", "text/plain");
   });
 }
 
 void addRoutes(httplib::Server &server, ServedModel &served) {
   addMetricsRoutes(server, served);
   server.Get("/readyz", [&served](const Request &, Response &response) {
+    std::string lost = served.scheduler.lost();
     bool draining = served.scheduler.draining();
-    response.status = draining ? 503 : 200;
-    response.set_content(draining ? "draining\n" : "ready\n", "text/plain");
+    response.status = draining || !lost.empty() ? 503 : 200;
+    response.set_content((!lost.empty() ? lost
+                          : draining    ? "draining"
+                                        : "ready") +
+                             "\n",
+                         "text/plain");
   });
   server.Get("/v1/models", [&served](const Request &, Response &response) {
     json list = {{"object", "list"}, {"data", json::array({modelEntry(served)})}};

@@ -63,6 +63,8 @@ Scheduler::Ticket Scheduler::submit(GenerationRequest request, Generator::OnPiec
   job->onDone = std::move(onDone);
   {
     std::lock_guard lock(mutex);
+    if (!lostWhy.empty())
+      throw EngineLost(lostWhy);
     if (closed)
       refuse(Reason::Draining, "the server is stopping, ask another one");
     // A free slot takes a request out of the queue at once, so the bound counts only real waiting.
@@ -123,6 +125,18 @@ bool Scheduler::drain(std::chrono::milliseconds limit) {
   return false;
 }
 
+std::string Scheduler::lost() const {
+  std::lock_guard lock(mutex);
+  return lostWhy;
+}
+
+void Scheduler::onLost(std::function<void()> tell) {
+  std::lock_guard lock(mutex);
+  tellLost = std::move(tell);
+  if (tellLost && !lostWhy.empty())
+    tellLost();
+}
+
 bool Scheduler::draining() const {
   std::lock_guard lock(mutex);
   return closed;
@@ -178,6 +192,11 @@ std::optional<Outcome> Scheduler::turn(const Ticket &job, bool &noSlot) {
       noSlot = true;
     else if (job->generator->step())
       return std::nullopt;
+  } catch (const EngineLost &error) {
+    failure = error;
+    std::lock_guard lock(mutex);
+    if (std::exchange(lostWhy, error.what()).empty() && tellLost)
+      tellLost();
   } catch (const RequestFailure &error) {
     failure = error;
   } catch (const std::exception &error) {

@@ -64,6 +64,11 @@ public:
   bool drain(std::chrono::milliseconds limit);
 
   bool draining() const;
+  /// Why no request can be answered any more (EngineLost); empty while they can.
+  std::string lost() const;
+  /// Called once, when the engine is lost, on the scheduler's thread, under its lock: no calls back. Null
+  /// ends that, and waits for a call under way.
+  void onLost(std::function<void()> tell);
   int queued() const;
   int active() const;
 
@@ -89,7 +94,9 @@ private:
   std::vector<Ticket> running; ///< changed by the worker alone, under the mutex
   bool closed = false;         ///< admits nothing
   bool stopping = false;       ///< the worker returns once nothing is left
-  int finishing = 0;           ///< taken out of queue or running, onDone not yet back
+  std::string lostWhy;         ///< set once, where the engine is lost
+  std::function<void()> tellLost;
+  int finishing = 0; ///< taken out of queue or running, onDone not yet back
   std::thread worker;
 };
 

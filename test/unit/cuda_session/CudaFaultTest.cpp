@@ -2,7 +2,7 @@
 #include "EmulatedDriver.h"
 #include "TinyCudaExecutable.h"
 
-#include "runtime/Error.h"
+#include "runtime/DeviceLost.h"
 #include "runtime/Session.h"
 
 #include <gtest/gtest.h>
@@ -60,6 +60,7 @@ TEST_F(CudaFault, AGraphSaysHowToFindTheLaunch) {
   EXPECT_EQ(errorOf([&] { session->run("step"); }), "cannot finish step: " + kHowToFind);
   EXPECT_NE(errorOf([&] { session->run("step"); }).find(kHowToFind), std::string::npos)
       << "a fault stays";
+  EXPECT_THROW(session->run("step"), DeviceLost);
 }
 
 TEST_F(CudaFault, WhoeverWaitsFirstHearsOfIt) {

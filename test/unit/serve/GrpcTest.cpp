@@ -3,6 +3,7 @@
 #include "Doubles.h"
 
 #include "lmc/v1/language_model.grpc.pb.h"
+#include "runtime/DeviceLost.h"
 
 #include <gmock/gmock.h>
 #include <grpcpp/generic/generic_stub.h>
@@ -417,6 +418,18 @@ TEST_F(GrpcTest, DrainingIsUnavailable) {
   v1::HealthResponse response;
   ASSERT_TRUE(stub->Health(&context, {}, &response).ok());
   EXPECT_EQ(response.status(), "draining");
+  EXPECT_FALSE(response.ready());
+}
+
+TEST_F(GrpcTest, ALostDeviceIsNotReady) {
+  engine->spoil = [](int64_t, auto &) { throw DeviceLost("the GPU is gone"); };
+  auto status = generate();
+  EXPECT_EQ(status.error_code(), grpc::INTERNAL);
+  EXPECT_THAT(status.error_message(), HasSubstr("the GPU is gone; restart the server"));
+  grpc::ClientContext context;
+  v1::HealthResponse response;
+  ASSERT_TRUE(stub->Health(&context, {}, &response).ok());
+  EXPECT_EQ(response.status(), "lost");
   EXPECT_FALSE(response.ready());
 }
 

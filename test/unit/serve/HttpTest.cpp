@@ -2,6 +2,7 @@
 
 #include "Doubles.h"
 
+#include "runtime/DeviceLost.h"
 #include "serve/Request.h"
 
 #include <gmock/gmock.h>
@@ -374,6 +375,21 @@ TEST_F(HttpTest, InternalFailuresByReason) {
   EXPECT_THAT(errorOf(complete(request()), 500), HasSubstr("broken"));
   for (const char *reason : {"tokenizer", "malformed_logits", "engine"})
     EXPECT_EQ(failures(reason), 1) << reason;
+}
+
+TEST_F(HttpTest, ALostDeviceIsNeitherReadyNorHealthy) {
+  engine->spoil = [](int64_t, auto &) { throw DeviceLost("the GPU is gone"); };
+  EXPECT_THAT(errorOf(complete(request()), 500), HasSubstr("the GPU is gone; restart the server"));
+  engine->spoil = nullptr;
+  int steps = engine->steps;
+  EXPECT_THAT(errorOf(complete(request()), 500), HasSubstr("the GPU is gone; restart the server"));
+  EXPECT_EQ(engine->steps, steps) << "nothing runs there any more";
+  for (const char *path : {"/readyz", "/healthz"}) {
+    auto answer = client->Get(path);
+    EXPECT_EQ(answer->status, 503) << path;
+    EXPECT_THAT(answer->body, HasSubstr("restart the server")) << path;
+  }
+  EXPECT_EQ(failures("engine"), 2);
 }
 
 TEST_F(HttpTest, AStreamThatFailsAtOnceHasAStatus) {
