@@ -161,7 +161,7 @@ static void ask(Session &session, const Draw &draw, int32_t count) {
   session.i32(kSampleBits)[1] = static_cast<int32_t>(draw.bits >> 32);
 }
 
-void compareTokens(Built built, int generated) {
+void compareTokens(Built built, const std::array<int, 2> &past) {
   built.programs.training = false;
   built.programs.chunk = 8;
   built.programs.cacheLength = built.config.context;
@@ -174,16 +174,16 @@ void compareTokens(Built built, int generated) {
     for (Session *each : {cpu.get(), gpu.get()}) {
       std::vector<int32_t> &tokens = told[each == gpu.get()];
       std::ranges::copy(prompt, each->i32("tokens").begin());
-      each->i32("past")[0] = 0;
+      each->i32("past")[0] = past[slot];
       each->i32("last")[0] = static_cast<int32_t>(prompt.size()) - 1;
       each->setProfiling(false);
       auto dims = each->dimsWith("chunk", static_cast<int64_t>(prompt.size()));
       each->run("prefill", dims, slot);
-      for (int i = 0; i < generated; ++i) {
+      for (int i = 0; i < 10; ++i) {
         std::span<float> logits = each->f32("logits").first(built.config.vocab);
         tokens.push_back(static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin()));
         each->i32("tokens")[0] = tokens.back();
-        each->i32("past")[0] = static_cast<int32_t>(prompt.size()) + i;
+        each->i32("past")[0] = past[slot] + static_cast<int32_t>(prompt.size()) + i;
         Draw draw = {0.5f * static_cast<float>(i % 3), i % 4 * 5, i % 5 == 2 ? 0.8f : 1.f,
                      Philox(3).bits64(i)};
         int32_t count = static_cast<int32_t>(built.config.vocab) - 2;

@@ -8,6 +8,7 @@
 #include "runtime/CublasLt.h"
 #include "runtime/Session.h"
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <span>
@@ -44,7 +45,7 @@ double relative(std::span<const float> got, std::span<const float> expected);
 /// Three training steps of 3 x 11 tokens: losses, gradient norms and moments.
 void compareTraining(const Built &built, double tolerance, const Dropout &dropout = {});
 
-/// Tokens after a prompt, in both slots.
-void compareTokens(Built built, int generated = 10);
+/// Ten tokens after a prompt that begins at position past[slot], in both slots; what lies before is zeros.
+void compareTokens(Built built, const std::array<int, 2> &past = {0, 0});
 
 } // namespace lmc::test
