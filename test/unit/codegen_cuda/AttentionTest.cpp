@@ -177,7 +177,7 @@ constexpr Budget kBudgets[] = {
     {"bf16_128_dq", 256, 176, 139264, 192, 112},   {"bf16_128_dkdv", 256, 255, 140288, 256, 144},
     {"bf16_128_decode", 128, 120, 73984, 32, 24},  {"bf16_256_forward", 256, 248, 135168, 256, 144},
     {"bf16_256_dkdv", 256, 240, 135680, 192, 128}, {"f32_64_forward", 128, 96, 44032, 0, 0},
-    {"f32_64_dkdv", 128, 168, 79360, 0, 0},
+    {"f32_64_dkdv", 128, 210, 79360, 0, 0},
 };
 
 TEST(AttentionNvrtc, KernelsKeepTheirBudgets) {
@@ -211,13 +211,10 @@ TEST(AttentionNvrtc, KernelsKeepTheirBudgets) {
     bool isSm100 = architecture == "sm_100a";
     std::vector<cuda::Kernel> kernels;
     for (const Budget &budget : kBudgets)
-      if (!isSm100 || budget.hmma) // f32's dk and dv spill a word there
-        kernels.push_back(all.at(budget.kernel));
+      kernels.push_back(all.at(budget.kernel));
     auto resources = resourcesInRegisters(*compiler, kernels, architecture);
     for (const Budget &budget : kBudgets) {
       SCOPED_TRACE(architecture + " " + budget.kernel);
-      if (!resources.contains(budget.kernel))
-        continue;
       const cuda::Resources &used = resources.at(budget.kernel);
       EXPECT_LE(used.registers, budget.registers + (isSm100 ? 2 : 0));
       EXPECT_EQ(used.threads, budget.threads);
