@@ -1,8 +1,8 @@
 #include "serve/HttpServer.h"
 
+#include "serve/HttpRoutes.h"
 #include "serve/OpenAi.h"
 
-#include <array>
 #include <condition_variable>
 #include <deque>
 
@@ -13,23 +13,7 @@ using httplib::Request;
 using httplib::Response;
 using nlohmann::json;
 
-constexpr const char *jsonType = "application/json";
 constexpr std::chrono::milliseconds clientCheck(20); // how often a waiting handler looks
-
-struct Route {
-  const char *path, *methods;
-};
-constexpr std::array<Route, 6> routes = {{{"/v1/models", "GET"},
-                                          {"/v1/completions", "POST"},
-                                          {"/v1/chat/completions", "POST"},
-                                          {"/healthz", "GET"},
-                                          {"/readyz", "GET"},
-                                          {"/metrics", "GET"}}};
-
-const Route *findRoute(const std::string &path) {
-  auto route = std::ranges::find_if(routes, [&](const Route &r) { return path == r.path; });
-  return route == routes.end() ? nullptr : &*route;
-}
 
 /// From the scheduler's thread to the one that holds the connection. Holds at most one answer.
 class Mailbox {
@@ -166,13 +150,6 @@ private:
   bool havePiece = false, started = false, gone = false, settled = false;
 };
 
-void sendFailure(Response &response, const RequestFailure &failure) {
-  response.status = httpStatus(failure.reason());
-  if (failure.reason() == Reason::Overloaded)
-    response.set_header("Retry-After", "1");
-  response.set_content(errorBody(failure), jsonType);
-}
-
 void complete(ServedModel &served, const OpenAiRequest &request, Response &response) {
   auto completion = std::make_shared<Completion>(served, request);
   if (!request.stream) {
@@ -199,88 +176,30 @@ void handleCompletion(ServedModel &served, const Request &http, Response &respon
   }
 }
 
-json modelEntry(const ServedModel &served) {
-  return {{"id", served.model().name},
-          {"object", "model"},
-          {"created", 0},
-          {"owned_by", "lmc"},
-          {"context_length", served.model().context},
-          {"parameters", served.model().parameters}};
-}
-
-/// What httplib itself refuses gets a body too.
-void explain(const Request &request, Response &response) {
-  if (!response.body.empty())
-    return;
-  const Route *route = findRoute(request.path);
-  std::string message = "the request is not one this server understands";
-  std::string code = "invalid_argument";
-  if (response.status == 404 && route) {
-    response.status = 405;
-    response.set_header("Allow", route->methods);
-    message = fmt::format("{} takes {} only", route->path, route->methods);
-  } else if (response.status == 404) {
-    message = fmt::format("there is nothing at {}", request.path);
-    code = "not_found";
-  } else if (response.status == 413) {
-    message = fmt::format("the body is longer than {} bytes", maxRequestBytes);
-  }
-  response.set_content(errorBody(message, "invalid_request_error", code), jsonType);
+Health healthOf(const ServedModel &served) {
+  return {served.scheduler.lost(), served.scheduler.draining()};
 }
 
 } // namespace
 
 void addMetricsRoutes(httplib::Server &server, ServedModel &served) {
-  server.Get("/metrics", [&served](const Request &, Response &response) {
-    response.set_content(served.metrics.text(), Metrics::contentType);
-  });
-  // A lost device comes back with the process alone, which is what a failing health check asks for.
-  server.Get("/healthz", [&served](const Request &, Response &response) {
-    std::string lost = served.scheduler.lost();
-    response.status = lost.empty() ? 200 : 503;
-    response.set_content((lost.empty() ? "ok" : lost) + "\n", "text/plain");
-  });
+  addMetricsRoutes(server, served.metrics, [&served] { return healthOf(served); });
 }
 
 void addRoutes(httplib::Server &server, ServedModel &served) {
-  addMetricsRoutes(server, served);
-  server.Get("/readyz", [&served](const Request &, Response &response) {
-    std::string lost = served.scheduler.lost();
-    bool draining = served.scheduler.draining();
-    response.status = draining || !lost.empty() ? 503 : 200;
-    response.set_content((!lost.empty() ? lost
-                          : draining    ? "draining"
-                                        : "ready") +
-                             "\n",
-                         "text/plain");
-  });
-  server.Get("/v1/models", [&served](const Request &, Response &response) {
-    json list = {{"object", "list"}, {"data", json::array({modelEntry(served)})}};
-    response.set_content(list.dump(), jsonType);
-  });
+  addFrame(server, served.metrics, [&served] { return healthOf(served); });
+  addModels(server, served.model());
   server.Post("/v1/completions", [&served](const Request &request, Response &response) {
     handleCompletion(served, request, response, false);
   });
   server.Post("/v1/chat/completions", [&served](const Request &request, Response &response) {
     handleCompletion(served, request, response, true);
   });
-  server.set_exception_handler(
-      [&served](const Request &, Response &response, std::exception_ptr error) {
-        std::string message = "internal error";
-        try {
-          std::rethrow_exception(error);
-        } catch (const std::exception &known) {
-          message = known.what();
-        } catch (...) {
-        }
-        served.metrics.failure(Reason::Engine);
-        sendFailure(response, {Reason::Engine, message});
-      });
-  server.set_error_handler(explain);
-  server.set_logger([&served](const Request &request, const Response &response) {
-    const Route *route = findRoute(request.path);
-    served.metrics.request(route ? route->path : "other", std::to_string(response.status));
-  });
+  refuseRoute(
+      server, served.metrics, "/v1/embeddings",
+      fmt::format("model '{}' predicts tokens and has no vectors of texts, which an encoder "
+                  "(bert) has",
+                  served.model().name));
 }
 
 } // namespace lmc

@@ -1,4 +1,4 @@
-// OpenAI's JSON, read and written. Source: OpenAI API reference, completions and chat.
+// OpenAI's JSON, read and written. Source: OpenAI API reference, completions, chat and embeddings.
 #pragma once
 
 #include "serve/Failure.h"
@@ -28,6 +28,19 @@ struct OpenAiRequest {
 OpenAiRequest parseCompletion(const std::string &body, const std::string &model);
 OpenAiRequest parseChat(const std::string &body, const std::string &model,
                         const ChatTemplate *chat);
+
+/// Texts to embed, as tokens with what the tokenizer adds around them.
+struct EmbeddingRequest {
+  std::vector<std::vector<int32_t>> inputs; ///< 1 to 2048, each of 1 to context tokens
+  bool base64 = false;                      ///< of little-endian float32, in place of numbers
+};
+
+/// `input`: a text, token ids, or an array of either. Throws as parseCompletion, naming the input.
+EmbeddingRequest parseEmbeddings(const std::string &body, const ModelInfo &model,
+                                 const Tokenizer &tokenizer);
+std::string embeddingsBody(const EmbeddingRequest &request,
+                           const std::vector<std::vector<float>> &vectors,
+                           const std::string &model);
 
 /// Writes the answers to one request.
 class OpenAiWriter {

@@ -130,15 +130,20 @@ void readPrompt(Fields &fields, ClientRequest &client) {
     Fields::wrongType("prompt", "a string or an array of token ids", *prompt);
 }
 
+void readModel(Fields &fields, const std::string &model) {
+  const json *name = fields.find("model");
+  if (!name)
+    return;
+  if (!name->is_string())
+    Fields::wrongType("model", "a string", *name);
+  if (name->get<std::string>() != model)
+    refuse(Reason::InvalidArgument, "model '{}' is not served here, '{}' is",
+           name->get<std::string>(), model);
+}
+
 /// What completions and chat have in common.
 void readCommon(Fields &fields, OpenAiRequest &request, const std::string &model) {
-  if (const json *name = fields.find("model")) {
-    if (!name->is_string())
-      Fields::wrongType("model", "a string", *name);
-    if (name->get<std::string>() != model)
-      refuse(Reason::InvalidArgument, "model '{}' is not served here, '{}' is",
-             name->get<std::string>(), model);
-  }
+  readModel(fields, model);
   ClientRequest &client = request.client;
   client.temperature = fields.number("temperature");
   client.topP = fields.number("top_p");
@@ -249,6 +254,49 @@ OpenAiRequest parseChat(const std::string &body, const std::string &model,
     throw;
   } catch (const Error &error) {
     refuse(Reason::InvalidArgument, "{}", error.what());
+  }
+  return request;
+}
+
+EmbeddingRequest parseEmbeddings(const std::string &body, const ModelInfo &model,
+                                 const Tokenizer &tokenizer) {
+  constexpr size_t mostInputs = 2048; // OpenAI's bound
+  Fields fields(body);
+  readModel(fields, model.name);
+  const json *input = fields.find("input");
+  if (!input)
+    refuse(Reason::InvalidArgument, "input is missing: the text to embed, or an array of texts");
+  EmbeddingRequest request;
+  if (const json *format = fields.find("encoding_format")) {
+    if (*format != "float" && *format != "base64")
+      refuse(Reason::InvalidArgument, "encoding_format must be \"float\" or \"base64\", got {}",
+             format->dump());
+    request.base64 = *format == "base64";
+  }
+  fields.unsupported("dimensions", {});
+  fields.ignore({"user"});
+  fields.refuseUnknown();
+
+  const json whole = json::array({*input});
+  bool isOne = input->is_string() || isTokenArray(*input);
+  const json &all = isOne ? whole : *input;
+  if (!all.is_array() || all.empty() || all.size() > mostInputs)
+    refuse(Reason::InvalidArgument,
+           "input must be a text, token ids, or an array of 1 to {} of either", mostInputs);
+  for (size_t i = 0; i < all.size(); ++i) {
+    std::string name = isOne ? "input" : fmt::format("input[{}]", i);
+    std::vector<int32_t> tokens;
+    if (all[i].is_string())
+      tokens = encodeText(tokenizer, all[i].get<std::string>(), /*addSpecial=*/true);
+    else if (isTokenArray(all[i]))
+      tokens = tokenIds(all[i]);
+    else
+      Fields::wrongType(name.c_str(), "a text or an array of token ids", all[i]);
+    if (tokens.empty() || static_cast<int64_t>(tokens.size()) > model.context)
+      refuse(Reason::InvalidArgument, "{} has {} tokens, the model takes 1 to {}", name,
+             tokens.size(), model.context);
+    checkTokens(tokens, model.vocab);
+    request.inputs.push_back(std::move(tokens));
   }
   return request;
 }

@@ -1,5 +1,7 @@
 #include "serve/OpenAi.h"
 
+#include "frontend/tokenizer/Base64.h"
+
 #include <atomic>
 #include <ctime>
 #include <random>
@@ -134,6 +136,27 @@ std::string OpenAiWriter::lastChunks(const Generated &answer) const {
     events += event(dump(body));
   }
   return events + event("[DONE]");
+}
+
+std::string embeddingsBody(const EmbeddingRequest &request,
+                           const std::vector<std::vector<float>> &vectors,
+                           const std::string &model) {
+  json data = json::array();
+  for (const std::vector<float> &vector : vectors) {
+    json value = vector;
+    if (request.base64) // a machine's floats are little-endian wherever lmc runs
+      value = encodeBase64(
+          {reinterpret_cast<const char *>(vector.data()), vector.size() * sizeof(float)});
+    data.push_back(
+        {{"object", "embedding"}, {"index", data.size()}, {"embedding", std::move(value)}});
+  }
+  size_t tokens = 0;
+  for (const std::vector<int32_t> &input : request.inputs)
+    tokens += input.size();
+  return dump({{"object", "list"},
+               {"data", std::move(data)},
+               {"model", model},
+               {"usage", {{"prompt_tokens", tokens}, {"total_tokens", tokens}}}});
 }
 
 int httpStatus(Reason reason) {

@@ -1,6 +1,7 @@
 #include "serve/Server.h"
 
 #include "runtime/Error.h"
+#include "serve/EncoderRoutes.h"
 #include "serve/GrpcServer.h"
 #include "serve/HttpServer.h"
 #include "serve/ServedModel.h"
@@ -91,6 +92,57 @@ void drain(ServedModel &served, const StopHandle &stop, std::chrono::millisecond
   served.scheduler.drain(std::chrono::milliseconds(0));
 }
 
+/// Fronts on their addresses, from ready to `stop`.
+class Fronts {
+public:
+  Fronts(const ServeOptions &options, const StopHandle &stop)
+      : options(options), stop(stop), signals(stop.descriptor()) {}
+
+  template <typename Served>
+  void listen(Served &served, int threads, void (*routes)(httplib::Server &, Served &),
+              void (*metricsRoutes)(httplib::Server &, Served &)) {
+    if (!options.http.empty()) {
+      http = start(options.http, "--http", std::min(threads, maxHttpThreads), served, routes);
+      listening.http = http->address().text();
+    }
+    if (!options.metrics.empty()) {
+      metrics = start(options.metrics, "--metrics", metricsThreads, served, metricsRoutes);
+      listening.metrics = metrics->address().text();
+    }
+  }
+
+  void wait(const std::string &model) {
+    if (options.onReady)
+      options.onReady(listening);
+    else
+      printReady(model, listening);
+    raised(stop.descriptor(), std::chrono::milliseconds(-1));
+  }
+
+  void stopListening() {
+    if (http)
+      http->stop(flushLimit);
+    if (metrics)
+      metrics->stop(flushLimit);
+  }
+
+  ServeOptions::Listening listening;
+
+private:
+  template <typename Served>
+  std::unique_ptr<HttpListener> start(const std::string &text, const char *option, int threads,
+                                      Served &served, void (*routes)(httplib::Server &, Served &)) {
+    return std::make_unique<HttpListener>(
+        parseAddress(text, option), threads, maxRequestBytes,
+        [&served, routes](httplib::Server &server) { routes(server, served); });
+  }
+
+  const ServeOptions &options;
+  const StopHandle &stop;
+  SignalsTo signals;
+  std::unique_ptr<HttpListener> http, metrics;
+};
+
 } // namespace
 
 StopHandle::StopHandle()
@@ -113,45 +165,40 @@ int serve(std::shared_ptr<Engine> engine, std::shared_ptr<const Tokenizer> token
     throw UsageError("nothing to serve on, give --grpc or --http an address");
   ServedModel served(std::move(engine), std::move(tokenizer), options.chat, options.scheduler);
   served.metrics.watch(options.gpu);
-  SignalsTo signals(stop.descriptor());
+  Fronts fronts(options, stop);
   std::unique_ptr<GrpcServer> grpc;
-  std::unique_ptr<HttpListener> http, metrics;
-  ServeOptions::Listening listening;
   if (!options.grpc.empty()) {
     grpc = std::make_unique<GrpcServer>(served, parseAddress(options.grpc, "--grpc"));
-    listening.grpc = grpc->address().text();
+    fronts.listening.grpc = grpc->address().text();
   }
-  auto listen = [&](const std::string &text, const char *option, int threads, auto addRoutes) {
-    return std::make_unique<HttpListener>(
-        parseAddress(text, option), threads, maxRequestBytes,
-        [&](httplib::Server &server) { addRoutes(server, served); });
-  };
-  if (!options.http.empty()) {
-    // Every request that the scheduler takes may hold a thread, and health checks still get one.
-    int threads = served.engine->slots() + options.scheduler.queueBound + spareHttpThreads;
-    http = listen(options.http, "--http", std::min(threads, maxHttpThreads), addRoutes);
-    listening.http = http->address().text();
-  }
-  if (!options.metrics.empty()) {
-    metrics = listen(options.metrics, "--metrics", metricsThreads, addMetricsRoutes);
-    listening.metrics = metrics->address().text();
-  }
-  if (options.onReady)
-    options.onReady(listening);
-  else
-    printReady(served.model().name, listening);
-
-  raised(stop.descriptor(), std::chrono::milliseconds(-1));
+  // Every request that the scheduler takes may hold a thread, and health checks still get one.
+  int threads = served.engine->slots() + options.scheduler.queueBound + spareHttpThreads;
+  fronts.listen(served, threads, addRoutes, addMetricsRoutes);
+  fronts.wait(served.model().name);
   if (grpc)
     grpc->announceStop();
   drain(served, stop, options.drainLimit);
   // Fronts first: their calls point into the served.
   if (grpc)
     grpc->stop(flushLimit);
-  if (http)
-    http->stop(flushLimit);
-  if (metrics)
-    metrics->stop(flushLimit);
+  fronts.stopListening();
+  return 0;
+}
+
+int serveEncoder(Embed embed, ModelInfo model, std::shared_ptr<const Tokenizer> tokenizer,
+                 const ServeOptions &options, const StopHandle &stop) {
+  if (!options.grpc.empty())
+    throw UsageError("--grpc: an encoder is served over HTTP (/v1/embeddings); give --http");
+  if (options.http.empty())
+    throw UsageError("nothing to serve on, give --http an address");
+  ServedEncoder served(std::move(embed), std::move(model), std::move(tokenizer));
+  served.metrics.watch(options.gpu);
+  Fronts fronts(options, stop);
+  fronts.listen(served, options.scheduler.queueBound + spareHttpThreads, addEncoderRoutes,
+                addMetricsRoutes);
+  fronts.wait(served.model.name);
+  served.stopAdmission();
+  fronts.stopListening(); // waits for the answers under way
   return 0;
 }
 

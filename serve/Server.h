@@ -2,6 +2,7 @@
 #pragma once
 
 #include "serve/Address.h"
+#include "serve/EncoderRoutes.h"
 #include "serve/Engine.h"
 #include "serve/Scheduler.h"
 
@@ -52,5 +53,10 @@ private:
 /// for an address that is none). One call at a time in a process.
 int serve(std::shared_ptr<Engine> engine, std::shared_ptr<const Tokenizer> tokenizer,
           const ServeOptions &options, const StopHandle &stop = {});
+
+/// The same of an encoder, over HTTP alone (UsageError for options.grpc): texts to vectors, one after the
+/// other. model.context: the most tokens of a text.
+int serveEncoder(Embed embed, ModelInfo model, std::shared_ptr<const Tokenizer> tokenizer,
+                 const ServeOptions &options, const StopHandle &stop = {});
 
 } // namespace lmc

@@ -1,4 +1,4 @@
-// Base64 of RFC 4648, with padding. Private to this folder.
+// Base64 of RFC 4648, with padding.
 #pragma once
 
 #include <optional>

@@ -100,13 +100,27 @@ class Embed(endtoend.Test):
         for row, expected in zip(read_npy(self.folder / "c.npy"), self.rows("far"), strict=True):
             self.assert_close(row, expected)
 
+    def test_served(self):
+        self.ok("compile", "bert", "-o", "bert.lmx", "--mode", "infer")
+        for model in ("bert", "bert.lmx"):
+            server = endtoend.Server(self, model, "--http", "127.0.0.1:0")
+            status, text = server.call("/v1/embeddings", {"input": ["Ships sailed FAR", ""]})
+            self.assertEqual(status, 200, text)
+            for row, words in zip(json.loads(text)["data"], [("ships", "sail", "##ed", "far"), ()], strict=True):
+                self.assert_close(row["embedding"], self.mean(*words))
+            status, text = server.call("/v1/embeddings", {"input": "far " * 8})
+            self.assertEqual(status, 400)
+            self.assertIn("input has 10 tokens, the model takes 1 to 9", text)
+            self.assertEqual(server.call("/readyz")[0], 200)
+            self.assertEqual(server.stop(), 0)
+
     def test_refusals(self):
         self.fails("embed", "bert", code=2, says="--text or --file")
         self.write("texts.txt", "far\n" + "far " * 8)
         self.fails("embed", "bert", "--file", "texts.txt",
                    says="texts.txt:2: 10 tokens do not fit into the model's context of 9")
-        for command in (("generate", "bert"), ("serve", "bert", "--http", "127.0.0.1:0")):
-            self.fails(*command, says=["bert is an encoder", "use lmc embed"])
+        self.fails("generate", "bert", says=["bert is an encoder", "use lmc embed"])
+        self.fails("serve", "bert", "--grpc", "127.0.0.1:0", code=2, says="an encoder is served over HTTP")
         self.fails("eval", "bert", "--data", "text.txt", says=["no loss", "lmc embed"])
         self.fails("train", "train.yaml", "--set", "model=bert", says=["no loss", "lmc embed"])
         self.ok("train", "train.yaml", "--set", "steps=1")

@@ -1,9 +1,13 @@
 """What the end-to-end tests share: calling lmc, a folder for each test, small models and configs."""
 import hashlib
+import http.client
 import json
 import os
 import pathlib
+import re
+import select
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -91,6 +95,48 @@ class Test(unittest.TestCase):
         return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
                 for path in sorted(pathlib.Path(folder).rglob("*"))
                 if path.is_file() and (names is None or path.name in names)}
+
+
+class Server:
+    """`lmc serve` of a model as a process, until it is stopped or the test ends."""
+
+    def __init__(self, test, model, *more):
+        self.test = test
+        self.process = subprocess.Popen([LMC, "serve", str(model), *more], cwd=test.folder, env=test.environment,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        test.addCleanup(self.process.stdout.close)
+        test.addCleanup(self.process.wait)
+        test.addCleanup(self.process.kill)
+        said = ""
+        while not re.search(r"HTTP.*?:(\d+)", said):
+            test.assertTrue(select.select([self.process.stdout], [], [], 120)[0], f"no answer: {said}")
+            line = self.process.stdout.readline().decode()
+            test.assertTrue(line, f"the server ended: {said}")
+            said += line
+        self.port = int(re.search(r"HTTP.*?:(\d+)", said).group(1))
+
+    def call(self, path, body=None):
+        """Status and text of a GET, or of a POST where there is a body (bytes, or what becomes JSON)."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        self.test.addCleanup(connection.close)
+        if body is None:
+            connection.request("GET", path)
+        else:
+            raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+            connection.request("POST", path, raw, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+    def terminate(self):
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self):
+        return self.process.wait(timeout=60)
+
+    def stop(self):
+        """The exit code after SIGTERM."""
+        self.terminate()
+        return self.wait()
 
 
 def log_lines(path):

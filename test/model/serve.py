@@ -1,44 +1,18 @@
 """The server as a process: starts, answers over HTTP, counts, drains at SIGTERM."""
 import http.client
 import json
-import re
-import select
-import signal
-import subprocess
 
 import endtoend
-from endtoend import LMC, SHARED
+from endtoend import SHARED
 
 
 @endtoend.needs_shared
 class Serve(endtoend.Test):
     def setUp(self):
         super().setUp()
-        self.server = subprocess.Popen(
-            [LMC, "serve", str(SHARED / "models/stories260k"), "--http", "127.0.0.1:0", "--grpc",
-             f"unix:{self.folder}/socket", "--metrics", "127.0.0.1:0"],
-            cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        self.addCleanup(self.server.stdout.close)
-        self.addCleanup(self.server.wait)
-        self.addCleanup(self.server.kill)
-        said = ""
-        while not re.search(r"HTTP.*?:(\d+)", said):
-            self.assertTrue(select.select([self.server.stdout], [], [], 120)[0], f"no answer: {said}")
-            line = self.server.stdout.readline().decode()
-            self.assertTrue(line, f"the server ended: {said}")
-            said += line
-        self.port = int(re.search(r"HTTP.*?:(\d+)", said).group(1))
-
-    def call(self, path, body=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        self.addCleanup(connection.close)
-        if body is None:
-            connection.request("GET", path)
-        else:
-            raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-            connection.request("POST", path, raw, {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
+        self.server = endtoend.Server(self, SHARED / "models/stories260k", "--http", "127.0.0.1:0", "--grpc",
+                                      f"unix:{self.folder}/socket", "--metrics", "127.0.0.1:0")
+        self.call = self.server.call
 
     def complete(self, **request):
         status, text = self.call("/v1/completions", dict({"max_tokens": 16, "temperature": 0}, **request))
@@ -81,8 +55,7 @@ class Serve(endtoend.Test):
         self.assertRegex(metrics, r'lmc_request_failures_total\{reason="invalid_argument"\} [1-9]')
         self.assertRegex(metrics, r"lmc_generated_tokens_total 32")
 
-        self.server.send_signal(signal.SIGTERM)
-        self.assertEqual(self.server.wait(timeout=30), 0)
+        self.assertEqual(self.server.stop(), 0)
         self.assertFalse((self.folder / "socket").exists())
 
     def test_the_same_tokens_are_drawn_where_logits_are_and_where_logprobs_are_made(self):
@@ -99,16 +72,16 @@ class Serve(endtoend.Test):
             self.assertEqual(offline["text"], plain["text"], seed)
 
     def test_stops_in_the_middle_of_an_answer(self):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
         self.addCleanup(connection.close)
         connection.request("POST", "/v1/completions",
                            json.dumps({"prompt": "Once", "max_tokens": 200, "stream": True}),
                            {"Content-Type": "application/json"})
         answer = connection.getresponse()
         self.assertTrue(answer.readline())
-        self.server.send_signal(signal.SIGTERM)
+        self.server.terminate()
         self.assertIn("data: [DONE]", answer.read().decode())
-        self.assertEqual(self.server.wait(timeout=60), 0)
+        self.assertEqual(self.server.wait(), 0)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 #include "runtime/Error.h"
 #include "runtime/Session.h"
 #include "runtime/Team.h"
+#include "serve/Embedder.h"
 #include "serve/Server.h"
 #include "serve/SessionEngine.h"
 #include "tools/lmc/DeviceMemory.h"
@@ -10,6 +11,8 @@
 
 namespace lmc {
 namespace {
+
+constexpr const char *kDefaultHttp = "127.0.0.1:8080", *kDefaultGrpc = "127.0.0.1:50051";
 
 struct Options {
   std::string model;
@@ -20,10 +23,30 @@ struct Options {
   CompileSettings settings;
 };
 
+/// An encoder: vectors of texts, over HTTP.
+int runEncoder(Options &o, LoadedModel &model, const CommonOptions &common) {
+  if (!o.speculate.empty() || !o.chatTemplate.empty())
+    throw UsageError("--speculate and --chat-template are for models that predict tokens");
+  if (o.serve.http.empty() && o.serve.grpc.empty())
+    o.serve.http = kDefaultHttp;
+  requireTokenizer(model);
+  const EncoderConfig &config = model.config.encoder;
+  auto embedder = std::make_shared<Embedder>(
+      model.executable, model.info.vocab,
+      EmbedderOptions{config.pooling == Pooling::First, config.normalized}, common.threads);
+  ModelInfo info = model.info;
+  info.context = embedder->longest();
+  o.serve.gpu = monitorOf(*model.executable);
+  return serveEncoder(
+      [embedder](std::span<const int32_t> tokens) { return embedder->embed(tokens); }, info,
+      model.tokenizer, o.serve);
+}
+
 int run(Options &o, const CommonOptions &common) {
-  if (o.serve.grpc.empty() && o.serve.http.empty())
-    o.serve.http = "127.0.0.1:8080", o.serve.grpc = "127.0.0.1:50051";
   o.settings.keep = {"prefill", "decode"};
+  if (ModelSource source = findModel(o.model);
+      !source.isExecutable && readModelConfig(source.config).isEncoder())
+    o.settings.keep = {"forward"};
   o.settings.programs.training = false;
   auto speculation = parseSpeculation(o.speculate);
   CompileSettings draftSettings = o.settings;
@@ -35,6 +58,10 @@ int run(Options &o, const CommonOptions &common) {
                 common.json);
     return 0;
   }
+  if (model.config.isEncoder())
+    return runEncoder(o, model, common);
+  if (o.serve.grpc.empty() && o.serve.http.empty())
+    o.serve.http = kDefaultHttp, o.serve.grpc = kDefaultGrpc;
   requireMemory(model, common.threads, o.slots);
   const Tokenizer &tokenizer = requireTokenizer(model);
   try {
@@ -60,7 +87,11 @@ int run(Options &o, const CommonOptions &common) {
 
 Command addServe(CLI::App &app, CommonOptions &common) {
   auto o = std::make_shared<Options>();
-  app.add_option("MODEL", o->model, "Model folder, checkpoint or .lmx")->required();
+  app.add_option(
+         "MODEL", o->model,
+         "Model folder, .gguf, checkpoint or .lmx; of an encoder (bert) /v1/embeddings over "
+         "HTTP is served")
+      ->required();
   app.add_option("--grpc", o->serve.grpc,
                  "host:port or unix:PATH (default 127.0.0.1:50051 where no address is given)");
   app.add_option("--http", o->serve.http,

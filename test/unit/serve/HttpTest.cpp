@@ -106,6 +106,11 @@ protected:
   }
 };
 
+TEST_F(HttpTest, EmbeddingsNeedAnEncoder) {
+  EXPECT_THAT(errorOf(post("/v1/embeddings", R"({"input": "a"})"), 400), HasSubstr("an encoder"));
+  EXPECT_EQ(failures("invalid_argument"), 1);
+}
+
 TEST_F(HttpTest, HealthAndReadiness) {
   EXPECT_EQ(client->Get("/healthz")->status, 200);
   EXPECT_EQ(client->Get("/readyz")->status, 200);
