@@ -8,7 +8,6 @@
 #include "runtime/KernelAbi.h"
 
 #include <cstring>
-#include <xxhash.h>
 
 namespace lmc {
 namespace {
@@ -111,7 +110,6 @@ void placeTensors(executable::Executable &message, DataSection &data,
       } else {
         data.insert(data.end(), stored->begin(), stored->end());
       }
-      tensor.set_data_checksum(XXH3_64bits(data.data() + tensor.data_offset(), tensor.bytes()));
       if (message.mode() == "infer") {
         tensor.set_arena_offset(-1);
         continue;

@@ -72,8 +72,7 @@ Schedule emitAttention(Expression &x) {
     Operands at(x, &inner);
     if (isa<lm::AttentionPartsOp>(inner))
       fail("no kernel for '{}' ({}) on the CPU: parts of keys are blocks of a GPU; use "
-           "lm.attention, "
-           "or compile for --target cuda",
+           "lm.attention, or compile for --target cuda",
            lm::modelPath(inner.getLoc()), inner.getName().getStringRef().str());
     if (auto op = dyn_cast<lm::AttentionOp>(inner)) {
       AttentionDescription d = describe(x, op);
