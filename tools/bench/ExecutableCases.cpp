@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 namespace lmc::bench {
 namespace {
@@ -118,7 +119,8 @@ void addModel(std::vector<Case> &cases, const BenchedModel &model, const Machine
                                   model.config.width, model.config.vocab);
   cases.push_back({fmt::format("prefill.{}.t{}", model.name, model.tokens), shape, Bound::Compute,
                    [=] { return std::make_unique<Prompt>(model, on); }});
-  for (int64_t past : {int64_t(16), model.tokens})
+  std::set<int64_t> pasts = {std::min<int64_t>(16, model.tokens), model.tokens};
+  for (int64_t past : pasts)
     cases.push_back({fmt::format("decode.{}.past{}", model.name, past), shape, Bound::Memory,
                      [=] { return std::make_unique<NextToken>(model, past, on); }});
 }

@@ -23,7 +23,7 @@ using namespace bench;
 
 struct Options {
   std::string model, filter;
-  int64_t tokens = 512;
+  std::optional<int64_t> tokens;
   CompileSettings settings; ///< of the model
   bool list = false, profile = false;
   int rounds = 9;
@@ -155,8 +155,11 @@ BenchedModel modelOf(Options &o) {
   o.settings.target = o.target;
   o.settings.codegen.products = o.codegen.products;
   LoadedModel model = loadModel(o.model, o.settings);
-  if (o.tokens >= model.info.context)
-    fail("'{}': --tokens {} leave no room for an answer in a context of {}", o.model, o.tokens,
+  int64_t tokens = o.tokens.value_or(std::min<int64_t>(512, model.info.context - 1));
+  if (model.info.context < 8)
+    fail("'{}': a context of {} is too short to time", o.model, model.info.context);
+  if (tokens >= model.info.context)
+    fail("'{}': --tokens {} leave no room for an answer in a context of {}", o.model, tokens,
          model.info.context);
   bool rounds = std::ranges::any_of(model.executable->message().tensors(), [](const auto &tensor) {
     bool isShort = tensor.dtype() != executable::F32;
@@ -164,7 +167,7 @@ BenchedModel modelOf(Options &o) {
                ? isShort
                : !tensor.packing().blocks().empty() || tensor.dtype() == executable::BF16;
   });
-  return {model.info.name, model.config, model.executable, o.tokens, rounds};
+  return {model.info.name, model.config, model.executable, tokens, rounds};
 }
 
 int run(Options &o, const CommonOptions &common) {
@@ -254,10 +257,12 @@ Command addBench(CLI::App &app, CommonOptions &common) {
   auto *model = app.add_option("MODEL", o->model,
                                "Time this model's prompts and tokens (folder, .gguf, checkpoint or "
                                ".lmx) and no other cases");
-  app.add_option("--tokens", o->tokens, "With MODEL: of the prompt, and before the token decoded")
+  app.add_option(
+         "--tokens", o->tokens,
+         "With MODEL: of the prompt, and before the token decoded (default: 512, or what a shorter "
+         "context leaves)")
       ->check(CLI::Range(int64_t(17), int64_t(1) << 31))
-      ->needs(model)
-      ->capture_default_str();
+      ->needs(model);
   app.add_option("--filter", o->filter, "Regular expression that the names of cases match");
   app.add_flag("--list", o->list, "Print the cases and run none");
   app.add_flag("--profile", o->profile, "Print where the time of each case goes, by launch");
