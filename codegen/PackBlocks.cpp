@@ -2,7 +2,6 @@
 
 #include "runtime/BitRuns.h"
 #include "runtime/BlockLayouts.h"
-#include "runtime/Half.h"
 #include "runtime/PackedScales.h"
 #include "runtime/Walk.h"
 
@@ -10,6 +9,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 namespace lmc {
 namespace {
@@ -23,34 +23,34 @@ template <typename Block> void unpackNibbles(const Block &block, UnpackedBlock &
 }
 
 void unpack(const BlockQ8_0 &block, UnpackedBlock &out) {
-  out.d = halfToFloat(block.d);
+  out.d = block.d;
   std::memcpy(out.q, block.qs, sizeof block.qs);
 }
 
 void unpack(const BlockQ4_0 &block, UnpackedBlock &out) {
-  out.d = halfToFloat(block.d);
+  out.d = block.d;
   unpackNibbles(block, out);
 }
 
 void unpack(const BlockQ4_1 &block, UnpackedBlock &out) {
-  out.d = halfToFloat(block.d), out.dmin = halfToFloat(block.m);
+  out.d = block.d, out.dmin = block.m;
   unpackNibbles(block, out);
 }
 
 void unpack(const BlockQ5_0 &block, UnpackedBlock &out) {
-  out.d = halfToFloat(block.d);
+  out.d = block.d;
   unpackNibbles(block, out);
   unpackBits<1, 1>(block.qh, out.q, 4);
 }
 
 void unpack(const BlockQ5_1 &block, UnpackedBlock &out) {
-  out.d = halfToFloat(block.d), out.dmin = halfToFloat(block.m);
+  out.d = block.d, out.dmin = block.m;
   unpackNibbles(block, out);
   unpackBits<1, 1>(block.qh, out.q, 4);
 }
 
 void unpack(const BlockIQ4_NL &block, UnpackedBlock &out) {
-  out.d = halfToFloat(block.d);
+  out.d = block.d;
   unpackNibbles(block, out);
 }
 
@@ -60,14 +60,14 @@ void unpack(const BlockMXFP4 &block, UnpackedBlock &out) {
 }
 
 void unpack(const BlockQ2_K &block, UnpackedBlock &out) {
-  out.d = halfToFloat(block.d), out.dmin = halfToFloat(block.dmin);
+  out.d = block.d, out.dmin = block.dmin;
   for (int sub = 0; sub < 16; ++sub)
     out.scales[sub] = block.scales[sub] & 15, out.minimums[sub] = block.scales[sub] >> 4;
   unpackBits<2, 32>(block.qs, out.q);
 }
 
 void unpack(const BlockQ3_K &block, UnpackedBlock &out) {
-  out.d = halfToFloat(block.d);
+  out.d = block.d;
   unpackBits<4, 8>(block.scalesLow, out.scales);
   unpackBits<2, 4>(block.scalesHigh, out.scales, 4);
   for (uint8_t &scale : out.scales)
@@ -77,7 +77,7 @@ void unpack(const BlockQ3_K &block, UnpackedBlock &out) {
 }
 
 template <typename Block> void unpackScales(const Block &block, UnpackedBlock &out) {
-  out.d = halfToFloat(block.d), out.dmin = halfToFloat(block.dmin);
+  out.d = block.d, out.dmin = block.dmin;
   for (int sub = 0; sub < 8; ++sub) {
     auto [scale, minimum] = scaleOf(block.scales, sub);
     out.scales[sub] = scale, out.minimums[sub] = minimum;
@@ -96,32 +96,43 @@ void unpack(const BlockQ5_K &block, UnpackedBlock &out) {
 }
 
 void unpack(const BlockQ6_K &block, UnpackedBlock &out) {
-  out.d = halfToFloat(block.d);
+  out.d = block.d;
   std::memcpy(out.scales, block.scales, sizeof block.scales);
   unpackBits<4, 64>(block.ql, out.q);
   unpackBits<2, 32>(block.qh, out.q, 4);
 }
 
-/// A column's blocks of a file, in rising k.
+/// `count` blocks of each column, one column after the other; those of all columns by turns, which is how a panel
+/// has them.
 template <typename Block>
-void packColumn(const std::byte *blocks, int64_t count, const lm::ColumnWriter &column) {
+void packColumns(const std::byte *blocks, int64_t count, int64_t columns,
+                 const lm::PanelWriter &panel) {
+  std::vector<UnpackedBlock> integers(columns);
+  // What is read are as many streams as columns, too many for the processor to foresee; yet the next panel's blocks
+  // follow these in one run.
+  const std::byte *ahead = blocks + columns * count * int64_t(sizeof(Block));
   for (int64_t index = 0; index < count; ++index) {
-    Block block;
-    std::memcpy(&block, blocks + index * int64_t(sizeof block),
-                sizeof block); // files align nothing
-    UnpackedBlock integers;
-    unpack(block, integers);
-    column.write(index, integers);
+    const std::byte *end = ahead + columns * int64_t(sizeof(Block));
+    for (; ahead < end; ahead += 64)
+      __builtin_prefetch(ahead);
+    for (int64_t column = 0; column < columns; ++column) {
+      Block block;
+      std::memcpy(&block, blocks + (column * count + index) * int64_t(sizeof block),
+                  sizeof block); // files align nothing
+      unpack(block, integers[column]);
+    }
+    panel.write(index, 0, integers);
   }
 }
 
 struct FileFormat {
   std::string_view name;
   int64_t bytes;
-  void (*packColumn)(const std::byte *blocks, int64_t count, const lm::ColumnWriter &column);
+  void (*packColumns)(const std::byte *blocks, int64_t count, int64_t columns,
+                      const lm::PanelWriter &panel);
 };
 template <typename Block> constexpr FileFormat fileFormat(std::string_view name) {
-  return {name, sizeof(Block), packColumn<Block>};
+  return {name, sizeof(Block), packColumns<Block>};
 }
 constexpr FileFormat fileFormats[] = {
     fileFormat<BlockQ8_0>("q8_0"),   fileFormat<BlockQ4_0>("q4_0"),
@@ -152,17 +163,9 @@ void packBlocks(std::span<const std::byte> blocks, const lm::BlockPanels &panels
     for (int64_t panel = begin; panel < end; ++panel) {
       int64_t first = panel * panels.width, last = std::min(first + panels.width, panels.columns);
       std::span<std::byte> bytes = packed.subspan(panel * panels.panelBytes(), panels.panelBytes());
-      if (last - first < panels.width) {
-        std::ranges::fill(bytes, std::byte(0));
-      } else { // what no column writes
-        std::ranges::fill(bytes.first(panels.codesAt()).subspan(perColumn * panels.headBytes()),
-                          std::byte(0));
-        std::ranges::fill(bytes.subspan(panels.codesAt() + panels.depth / 32 * panels.blockBytes()),
-                          std::byte(0));
-      }
-      for (int64_t column = first; column < last; ++column)
-        file.packColumn(blocks.data() + column * perColumn * file.bytes, perColumn,
-                        {panels, packed, column});
+      std::ranges::fill(bytes, std::byte(0)); // padding; and it brings the panel into the cache
+      file.packColumns(blocks.data() + first * perColumn * file.bytes, perColumn, last - first,
+                       {panels, packed, panel});
     }
   });
 }

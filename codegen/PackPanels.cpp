@@ -11,23 +11,51 @@
 namespace lmc {
 namespace {
 
+/// Eight rows of eight words, `from` apart, become eight columns, `to` apart.
+void turnSquare(const uint16_t *plain, int64_t from, uint16_t *turned, int64_t to) {
+  using Eight = uint16_t __attribute__((vector_size(16)));
+  Eight rows[8], next[8];
+  for (int i = 0; i < 8; ++i)
+    std::memcpy(&rows[i], plain + i * from, sizeof rows[i]);
+  for (int round = 0; round < 3;
+       ++round) { // each makes one bit of a row's number one of the column's
+    for (int i = 0; i < 4; ++i) {
+      next[2 * i] = __builtin_shufflevector(rows[i], rows[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
+      next[2 * i + 1] = __builtin_shufflevector(rows[i], rows[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
+    }
+    std::copy(next, next + 8, rows);
+  }
+  for (int i = 0; i < 8; ++i)
+    std::memcpy(turned + i * to, &rows[i], sizeof rows[i]);
+}
+
+/// Columns of `plain`, `depth` apart, become columns of a panel that is `width` wide.
+template <typename Word>
+void turnColumns(const Word *plain, int64_t depth, int64_t columns, Word *panel, int64_t width) {
+  constexpr int64_t line = 64 / sizeof(Word); // of each column at a time
+  for (int64_t k0 = 0; k0 < depth; k0 += line) {
+    int64_t end = std::min(k0 + line, depth), j = 0;
+    // Word by word, those of 16 bits take longer than memory does.
+    if constexpr (sizeof(Word) == 2)
+      for (; j + 8 <= columns && k0 + line <= depth; j += 8)
+        for (int64_t k = k0; k < end; k += 8)
+          turnSquare(plain + j * depth + k, depth, panel + k * width + j, width);
+    for (; j < columns; ++j)
+      for (int64_t k = k0; k < end; ++k)
+        panel[k * width + j] = plain[j * depth + k];
+  }
+}
+
 template <typename Word>
 void packPanel(const Word *plain, bool transposed, const lm::Panels &p, int64_t number,
                Word *panel) {
   int64_t first = number * p.width, columns = std::min(p.width, p.columns - first);
-  std::fill_n(panel, p.panelSize(), Word(0));
-  if (!transposed) {
-    for (int64_t k = 0; k < p.depth; ++k)
-      std::copy_n(plain + k * p.columns + first, columns, panel + k * p.width);
-    return;
-  }
-  constexpr int64_t kBlock = 16; // of each column at a time: a cache line of f32
-  for (int64_t k0 = 0; k0 < p.depth; k0 += kBlock)
-    for (int64_t j = 0; j < columns; ++j) {
-      const Word *column = plain + (first + j) * p.depth;
-      for (int64_t k = k0; k < std::min(k0 + kBlock, p.depth); ++k)
-        panel[k * p.width + j] = column[k];
-    }
+  std::fill_n(panel, p.panelSize(),
+              Word(0)); // padding; and it brings the panel into the cache, faster
+  if (transposed)
+    return turnColumns(plain + first * p.depth, p.depth, columns, panel, p.width);
+  for (int64_t k = 0; k < p.depth; ++k)
+    std::copy_n(plain + k * p.columns + first, columns, panel + k * p.width);
 }
 
 template <typename Word>

@@ -58,15 +58,87 @@ private:
   int64_t lane, panel, head, codes;
 };
 
-void writeHalf(float value, std::byte *at) {
-  uint16_t half = floatToHalf(value);
-  std::memcpy(at, &half, sizeof half);
-}
-
-float readHalf(const std::byte *at) {
+uint16_t readHalf(const std::byte *at) {
   uint16_t half;
   std::memcpy(&half, at, sizeof half);
-  return halfToFloat(half);
+  return half;
+}
+
+/// Four steps of k of a column as one number, little-endian; of four columns.
+using Quads = uint32_t __attribute__((vector_size(16)));
+constexpr int64_t kQuads = 8; ///< of 32 steps
+
+Quads loadQuads(const uint8_t *steps) {
+  Quads result;
+  std::memcpy(&result, steps, sizeof result);
+  return result;
+}
+
+/// Steps first .. first + 31 of four columns: result[i] has the columns' quad i.
+void turn(const UnpackedBlock *const (&columns)[4], int64_t first, Quads (&result)[kQuads]) {
+  for (int64_t quad = 0; quad < kQuads; quad += 4) {
+    Quads r[4];
+    for (int64_t i = 0; i < 4; ++i)
+      r[i] = loadQuads(columns[i]->q + first + 4 * quad);
+    Quads low01 = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5);
+    Quads high01 = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
+    Quads low23 = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
+    Quads high23 = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+    result[quad] = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
+    result[quad + 1] = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
+    result[quad + 2] = __builtin_shufflevector(high01, high23, 0, 1, 4, 5);
+    result[quad + 3] = __builtin_shufflevector(high01, high23, 2, 3, 6, 7);
+  }
+}
+
+/// The planes of the quads' field of `Bits` bits from bit `from`, `bytes` of each.
+template <int Bits>
+void writeField(const Quads (&quads)[kQuads], int from, std::byte *plane, int64_t planeBytes,
+                size_t bytes) {
+  constexpr uint32_t mask = ((1u << Bits) - 1) * 0x01010101u;
+  for (int p = 0; p < Bits; ++p, plane += planeBytes) {
+    Quads words = {};
+    for (int j = 0; j < 8 / Bits; ++j)
+      words |= (quads[Bits * j + p] >> from & mask) << (Bits * j);
+    if (bytes == sizeof words)
+      std::memcpy(plane, &words, sizeof words);
+    else
+      std::memcpy(plane, &words, bytes);
+  }
+}
+
+/// All planes of `steps` steps of up to four columns.
+template <int Low, int High>
+void writePlanes(std::span<const UnpackedBlock> columns, int64_t steps, std::byte *plane,
+                 int64_t planeBytes) {
+  const UnpackedBlock *four[4];
+  for (size_t i = 0; i < 4; ++i)
+    four[i] = &columns[std::min(i, columns.size() - 1)];
+  for (int64_t first = 0; first < steps; first += 32, plane += (Low + High) * planeBytes) {
+    Quads quads[kQuads];
+    turn(four, first, quads);
+    writeField<Low>(quads, 0, plane, planeBytes, 4 * columns.size());
+    if constexpr (High > 0)
+      writeField<High>(quads, Low, plane + Low * planeBytes, planeBytes, 4 * columns.size());
+  }
+}
+
+decltype(&writePlanes<8, 0>) planesOf(const BlockFormat &format) {
+  switch (10 * format.lowBits + format.highBits) {
+  case 80:
+    return writePlanes<8, 0>;
+  case 40:
+    return writePlanes<4, 0>;
+  case 41:
+    return writePlanes<4, 1>;
+  case 42:
+    return writePlanes<4, 2>;
+  case 20:
+    return writePlanes<2, 0>;
+  case 21:
+    return writePlanes<2, 1>;
+  }
+  return nullptr; // no such format
 }
 
 } // namespace
@@ -79,69 +151,35 @@ const BlockFormat *findBlockFormat(std::string_view name) {
 }
 
 // A format's sizes are quotients, and a division takes as long as a block.
-ColumnWriter::ColumnWriter(const BlockPanels &panels, std::span<std::byte> data, int64_t column)
-    : format(*panels.format), width(panels.width), lane(column % width),
-      headBytes(panels.headBytes()), minimumAt(panels.minimumAt()),
-      subScalesAt(panels.subScalesAt()), subMinimumsAt(panels.subMinimumsAt()),
+PanelWriter::PanelWriter(const BlockPanels &panels, std::span<std::byte> data, int64_t panel)
+    : format(*panels.format), width(panels.width), headBytes(panels.headBytes()),
+      minimumAt(panels.minimumAt()), subScalesAt(panels.subScalesAt()),
+      subMinimumsAt(panels.subMinimumsAt()),
       subs(format.hasSuperBlocks() ? format.super / format.sub : 0),
-      blockBytes(panels.blockBytes()), heads(data.data() + column / width * panels.panelBytes()),
-      codes(heads + panels.codesAt()) {}
+      blockBytes(panels.blockBytes()), writePlanes(planesOf(format)),
+      heads(data.data() + panel * panels.panelBytes()), codes(heads + panels.codesAt()) {}
 
-/// The planes of 32 integers' field of `Bits` bits from bit `from`, four integers at a time.
-template <int Bits>
-static void writeField(const uint8_t *q, int from, std::byte *plane, int64_t planeBytes) {
-  constexpr uint32_t mask = ((1u << Bits) - 1) * 0x01010101u;
-  for (int p = 0; p < Bits; ++p, plane += planeBytes) {
-    uint32_t word = 0;
-    for (int j = 0; j < 8 / Bits; ++j) {
-      uint32_t four;
-      std::memcpy(&four, q + 4 * (Bits * j + p), sizeof four);
-      word |= (four >> from & mask) << (Bits * j);
-    }
-    std::memcpy(plane, &word, sizeof word);
-  }
-}
-
-void ColumnWriter::write(int64_t index, const UnpackedBlock &block) const {
-  std::byte *head = heads + index * headBytes;
+void PanelWriter::writeHead(std::byte *head, int64_t lane, const UnpackedBlock &block) const {
   if (format.scale == BlockFormat::Scale::Exponent)
     head[lane] = std::byte(block.exponent);
   else
-    writeHalf(block.d, head + 2 * lane);
+    std::memcpy(head + 2 * lane, &block.d, sizeof block.d);
   if (format.minimums)
-    writeHalf(block.dmin, head + minimumAt + 2 * lane);
+    std::memcpy(head + minimumAt + 2 * lane, &block.dmin, sizeof block.dmin);
   for (int64_t sub = 0; sub < subs; ++sub) {
     head[subScalesAt + sub * width + lane] = std::byte(block.scales[sub]);
     if (format.minimums)
       head[subMinimumsAt + sub * width + lane] = std::byte(block.minimums[sub]);
   }
-  const int64_t planeBytes = 4 * width;
-  std::byte *low = codes + index * (format.super / 32) * blockBytes + 4 * lane;
-  std::byte *high = low + format.lowBits * planeBytes;
-  for (int64_t first = 0; first < format.super; first += 32) {
-    const uint8_t *q = block.q + first;
-    switch (format.lowBits) {
-    case 8:
-      writeField<8>(q, 0, low, planeBytes);
-      break;
-    case 4:
-      writeField<4>(q, 0, low, planeBytes);
-      break;
-    case 2:
-      writeField<2>(q, 0, low, planeBytes);
-      break;
-    }
-    switch (format.highBits) {
-    case 2:
-      writeField<2>(q, format.lowBits, high, planeBytes);
-      break;
-    case 1:
-      writeField<1>(q, format.lowBits, high, planeBytes);
-      break;
-    }
-    low += blockBytes;
-    high += blockBytes;
-  }
+}
+
+void PanelWriter::write(int64_t index, int64_t lane, std::span<const UnpackedBlock> columns) const {
+  for (size_t i = 0; i < columns.size(); ++i)
+    writeHead(heads + index * headBytes, lane + int64_t(i), columns[i]);
+  std::byte *plane = codes + index * (format.super / 32) * blockBytes + 4 * lane;
+  for (size_t i = 0; i < columns.size(); i += 4, plane += 16)
+    writePlanes(columns.subspan(i, std::min<size_t>(4, columns.size() - i)), format.super, plane,
+                4 * width);
 }
 
 UnpackedBlock readBlock(const BlockPanels &panels, std::span<const std::byte> data, int64_t column,
@@ -172,11 +210,12 @@ UnpackedBlock readBlock(const BlockPanels &panels, std::span<const std::byte> da
 StepAndMinimum stepOf(const BlockFormat &format, const UnpackedBlock &block, int64_t sub) {
   if (format.scale == BlockFormat::Scale::Exponent)
     return {std::ldexp(1.0f, block.exponent - 128), 0};
+  float d = halfToFloat(block.d), dmin = halfToFloat(block.dmin);
   if (!format.hasSuperBlocks()) // m of q4_1 and q5_1 is added
-    return {block.d, format.minimums ? -block.dmin : 0};
+    return {d, format.minimums ? -dmin : 0};
   if (format.minimums)
-    return {block.d * float(block.scales[sub]), block.dmin * float(block.minimums[sub])};
-  return {block.d * float(int8_t(block.scales[sub])), 0};
+    return {d * float(block.scales[sub]), dmin * float(block.minimums[sub])};
+  return {d * float(int8_t(block.scales[sub])), 0};
 }
 
 int integerOf(const BlockFormat &format, const UnpackedBlock &block, int64_t i) {

@@ -74,22 +74,29 @@ struct BlockPanels {
 
 /// One super-block of a column, as integers.
 struct UnpackedBlock {
-  float d = 0, dmin = 0;                      ///< that f16 holds
+  uint16_t d = 0, dmin = 0;                   ///< the bits of f16
   uint8_t exponent = 0;                       ///< in place of d, of Scale::Exponent
   uint8_t scales[16] = {}, minimums[16] = {}; ///< scales are int8 where there are no minimums
-  uint8_t q[256]; ///< of the first `super` alone; billions pass here, so nothing clears them
+  alignas(16)
+      uint8_t q[256]; ///< of the first `super` alone; billions pass here, so nothing clears them
 };
 
-/// Writes super-blocks of one column.
-class ColumnWriter {
+/// Writes super-blocks of some neighbouring columns of one panel: all of a panel at once where there are many,
+/// because their integers lie side by side.
+class PanelWriter {
 public:
-  ColumnWriter(const BlockPanels &panels, std::span<std::byte> data, int64_t column);
+  PanelWriter(const BlockPanels &panels, std::span<std::byte> data, int64_t panel);
 
-  void write(int64_t index, const UnpackedBlock &block) const;
+  /// Super-block `index` of the columns in lanes `lane`, `lane` + 1, ...
+  void write(int64_t index, int64_t lane, std::span<const UnpackedBlock> columns) const;
 
 private:
+  void writeHead(std::byte *head, int64_t lane, const UnpackedBlock &block) const;
+
   const BlockFormat &format;
-  int64_t width, lane, headBytes, minimumAt, subScalesAt, subMinimumsAt, subs, blockBytes;
+  int64_t width, headBytes, minimumAt, subScalesAt, subMinimumsAt, subs, blockBytes;
+  void (*writePlanes)(std::span<const UnpackedBlock> columns, int64_t steps, std::byte *plane,
+                      int64_t planeBytes);
   std::byte *heads, *codes; ///< of the panel
 };
 

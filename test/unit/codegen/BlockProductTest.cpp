@@ -5,6 +5,7 @@
 #include "codegen/cpu/Target.h"
 #include "ir/BlockPanels.h"
 #include "ir/Dialect.h"
+#include "runtime/Half.h"
 #include "runtime/Philox.h"
 
 #include <gtest/gtest.h>
@@ -27,16 +28,17 @@ std::vector<std::byte> drawPanels(const lm::BlockPanels &panels, uint64_t seed) 
       lm::UnpackedBlock block;
       // Eighths are exact in f16; the exponent form has powers of two only.
       bool half = format.scale == lm::BlockFormat::Scale::Half;
-      block.d = half ? (1.0f + static_cast<float>(random.below(next++, 64))) / 8 : 0;
+      block.d = half ? floatToHalf((1.0f + static_cast<float>(random.below(next++, 64))) / 8) : 0;
       block.exponent = static_cast<uint8_t>(124 + random.below(next++, 9));
-      block.dmin = static_cast<float>(random.below(next++, 64)) / 8 - 3;
+      block.dmin = floatToHalf(static_cast<float>(random.below(next++, 64)) / 8 - 3);
       for (int i = 0; i < 16; ++i) {
         block.scales[i] = static_cast<uint8_t>(random.below(next++, format.minimums ? 64 : 256));
         block.minimums[i] = static_cast<uint8_t>(random.below(next++, 64));
       }
       for (uint8_t &q : block.q)
         q = static_cast<uint8_t>(random.below(next++, 1u << format.bits()));
-      lm::ColumnWriter(panels, bytes, column).write(index, block);
+      lm::PanelWriter(panels, bytes, column / panels.width)
+          .write(index, column % panels.width, {&block, 1});
     }
   return bytes;
 }
@@ -79,16 +81,16 @@ TEST_P(Blocks, WhatIsWrittenIsReadBack) {
   std::vector<std::byte> bytes(static_cast<size_t>(p.size()));
   lm::UnpackedBlock block;
   bool half = p.format->scale == lm::BlockFormat::Scale::Half;
-  block.d = half ? 0.375f : 0;
+  block.d = floatToHalf(half ? 0.375f : 0);
   block.exponent = half ? 0 : 131;
-  block.dmin = p.format->minimums ? -0.1875f : 0;
+  block.dmin = floatToHalf(p.format->minimums ? -0.1875f : 0);
   for (int i = 0; i < 256; ++i)
     block.q[i] = static_cast<uint8_t>(i * 37 & ((1 << p.format->bits()) - 1));
   if (p.format->hasSuperBlocks())
     for (int i = 0; i < 256 / p.format->sub; ++i)
       block.scales[i] = static_cast<uint8_t>(3 * i),
       block.minimums[i] = static_cast<uint8_t>(2 * i);
-  lm::ColumnWriter(p, bytes, 4).write(1, block);
+  lm::PanelWriter(p, bytes, 4 / p.width).write(1, 4 % p.width, {&block, 1});
   lm::UnpackedBlock again = lm::readBlock(p, bytes, 4, 1);
   EXPECT_EQ(again.d, block.d);
   EXPECT_EQ(again.dmin, block.dmin);

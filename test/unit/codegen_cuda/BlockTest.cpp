@@ -6,6 +6,7 @@
 #include "codegen/cuda/Print.h"
 #include "ir/BlockPanels.h"
 #include "runtime/Error.h"
+#include "runtime/Half.h"
 
 #include <gmock/gmock.h>
 
@@ -34,8 +35,8 @@ std::vector<double> panelBytes(const lm::BlockPanels &panels) {
   for (int64_t column = 0; column < panels.columns; ++column)
     for (int64_t index = 0; index < panels.depth / format.super; ++index) {
       lm::UnpackedBlock block;
-      block.d = std::ldexp(static_cast<float>(numbers.next() % 1024) - 300, -15);
-      block.dmin = std::ldexp(static_cast<float>(numbers.next() % 1024) - 300, -13);
+      block.d = floatToHalf(std::ldexp(static_cast<float>(numbers.next() % 1024) - 300, -15));
+      block.dmin = floatToHalf(std::ldexp(static_cast<float>(numbers.next() % 1024) - 300, -13));
       block.exponent = static_cast<uint8_t>(120 + numbers.next() % 6);
       for (int sub = 0; sub < 16; ++sub) {
         block.scales[sub] = static_cast<uint8_t>(numbers.next() % 64);
@@ -45,7 +46,8 @@ std::vector<double> panelBytes(const lm::BlockPanels &panels) {
       }
       for (uint8_t &q : block.q)
         q = static_cast<uint8_t>(numbers.next() % (1u << format.bits()));
-      lm::ColumnWriter(panels, bytes, column).write(index, block);
+      lm::PanelWriter(panels, bytes, column / panels.width)
+          .write(index, column % panels.width, {&block, 1});
     }
   std::vector<double> values;
   for (std::byte byte : bytes)
