@@ -17,6 +17,7 @@ pkg_check_modules(HTTPLIB REQUIRED IMPORTED_TARGET cpp-httplib)
 # "19" alone is refused by MLIRConfigVersion; stay on the 19.1 series.
 find_package(MLIR 19.1 REQUIRED CONFIG HINTS /usr/lib/llvm-19/lib/cmake/mlir)
 find_package(LLD 19.1 CONFIG HINTS /usr/lib/llvm-19/lib/cmake/lld)
+include(LmcLlvm)
 list(APPEND CMAKE_MODULE_PATH ${MLIR_CMAKE_DIR} ${LLVM_CMAKE_DIR})
 include(TableGen)
 include(AddLLVM)

@@ -19,7 +19,7 @@ endfunction()
 function(lmc_use_mlir name)
   target_include_directories(${name} SYSTEM PUBLIC ${LLVM_INCLUDE_DIRS} ${MLIR_INCLUDE_DIRS})
   target_compile_definitions(${name} PUBLIC ${LMC_LLVM_DEFINITIONS})
-  target_link_libraries(${name} PUBLIC MLIR LLVM)
+  target_link_libraries(${name} PUBLIC lmc_llvm)
 endfunction()
 
 function(lmc_program name)

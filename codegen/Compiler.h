@@ -36,13 +36,22 @@ struct CodegenOptions {
   std::function<std::string(const std::string &source)> assembleCuda;
 };
 
-/// Bytes of a parameter to store in the executable, in the shape that the frontend gave it (packing is
+/// A parameter's values, valid until the next parameter is asked for.
+struct ParameterValues {
+  ParameterValues(std::span<const std::byte> bytes, bool isFile = false)
+      : bytes(bytes), isFile(isFile) {}
+
+  std::span<const std::byte> bytes;
+  bool isFile; ///< they are pages of a file (runtime/FilePages.h)
+};
+
+/// Values of a parameter to store in the executable, in the shape that the frontend gave it (packing is
 /// this side's business), or nothing to leave it to the driver. `format` is what elements are wanted
 /// in: f32; f16 or bf16, for which f32 may be given too (it is rounded to nearest even); or the lm.blocks
 /// that the parameter was given: blocks of this format as GGUF has them, those of a column of the matrix
 /// [depth, columns] one after the other.
-using ParameterData = std::function<std::optional<std::span<const std::byte>>(
-    const std::string &name, std::string_view format)>;
+using ParameterData =
+    std::function<std::optional<ParameterValues>(const std::string &name, std::string_view format)>;
 
 struct CompileReport {
   unsigned kernels = 0;        ///< different ones

@@ -31,8 +31,8 @@ class Place {
 public:
   Place(const BlockPanels &p, int64_t column, int64_t index)
       : p(p), lane(column % p.width), panel(column / p.width * p.panelBytes()),
-        head(panel + index * p.headBytes()),
-        codes(panel + p.codesAt() + index * (p.format->super / 32) * p.blockBytes()) {}
+        head(panel + index * p.headStride()),
+        codes(panel + p.codesAt() + index * (p.format->super / 32) * p.blockStride()) {}
 
   int64_t d() const { return head + lane * p.scaleBytes(); }
   int64_t dmin() const { return head + p.minimumAt() + lane * p.scaleBytes(); }
@@ -50,7 +50,7 @@ private:
   Bits field(int64_t i, int bits, int before) const {
     int64_t quad = i % 32 / 4, plane = quad % bits;
     int64_t byte =
-        codes + i / 32 * p.blockBytes() + 4 * p.width * (before + plane) + 4 * lane + i % 4;
+        codes + i / 32 * p.blockStride() + 4 * p.width * (before + plane) + 4 * lane + i % 4;
     return {byte, int(bits * (quad / bits)), bits, before};
   }
 

@@ -10,6 +10,10 @@
 // the low bits of q, then its high bits. A field of L bits takes L planes of 4 * width bytes: byte
 // 4 * column + b of plane p holds, at bit L * j, the field of step 4 * (L * j + p) + b. So a plane shifted
 // right by L * j and masked is what a dot product of four bytes a lane takes.
+// A panel of one column is different: it is the column's blocks as files have them, each block's scales before its
+// integers. Formats whose files order bits
+// like planes have it (hasFileOrder): it is for tables of which rows are gathered, which then stay
+// where the file has them.
 //   Source: GGUF's formats (runtime/BlockLayouts.h), whose values are kept to the bit.
 #pragma once
 
@@ -39,6 +43,8 @@ struct BlockFormat {
 
   bool isSigned() const { return lowBits == 8; } ///< q is an int8
   bool hasSuperBlocks() const { return super != sub; }
+  /// Is a block of a file its scales and then its planes?
+  bool hasFileOrder() const { return !hasSuperBlocks() && highBits == 0; }
   int bits() const { return lowBits + highBits; }
 };
 
@@ -50,9 +56,10 @@ const BlockFormat *findBlockFormat(std::string_view name);
 struct BlockPanels {
   const BlockFormat *format;
   int64_t depth, columns;
-  int64_t width; ///< columns of a panel
+  int64_t width; ///< columns of a panel; 1: as files have them
 
   int64_t count() const { return (columns + width - 1) / width; }
+  bool isFile() const { return width == 1; }
 
   // All in bytes; offsets in a panel.
   int64_t scaleBytes() const { return format->scale == BlockFormat::Scale::Half ? 2 : 1; }
@@ -67,8 +74,18 @@ struct BlockPanels {
   int64_t subMinimumsAt() const { return subScalesAt() + width * (format->super / format->sub); }
   /// Of the integers of 32 steps.
   int64_t blockBytes() const { return 4 * width * format->bits(); }
-  int64_t codesAt() const { return (depth / format->super * headBytes() + 63) / 64 * 64; }
-  int64_t panelBytes() const { return (codesAt() + depth / 32 * blockBytes() + 63) / 64 * 64; }
+  /// From one super-block's scales to the next.
+  int64_t headStride() const { return headBytes() + (isFile() ? blockBytes() : 0); }
+  /// From the integers of 32 steps to the next.
+  int64_t blockStride() const { return blockBytes() + (isFile() ? headBytes() : 0); }
+  int64_t codesAt() const {
+    return isFile() ? headBytes() : (depth / format->super * headBytes() + 63) / 64 * 64;
+  }
+  int64_t panelBytes() const {
+    if (isFile())
+      return depth / 32 * blockStride();
+    return (codesAt() + depth / 32 * blockBytes() + 63) / 64 * 64;
+  }
   int64_t size() const { return count() * panelBytes(); }
 };
 

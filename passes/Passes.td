@@ -78,6 +78,7 @@ def QuantizeWeights : Pass<"lm-quantize-weights", "::mlir::ModuleOp"> {
   let summary = "block-quantised parameters become panels that integer products read";
   let options = [
     Option<"width", "width", "int64_t", "0", "columns of a panel; 0: the target has no such kernels">,
+    Option<"fileTables", "file-tables", "bool", "false", "tables that are only gathered from stay as files have them, where the format allows">,
   ];
 }
 

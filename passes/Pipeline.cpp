@@ -91,6 +91,7 @@ std::vector<Phase> phases() {
        [](OpPassManager &module, ModuleOp, const PipelineOptions &options) {
          QuantizeWeightsOptions quantize;
          quantize.width = options.blockWidth;
+         quantize.fileTables = !options.gpu; // a GPU's memory gets a copy of its own anyway
          module.addPass(createQuantizeWeights(quantize));
          PackWeightsOptions pack;
          pack.width = options.panelWidth;

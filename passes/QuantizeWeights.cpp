@@ -5,7 +5,8 @@
 // After:  @decode(%w: tensor<11x2176xi8> {..., lm.plain = tensor<172x64xf32>, lm.plain_transposed}) {
 //           %codes, %scales, %sums, %half_sums = lm.quantize_rows %x
 //           lm.block_matmul %codes, %scales, %sums, %half_sums, %w {format = "q8_0", ...} ... }
-//         A gather from such a weight becomes lm.block_gather, lm.expert_matmul lm.expert_block_matmul with
+//         A gather from such a weight becomes lm.block_gather (of a table that no product reads: with its rows as
+//         the file has them, tensor<172x68xi8>), lm.expert_matmul lm.expert_block_matmul with
 //         panels of each expert: tensor<8x11x2176xi8>.
 // Needs:  primitives, programs that only read their parameters (inference), f32 products. Leaves:
 //         primitives; lm.blocks only where the weight is stored so. Numerics: rows of activations are
@@ -30,7 +31,7 @@ namespace {
 
 /// The stored form, or why there is none.
 std::optional<lm::BlockPanels> panelsOf(const StoredWeight &weight, StringRef format, int64_t width,
-                                        std::string &reason) {
+                                        bool fileTables, std::string &reason) {
   const lm::BlockFormat *found = lm::findBlockFormat(format.str());
   RankedTensorType type = weight.type();
   // A matrix, or one for each expert.
@@ -56,6 +57,10 @@ std::optional<lm::BlockPanels> panelsOf(const StoredWeight &weight, StringRef fo
     reason = "its depth is no multiple of a block";
   if (!reason.empty())
     return std::nullopt;
+  // What no product reads may stay as the file has it: then it is read from there, row by row.
+  bool isTable = weight.products.empty() && weight.expertProducts.empty();
+  if (isTable && fileTables && found->hasFileOrder())
+    width = 1;
   return lm::BlockPanels{found, depth, type.getDimSize(rank - (transposed ? 2 : 1)), width};
 }
 
@@ -155,7 +160,7 @@ struct QuantizeWeights : impl::QuantizeWeightsBase<QuantizeWeights> {
         continue;
       std::string reason;
       if (std::optional<lm::BlockPanels> panels =
-              panelsOf(weight, format.getValue(), width, reason)) {
+              panelsOf(weight, format.getValue(), width, fileTables, reason)) {
         rewriter.store(weight, *panels);
         continue;
       }

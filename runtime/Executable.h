@@ -22,8 +22,8 @@ std::string_view nameOf(executable::DType type); ///< "f32"
 class Executable {
 public:
   /// Takes a message and its data section. Does not check it: the producer is ours (save() and
-  /// Session do). Every offset in it is a multiple of kArenaAlignment; save() fills in the
-  /// checksums.
+  /// Session do). Every offset in it is a multiple of kArenaAlignment, those of file pages
+  /// (runtime/FilePages.h) of their element's size; save() fills in the checksums.
   Executable(executable::Executable message, DataSection data);
 
   /// Maps and checks a file (bounds, checksums, cross references). Throws Error naming the file and

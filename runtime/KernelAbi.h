@@ -9,7 +9,8 @@ namespace lmc {
 /// A kernel of an executable's code object: `extern "C"`, found by Kernel.symbol.
 ///
 ///   buffers  operands in the order of Launch.buffers: inputs, then outputs. Every one starts at a
-///            multiple of kArenaAlignment. Outputs do not overlap inputs unless the plan says so.
+///            multiple of kArenaAlignment, but for weights that are read where their file has them: at
+///            a multiple of their element's size. Outputs do not overlap inputs unless the plan says so.
 ///   dims     one extent per Executable.dims, of this run
 ///   begin,   the work items to compute, 0 <= begin < end <= Launch.items. Items are independent:
 ///   end      a result must not depend on how they were split or on who runs them.
@@ -20,8 +21,8 @@ namespace lmc {
 using KernelFunction = void (*)(void *const *buffers, const int64_t *dims, int64_t begin,
                                 int64_t end, void *scratch);
 
-/// Every tensor, transient buffer, scratch area and stored tensor starts at a multiple of it, and
-/// every region of the arena is rounded up to it: one cache line, one AVX-512 vector.
+/// Every tensor, transient buffer, scratch area and stored tensor (unless it is its file's pages) starts at a
+/// multiple of it, and every region of the arena is rounded up to it: one cache line, one AVX-512 vector.
 inline constexpr uint64_t kArenaAlignment = 64;
 
 /// What cuBLASLt asks of its workspace, which lies in a GPU's scratch area: Kernel.scratch_bytes has

@@ -65,7 +65,7 @@ private:
   }
 
   void checkCode() {
-    checkStored("code", message.code_offset(), message.code_bytes());
+    checkStored("code", message.code_offset(), message.code_bytes(), kArenaAlignment);
     if (message.kernels_size() > 0 && message.code_bytes() == 0)
       fail("code_bytes: 0, but there are {} kernels", message.kernels_size());
     for (int i = 0; i < message.kernels_size(); ++i) {
@@ -213,7 +213,8 @@ private:
     if (stored && cache)
       fail("{}.data_offset: {}, but a cache starts as zeros", path, tensor.data_offset());
     if (stored)
-      checkStored(path + ".data", tensor.data_offset(), tensor.bytes());
+      checkStored(path + ".data", tensor.data_offset(), tensor.bytes(),
+                  sizeOf(tensor.dtype())); // a model's file aligns no more
     if (tensor.arena_offset() >= 0)
       checkRange(path + ".arena", tensor.arena_offset(), tensor.bytes(),
                  cache ? message.slot_bytes() : message.state_bytes());
@@ -378,15 +379,16 @@ private:
       fail("{}: index {}, there are {}", path, index, count);
   }
 
-  void checkStored(const Path &path, uint64_t offset, uint64_t bytes) {
-    checkRange(path, offset, bytes, dataBytes);
+  void checkStored(const Path &path, uint64_t offset, uint64_t bytes, uint64_t alignment) {
+    checkRange(path, offset, bytes, dataBytes, alignment);
   }
 
-  static void checkRange(const Path &path, uint64_t offset, uint64_t bytes, uint64_t limit) {
+  static void checkRange(const Path &path, uint64_t offset, uint64_t bytes, uint64_t limit,
+                         uint64_t alignment = kArenaAlignment) {
     if (offset > limit || bytes > limit - offset)
       fail("{}_offset: {} bytes at {} leave their region of {} bytes", path, bytes, offset, limit);
-    if (offset % kArenaAlignment)
-      fail("{}_offset: {} is not a multiple of {}", path, offset, kArenaAlignment);
+    if (offset % alignment)
+      fail("{}_offset: {} is not a multiple of {}", path, offset, alignment);
   }
 
   const executable::Executable &message;

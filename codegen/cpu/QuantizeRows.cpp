@@ -120,7 +120,7 @@ Schedule emitBlockGather(Expression &x) {
     e.loop(e.i64(0), e.i64(panels.depth / format.sub), 1, [&](Value sub) {
       Value perSuper = e.i64(format.super / format.sub);
       Value super = e.div(sub, perSuper), inner = e.rem(sub, perSuper);
-      Value head = e.offset(panel, e.mul(super, panels.headBytes()));
+      Value head = e.offset(panel, e.mul(super, panels.headStride()));
       Value step = scaleAt(head, 0);
       Value minimum = format.minimums ? scaleAt(head, panels.minimumAt()) : Value();
       if (format.hasSuperBlocks()) {
@@ -136,7 +136,7 @@ Schedule emitBlockGather(Expression &x) {
       e.loop(k0, e.add(k0, format.sub), 1, [&](Value k) {
         Value quad = e.div(e.rem(k, e.i64(32)), e.i64(4));
         Value codes = e.offset(
-            panel, e.add(e.mul(e.div(k, e.i64(32)), panels.blockBytes()), panels.codesAt()));
+            panel, e.add(e.mul(e.div(k, e.i64(32)), panels.blockStride()), panels.codesAt()));
         auto field = [&](int64_t bits, int64_t first) -> Value {
           Value plane = e.add(e.rem(quad, e.i64(bits)), first);
           Value place =

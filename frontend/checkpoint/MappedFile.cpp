@@ -23,7 +23,7 @@ MappedFile::MappedFile(const std::filesystem::path &path) {
   else if (!S_ISREG(status.st_mode))
     problem = "not a regular file";
   if (!problem && status.st_size > 0) {
-    void *address = mmap(nullptr, size_t(status.st_size), PROT_READ, MAP_PRIVATE, descriptor, 0);
+    void *address = mmap(nullptr, size_t(status.st_size), PROT_READ, MAP_SHARED, descriptor, 0);
     if (address == MAP_FAILED)
       problem = std::strerror(errno);
     else
@@ -37,13 +37,6 @@ MappedFile::MappedFile(const std::filesystem::path &path) {
 MappedFile::~MappedFile() {
   if (!mapped.empty())
     munmap(const_cast<std::byte *>(mapped.data()), mapped.size());
-}
-
-void MappedFile::forget(std::span<const std::byte> part) {
-  auto begin = reinterpret_cast<uintptr_t>(part.data()), end = begin + part.size();
-  begin -= begin % size_t(sysconf(_SC_PAGESIZE)); // pages that are shared are read again
-  if (end > begin)
-    madvise(reinterpret_cast<void *>(begin), end - begin, MADV_DONTNEED);
 }
 
 MappedFile::MappedFile(MappedFile &&other) noexcept : mapped(std::exchange(other.mapped, {})) {}

@@ -1,4 +1,4 @@
-// A whole file in the address space, read only.
+// A whole file in the address space, shared and read only.
 #pragma once
 
 #include <cstddef>
@@ -16,9 +16,6 @@ public:
   MappedFile &operator=(MappedFile &&other) noexcept;
 
   std::span<const std::byte> bytes() const { return mapped; }
-
-  /// Gives the memory of a part of a mapped file's bytes() back until it is read again.
-  static void forget(std::span<const std::byte> part);
 
 private:
   std::span<const std::byte> mapped;

@@ -2,6 +2,7 @@
 
 #include "frontend/checkpoint/SafetensorsHeader.h"
 #include "runtime/Error.h"
+#include "runtime/FilePages.h"
 
 #include <algorithm>
 #include <cstring>
@@ -55,7 +56,7 @@ void SafetensorsFile::verifyChecksum(std::string_view json, std::span<const std:
   for (size_t at = 0; at < data.size(); at += window) {
     std::span<const std::byte> part = data.subspan(at, std::min(window, data.size() - at));
     checksum.add(part);
-    MappedFile::forget(part);
+    forgetPages(part);
   }
   if (std::string actual = checksum.digits(); actual != stored)
     fail("is damaged: its checksum is {}, it should be {} (if another program changed the file on "

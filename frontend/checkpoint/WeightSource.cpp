@@ -4,6 +4,7 @@
 #include "frontend/checkpoint/StackedNames.h"
 #include "frontend/json/StrictJson.h"
 #include "runtime/Error.h"
+#include "runtime/FilePages.h"
 
 #include <algorithm>
 
@@ -33,7 +34,7 @@ public:
     return (found == shardOf.end() ? path : files[found->second].path()).string();
   }
   void forget(const TensorView &view) const override {
-    MappedFile::forget(view.bytes);
+    forgetPages(view.bytes);
     for (const TensorView &part : view.parts)
       forget(part);
   }

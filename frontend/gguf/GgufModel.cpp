@@ -4,6 +4,7 @@
 #include "frontend/gguf/GgufFamily.h"
 #include "frontend/gguf/GgufTokenizer.h"
 #include "runtime/Error.h"
+#include "runtime/FilePages.h"
 
 namespace lmc {
 namespace {
@@ -28,7 +29,7 @@ public:
     }
   }
 
-  void forget(const TensorView &view) const override { MappedFile::forget(view.bytes); }
+  void forget(const TensorView &view) const override { forgetPages(view.bytes); }
   std::vector<std::string> names() const override {
     std::vector<std::string> result;
     for (const auto &[name, view] : views)

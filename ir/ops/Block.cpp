@@ -14,7 +14,7 @@ constexpr int64_t kBlock = 32;
 /// The panels that a weight operand holds, of one matrix or of each expert's, or what is wrong with it.
 FailureOr<BlockPanels> panelsOf(std::optional<Location> loc, Value weights, StringRef format,
                                 int64_t depth, int64_t columns, int64_t width,
-                                std::optional<int64_t> experts = {}) {
+                                std::optional<int64_t> experts = {}, bool isTable = false) {
   const BlockFormat *found = findBlockFormat(format.str());
   if (!found)
     return emitOptionalError(loc, "unknown block format '", format, "'");
@@ -24,6 +24,10 @@ FailureOr<BlockPanels> panelsOf(std::optional<Location> loc, Value weights, Stri
                              "multiple of ",
                              found->super, ", got [", depth, ", ", columns, "]");
   BlockPanels panels{found, depth, columns, width};
+  if (panels.isFile() && !(isTable && found->hasFileOrder()))
+    return emitOptionalError(loc, "blocks of ", format, " are not read as files have them here",
+                             " (a width of 1): only gathers do, of formats without super-blocks",
+                             " and high bits");
   Shape shape = shapeOf(weights), expected = {Dim(panels.count()), Dim(panels.panelBytes())};
   if (experts)
     expected.insert(expected.begin(), Dim(*experts));
@@ -218,7 +222,7 @@ LogicalResult ExpertBlockMatmulOp::adjoint(GraphBuilder &, ValueRange, MutableAr
 LogicalResult BlockGatherOp::infer(Adaptor op, std::optional<Location> loc,
                                    SmallVectorImpl<Type> &types) {
   if (failed(panelsOf(loc, op.getWeights(), op.getFormat(), op.getDepth(), op.getColumns(),
-                      op.getWidth())))
+                      op.getWidth(), {}, /*isTable=*/true)))
     return failure();
   Shape y = shapeOf(op.getIds());
   y.push_back(static_cast<int64_t>(op.getDepth()));

@@ -50,7 +50,8 @@ def LM_BlockGatherOp : LM_InferredOp<"block_gather"> {
   let summary = "columns of block-quantised weights by id: y[..., k] = w[k, ids[...]]";
   let description = [{
     The rows of an embedding table that lies as the weights of a product with its transpose do: panels
-    `[count, bytes]` of a matrix `[depth, columns]`. ids in [0, columns); drivers check the range.
+    `[count, bytes]` of a matrix `[depth, columns]`; or as files have it, `[columns, bytes]`, which a width of 1
+    says. ids in [0, columns); drivers check the range.
   }];
   let arguments = (ins LM_Bytes:$weights, LM_Ids:$ids, StrAttr:$format, I64Attr:$depth,
                        I64Attr:$columns, I64Attr:$width);

@@ -16,7 +16,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include <malloc.h>
+
 #include <fstream>
+#include <future>
 
 namespace lmc {
 namespace {
@@ -273,12 +276,17 @@ LoadedModel loadModel(const fs::path &path, CompileSettings settings) {
          path.string());
   LoadedModel model;
   model.config = readModelConfig(source.config);
-  model.tokenizer = modelTokenizer(source.weights, &model.noTokenizer);
+  // A large vocabulary takes a third of the time that the rest takes.
+  auto tokenizer = std::async(std::launch::async, [&] {
+    auto result = modelTokenizer(source.weights, &model.noTokenizer);
+    malloc_trim(0); // reading it took several times its size, which the weights can use
+    return result;
+  });
   Weights weights(model.config, source.weights);
   settings.keepStored(weights, path);
-  model.executable =
-      compileModel(model.config, settings,
-                   modelMetadata(model.config, source, model.tokenizer.get()), weights.data());
+  // No metadata: nobody writes this executable.
+  model.executable = compileModel(model.config, settings, {}, weights.data());
+  model.tokenizer = tokenizer.get();
   model.info = infoOf(model.config, model.tokenizer.get(), nameOf(path), *model.executable);
   return model;
 }
@@ -323,39 +331,40 @@ std::map<std::string, std::string> Weights::formats() const {
 }
 
 ParameterData Weights::data() {
-  return [this](const std::string &name,
-                std::string_view format) -> std::optional<std::span<const std::byte>> {
-    for (size_t i = 0; i < parameters.size(); ++i) {
-      if (parameters[i].name != name)
-        continue;
-      if (lent) // else a file and what is made of it were in memory together
-        source->forget(*lent);
-      lent = views[i];
-      const TensorFormat &stored = formatOf(lent->type);
-      // A transposed matrix of blocks is asked for by columns, which is how it lies.
-      bool asItLies = lent->offset == 0 && hasOneType(*lent) &&
-                      (lent->order != StoredOrder::Transposed || stored.isQuantised());
-      if (formatName(lent->type) == format && asItLies)
-        return storedBytes(*lent);
-      converted.resize(lent->numElements());
-      readAsF32(*lent, converted);
-      return std::as_bytes(std::span(converted));
-    }
-    return std::nullopt;
-  };
+  return [this](const std::string &name, std::string_view format) { return find(name, format); };
 }
 
-std::span<const std::byte> Weights::storedBytes(const TensorView &view) {
+std::optional<ParameterValues> Weights::find(const std::string &name, std::string_view format) {
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    if (parameters[i].name != name)
+      continue;
+    if (lent) // else a file and what is made of it were in memory together
+      source->forget(*lent);
+    lent = views[i];
+    const TensorFormat &stored = formatOf(lent->type);
+    // A transposed matrix of blocks is asked for by columns, which is how it lies.
+    bool asItLies = lent->offset == 0 && hasOneType(*lent) &&
+                    (lent->order != StoredOrder::Transposed || stored.isQuantised());
+    if (formatName(lent->type) == format && asItLies)
+      return storedBytes(*lent);
+    converted.resize(lent->numElements());
+    readAsF32(*lent, converted);
+    return std::as_bytes(std::span(converted));
+  }
+  return std::nullopt;
+}
+
+ParameterValues Weights::storedBytes(const TensorView &view) {
   if (!view.parts.empty()) {
     reordered.clear();
     for (const TensorView &part : view.parts)
       llvm::append_range(reordered, part.bytes);
-    return reordered;
+    return std::span<const std::byte>(reordered);
   }
   size_t size = formatOf(view.type).isQuantised() ? 1 : sizeBytes(view.type);
   bool aligned = reinterpret_cast<uintptr_t>(view.bytes.data()) % size == 0;
   if (aligned && (view.order == StoredOrder::Rows || view.order == StoredOrder::Transposed))
-    return view.bytes;
+    return {view.bytes, true};
   auto rows = static_cast<size_t>(view.shape[0]);
   size_t rowBytes = view.bytes.size() / rows;
   reordered.resize(view.bytes.size());
@@ -364,7 +373,7 @@ std::span<const std::byte> Weights::storedBytes(const TensorView &view) {
     std::ranges::copy(view.bytes.subspan(from * rowBytes, rowBytes),
                       reordered.begin() + static_cast<std::ptrdiff_t>(row * rowBytes));
   }
-  return reordered;
+  return std::span<const std::byte>(reordered);
 }
 
 void CompileSettings::keepStored(const Weights &weights, const fs::path &path) {

@@ -95,7 +95,8 @@ private:
   std::vector<std::byte> reordered;
   const TensorView *lent = nullptr; ///< whose bytes the caller has had
 
-  std::span<const std::byte> storedBytes(const TensorView &view);
+  std::optional<ParameterValues> find(const std::string &name, std::string_view format);
+  ParameterValues storedBytes(const TensorView &view);
 };
 
 /// What an executable carries along: spec, config.json, tokenizer, where it came from.

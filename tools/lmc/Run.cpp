@@ -66,7 +66,7 @@ std::vector<float> runReference(const Options &o, ModelInfo &info, bool &isEncod
     auto type = mlir::cast<mlir::RankedTensorType>(forward.getArgument(i).getType());
     lm::Tensor tensor(type.getShape());
     if (hasRole(forward, i, "parameter")) {
-      auto bytes = *data(forward.getArgAttrOfType<mlir::StringAttr>(i, kName).str(), {});
+      auto bytes = data(forward.getArgAttrOfType<mlir::StringAttr>(i, kName).str(), {})->bytes;
       const auto *values = reinterpret_cast<const float *>(bytes.data());
       std::copy_n(values, tensor.size(), tensor.data.begin());
     } else {

@@ -389,6 +389,27 @@ for form, (panels, w) in values.items():
     add("block_gather", [panels, picked], [(w[picked], "f32")], sizes + ", depth = 256 : i64}",
         reason=NOT_DIFFERENTIABLE, tag=form)
 
+# Tables whose rows are blocks as files have them: scales, then integers, nibbles 16 steps apart.
+table = np.random.default_rng(11)
+nibbles = table.integers(0, 16, (columns, 8, 32))
+signed = table.integers(-128, 128, (columns, 8, 32))
+steps, lows = table.integers(-40, 40, (2, columns, 8)) / 8192
+exponents = table.integers(120, 132, (columns, 8))
+halves = lambda values: values.astype(np.float16)[..., None].view(np.uint8)
+packed = (nibbles[..., :16] | nibbles[..., 16:] << 4).astype(np.uint8)
+e2m1 = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12])
+for form, parts, w in [
+    ("q8_0", [halves(steps), signed.astype(np.int8).view(np.uint8)], steps[..., None] * signed),
+    ("q4_0", [halves(steps), packed], steps[..., None] * (nibbles - 8)),
+    ("q4_1", [halves(steps), halves(lows), packed], steps[..., None] * nibbles + lows[..., None]),
+    ("mxfp4", [exponents[..., None].astype(np.uint8), packed], 2.0 ** (exponents - 128)[..., None] * e2m1[nibbles]),
+]:
+    picked = table.integers(0, columns, (2, 3)).astype(np.int32)
+    add("block_gather", [np.concatenate(parts, -1).reshape(columns, -1).view(np.int8), picked],
+        [(w.reshape(columns, 256)[picked], "f32")],
+        f'{{columns = {columns} : i64, depth = 256 : i64, format = "{form}", width = 1 : i64}}',
+        reason=NOT_DIFFERENTIABLE, tag=f"file_{form}")
+
 # ---- mixtures of experts -----------------------------------------------------------------------
 tk = real(2, 3, 7)
 largest = np.argsort(-tk, axis=-1, kind="stable")

@@ -33,3 +33,22 @@ func.func @depth(%w: tensor<1x320xi8>, %ids: tensor<3xi32>) -> tensor<3x64xf32> 
   %y = lm.block_gather %w, %ids {columns = 7 : i64, depth = 64 : i64, format = "q4_k", width = 8 : i64} : (tensor<1x320xi8>, tensor<3xi32>) -> tensor<3x64xf32>
   return %y : tensor<3x64xf32>
 }
+
+// -----
+
+// Rows as files have them.
+// CHECK-LABEL: func.func @file
+// CHECK: lm.block_gather %{{.*}}, %{{.*}} {columns = 7 : i64, depth = 64 : i64, format = "q4_0", width = 1 : i64} : (tensor<7x36xi8>, tensor<3xi32>) -> tensor<3x64xf32>
+func.func @file(%w: tensor<7x36xi8>, %ids: tensor<3xi32>) -> tensor<3x64xf32> {
+  %y = lm.block_gather %w, %ids {columns = 7 : i64, depth = 64 : i64, format = "q4_0", width = 1 : i64} : (tensor<7x36xi8>, tensor<3xi32>) -> tensor<3x64xf32>
+  return %y : tensor<3x64xf32>
+}
+
+// -----
+
+func.func @order(%w: tensor<7x44xi8>, %ids: tensor<3xi32>) -> tensor<3x64xf32> {
+  // expected-error@+2 {{blocks of q5_0 are not read as files have them here (a width of 1): only gathers do, of formats without super-blocks and high bits}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y = lm.block_gather %w, %ids {columns = 7 : i64, depth = 64 : i64, format = "q5_0", width = 1 : i64} : (tensor<7x44xi8>, tensor<3xi32>) -> tensor<3x64xf32>
+  return %y : tensor<3x64xf32>
+}

@@ -1,6 +1,7 @@
 // RUN: lmc-opt %s -lm-quantize-weights=width=8 -split-input-file 2>/dev/null | FileCheck %s
 // RUN: lmc-opt %s -lm-quantize-weights=width=8 -split-input-file 2>&1 >/dev/null | FileCheck %s --check-prefix=WARN
 // RUN: lmc-opt %s -lm-quantize-weights=width=8 -lm-fuse-kernels -lm-plan-memory -split-input-file 2>/dev/null | FileCheck %s --check-prefix=PLAN
+// RUN: lmc-opt %s -lm-quantize-weights="width=8 file-tables" -split-input-file 2>/dev/null | FileCheck %s --check-prefixes=CHECK,FILE
 
 // A tied table: a gather and a product read the same panels; both products of %x share its codes.
 // PLAN:        plan.tensor @w "parameter" tensor<2x320xi8> at 0 {blocks = "q4_0", plain = tensor<15x64xf32>, transposed}
@@ -61,4 +62,22 @@ func.func @experts(%x: tensor<3x64xf32> {lm.name = "x", lm.role = "input"}, %ord
   %y = lm.expert_matmul %x, %w, %order, %starts {transpose_b} : (tensor<3x64xf32>, tensor<5x15x64xf32>, tensor<2x3xi32>, tensor<6xi32>) -> tensor<2x3x15xf32>
   %z = lm.expert_matmul %x, %v, %order, %starts : (tensor<3x64xf32>, tensor<5x64x9xf32>, tensor<2x3xi32>, tensor<6xi32>) -> tensor<2x3x9xf32>
   return %y, %z : tensor<2x3x15xf32>, tensor<2x3x9xf32>
+}
+
+// -----
+
+// Tables that no product reads: with file-tables their rows are those of the file, where the format allows.
+// CHECK-LABEL: func.func @tables(
+// FILE-SAME:     tensor<15x68xi8> {lm.blocks = "q8_0", lm.name = "w", lm.plain = tensor<15x64xf32>, lm.plain_transposed, lm.role = "parameter"}
+// FILE-SAME:     tensor<2x384xi8> {lm.blocks = "q5_0"
+// FILE:          lm.block_gather %arg1, %arg0 {columns = 15 : i64, depth = 64 : i64, format = "q8_0", width = 1 : i64}
+// FILE:          lm.block_gather %arg2, %arg0 {columns = 15 : i64, depth = 64 : i64, format = "q5_0", width = 8 : i64}
+func.func @tables(%ids: tensor<3xi32> {lm.name = "ids", lm.role = "input"},
+                  %w: tensor<15x64xf32> {lm.blocks = "q8_0", lm.name = "w", lm.role = "parameter"},
+                  %v: tensor<15x64xf32> {lm.blocks = "q5_0", lm.name = "v", lm.role = "parameter"})
+    -> (tensor<3x64xf32> {lm.name = "y", lm.role = "output"}) {
+  %x = lm.gather %w, %ids : (tensor<15x64xf32>, tensor<3xi32>) -> tensor<3x64xf32>
+  %z = lm.gather %v, %ids : (tensor<15x64xf32>, tensor<3xi32>) -> tensor<3x64xf32>
+  %y = lm.add %x, %z : (tensor<3x64xf32>, tensor<3x64xf32>) -> tensor<3x64xf32>
+  return %y : tensor<3x64xf32>
 }

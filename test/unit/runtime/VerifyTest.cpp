@@ -102,7 +102,7 @@ const Corruption kCorruptions[] = {
     {[](Message &m) { tensor(m, 1).set_data_offset(-7); }, "must be -1 or more"},
     {[](Message &m) { tensor(m, 1).set_data_offset(1ll << 40); }, "tensors[1] ('w').data_offset: "},
     {[](Message &m) { tensor(m, 1).set_data_offset(kHuge - 63); }, "data_offset: "},
-    {[](Message &m) { tensor(m, 1).set_data_offset(8); }, "8 is not a multiple of 64"},
+    {[](Message &m) { tensor(m, 1).set_data_offset(6); }, "6 is not a multiple of 4"},
 
     {[](Message &m) { program(m).clear_name(); }, "programs[0] ('').name: "},
     {[](Message &m) { *m.add_programs() = m.programs(0); }, "programs[1] ('forward').name: "},
