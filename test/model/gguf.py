@@ -1,5 +1,6 @@
 """GGUF: a trained Llama (stories260k) as safetensors and as GGUF, quantising, and the way back."""
 import json
+import struct
 
 import endtoend
 from endtoend import SHARED, read_npy
@@ -11,8 +12,8 @@ TOKENS = ",".join(str(token) for token in [1, 403, 407, 261, 378, 432, 317, 299,
 
 @endtoend.needs_shared
 class Gguf(endtoend.Test):
-    def logits(self, model, tokens=TOKENS):
-        self.ok("run", model, "--tokens", tokens, "--output", "logits.npy")
+    def logits(self, model, tokens=TOKENS, *more):
+        self.ok("run", model, "--tokens", tokens, "--output", "logits.npy", *more)
         return read_npy(self.folder / "logits.npy")
 
     def text(self, model):
@@ -107,6 +108,36 @@ class Gguf(endtoend.Test):
         said = self.ok("quantize", MODEL, "--type", "q4_k_m", "-o", "again.gguf").decode()
         self.assertIn("Q5_0, since rows of 64 are no multiple of 256 (Q4_K)", said)
         self.assertIn("have another type than q4_k_m asks for", said)
+
+    def test_a_table_is_read_where_its_file_has_it(self):
+        """A head of its own, equal to the table of embeddings: then no product reads the table, which stays as it is
+        in the file, while the tied one is panels. The numbers must be the same."""
+        data = (MODEL / "model.safetensors").read_bytes()
+        length = struct.unpack("<Q", data[:8])[0]
+        header, values = json.loads(data[8:8 + length]), data[8 + length:]
+        table = header["model.embed_tokens.weight"]
+        header["lm_head.weight"] = {**table, "data_offsets": [len(values) + at - table["data_offsets"][0] for at in table["data_offsets"]]}
+        header.pop("__metadata__", None)
+        text = json.dumps(header).encode()
+        begin, end = table["data_offsets"]
+        (self.folder / "untied").mkdir()
+        (self.folder / "untied/model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + values + values[begin:end])
+        config = json.loads((MODEL / "config.json").read_text())
+        (self.folder / "untied/config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
+        for ours, theirs in zip(self.logits("untied"), self.logits(MODEL)):  # a head of panels adds in another order
+            for x, y in zip(ours, theirs):
+                self.assertAlmostEqual(x, y, places=3)
+        for kind in ("q8_0", "q4_0", "q4_1", "mxfp4", "q5_0", "f16"):
+            self.ok("quantize", "untied", "--type", kind, "-o", "own.gguf")
+            own = self.logits("own.gguf")
+            if kind == "q8_0":  # of other kinds the tied table has another type than either of the two
+                self.ok("quantize", MODEL, "--type", kind, "-o", "tied.gguf")
+                self.assertTrue(own == self.logits("tied.gguf"))
+            exact = self.logits("own.gguf", TOKENS, "--reference")  # of the weights as they are, expanded
+            difference = max(abs(x - y) for r, s in zip(own, exact) for x, y in zip(r, s))
+            self.assertLess(difference, 0.5, kind)  # activations are rounded; logits reach 12
+            self.ok("compile", "own.gguf", "-o", "own.lmx")
+            self.assertTrue(self.logits("own.lmx") == own, kind)
 
     def test_an_executable_from_a_gguf_has_its_tokenizer(self):
         self.ok("compile", MODEL / "stories260k-q8_0.gguf", "-o", "q8.lmx")
