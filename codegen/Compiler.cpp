@@ -190,6 +190,7 @@ private:
       entry->set_flops(made.flops());
       entry->set_block_threads(made.block_threads());
       entry->set_shared_bytes(made.shared_bytes());
+      entry->set_addresses(made.addresses());
       *entry->mutable_dims() = made.dims();
       *entry->mutable_tensor_maps() = made.tensor_maps();
       if (made.has_library())

@@ -66,6 +66,7 @@ public:
       describe(*source.kernel.add_items(), factor, symbols);
     source.kernel.set_block_threads(made.block);
     source.kernel.set_shared_bytes(made.sharedBytes);
+    source.kernel.set_addresses(made.addresses);
     for (const std::string &name : made.symbols)
       source.kernel.add_dims(symbols.at(name).dim);
     for (const cuda::TensorMap &map : made.maps)

@@ -32,11 +32,14 @@ std::string kernelText(plan::KernelOp kernel, const Symbols &symbols, const Kern
   flags.useLocalScope().enableDebugInfo(false);
   for (BlockArgument argument : kernel.getBody().front().getArguments())
     stream << argument.getType() << ",";
+  if (DenseI64ArrayAttr segments = kernel.getSegmentsAttr())
+    stream << segments << "\n";
   llvm::DenseMap<Operation *, unsigned> number;
+  AsmState state(kernel, flags); // numbers values once, not for each op
   for (Operation &op : kernel.getBody().front()) {
     number[&op] = number.size();
     stream << "\n";
-    op.print(stream, flags);
+    op.print(stream, state);
     for (Value operand : op.getOperands()) { // printed op by op, names alone would not say which
       if (auto argument = dyn_cast<BlockArgument>(operand))
         stream << " a" << argument.getArgNumber();

@@ -1,5 +1,6 @@
 #include "passes/LaunchList.h"
 
+#include "ir/Segments.h"
 #include "passes/Passes.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -83,16 +84,17 @@ LaunchList::LaunchList(func::FuncOp function) {
       continue;
     }
     Launch launch{cast<lm::KernelOp>(op), {}, {}};
+    Segments segments(launch.kernel.getSegmentsAttr());
     for (auto [i, input] : llvm::enumerate(launch.kernel.getInputs())) {
       unsigned buffer = places.at(input).buffer;
       bool inPlace = bytesOf(input) == buffers[buffer].bytes &&
                      readsInPlace(launch.kernel.getBody().front(), i);
-      launch.inputs.push_back({buffer, input.getType(), inPlace});
+      launch.inputs.push_back({buffer, input.getType(), inPlace, segments.ofInput(i)});
     }
-    for (Value output : launch.kernel.getOutputs()) {
+    for (auto [i, output] : llvm::enumerate(launch.kernel.getOutputs())) {
       addOutput(output);
-      launch.outputs.push_back(
-          {places.at(output).buffer, output.getType(), static_cast<bool>(wholeOf(output))});
+      launch.outputs.push_back({places.at(output).buffer, output.getType(),
+                                static_cast<bool>(wholeOf(output)), segments.ofOutput(i)});
     }
     launches.push_back(std::move(launch));
   }
@@ -135,14 +137,15 @@ Placement::Placement(const LaunchList &list)
       const LaunchList::Buffer &own = list.buffers[output.buffer];
       unsigned last = lastUse[output.buffer];
       // Take over an input that dies here and is read in place, also where the same memory comes in
-      // through another operand.
+      // through another operand. Of a joined kernel other segments know nothing of this one's progress.
       auto mayReuse = [&](const LaunchList::Input &input) {
         unsigned candidate = pieceOf[input.buffer];
         const Storage &piece = pieces[candidate];
         return piece.tensor.empty() && piece.last == now && piece.bytes == own.bytes &&
                input.type == output.type && !llvm::is_contained(taken, candidate) &&
                llvm::all_of(launch.inputs, [&](const LaunchList::Input &other) {
-                 return other.inPlace || pieceOf[other.buffer] != candidate;
+                 return (other.inPlace && other.segment == output.segment) ||
+                        pieceOf[other.buffer] != candidate;
                });
       };
       bool mayTakeOver = own.tensor.empty() && !output.isPart;

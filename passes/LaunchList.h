@@ -35,11 +35,13 @@ struct LaunchList {
     unsigned buffer;
     mlir::Type type; ///< as it is read: a view may have another shape than its buffer
     bool inPlace;    ///< readsInPlace, and all of the buffer
+    int segment;     ///< of a joined kernel; Segments::kShared: several read it
   };
   struct Output {
     unsigned buffer;
     mlir::Type type;
     bool isPart; ///< other launches write the rest of the buffer
+    int segment;
   };
   struct Launch {
     lm::KernelOp kernel;

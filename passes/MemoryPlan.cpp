@@ -1,13 +1,16 @@
 #include "passes/MemoryPlan.h"
 
+#include "ir/Segments.h"
 #include "passes/Passes.h"
 
 using namespace mlir;
 
 namespace lmc {
 
-/// Can the kernel write its result straight into the argument's buffer?
-static bool mayTakeOver(lm::KernelOp kernel, BlockArgument argument) {
+/// Can the kernel write that result straight into the argument's buffer?
+static bool mayTakeOver(OpResult result, BlockArgument argument) {
+  auto kernel = cast<lm::KernelOp>(result.getOwner());
+  Segments segments(kernel.getSegmentsAttr());
   auto ranges = kernel->getParentOfType<func::FuncOp>()->getAttrOfType<DictionaryAttr>("lm.ranges");
   for (Operation &op :
        llvm::make_range(std::next(kernel->getIterator()), kernel->getBlock()->end()))
@@ -17,7 +20,8 @@ static bool mayTakeOver(lm::KernelOp kernel, BlockArgument argument) {
   for (auto [i, input] : llvm::enumerate(kernel.getInputs()))
     if (viewedValue(input) == argument &&
         (largestBytes(input.getType(), ranges) != largestBytes(argument.getType(), ranges) ||
-         !readsInPlace(kernel.getBody().front(), i)))
+         !readsInPlace(kernel.getBody().front(), i) ||
+         segments.ofInput(i) != segments.ofOutput(result.getResultNumber())))
       return false; // a slice is read at other places than it is written
   return true;
 }
@@ -58,7 +62,8 @@ void makeResultsWritable(func::FuncOp function) {
     if (target && value == target)
       continue; // unchanged
     bool inPlace = kernel && value == viewedValue(value) && !wholeOf(value) &&
-                   written.insert(value).second && (!target || mayTakeOver(kernel, target));
+                   written.insert(value).second &&
+                   (!target || mayTakeOver(cast<OpResult>(value), target));
     if (!inPlace)
       result.set(copyOf(builder, value));
   }

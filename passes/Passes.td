@@ -108,6 +108,14 @@ def FuseKernels : Pass<"lm-fuse-kernels", "::mlir::func::FuncOp"> {
   ];
 }
 
+def JoinKernels : Pass<"lm-join-kernels", "::mlir::func::FuncOp"> {
+  let summary = "independent small launches become one, whose blocks find their part of it";
+  let options = [
+    Option<"parameterBytes", "parameter-bytes", "int64_t", "32764", "what the parameters of a launch may take: an address each">,
+    Option<"explain", "explain", "bool", "false", "print what is joined as remarks">,
+  ];
+}
+
 def Recompute : Pass<"lm-recompute", "::mlir::ModuleOp"> {
   let summary = "runs forward launches again in the backward pass where memory would not suffice";
   let options = [

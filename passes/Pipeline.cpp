@@ -106,6 +106,12 @@ std::vector<Phase> phases() {
          FuseKernelsOptions fuse;
          fuse.explain = options.explainFusion;
          module.addNestedPass<func::FuncOp>(createFuseKernels(fuse));
+         if (!options.gpu)
+           return; // a CPU's workers go from launch to launch without a pause
+         JoinKernelsOptions join;
+         join.parameterBytes = options.parameterBytes;
+         join.explain = options.explainFusion;
+         module.addNestedPass<func::FuncOp>(createJoinKernels(join));
        }},
       {"recompute", "kernels",
        [](OpPassManager &module, ModuleOp current, const PipelineOptions &options) {
@@ -147,11 +153,12 @@ std::vector<std::string> phaseNames() {
 }
 
 std::string canonicalOptions(const PipelineOptions &options) {
-  std::string text = fmt::format("bind {}\n{}\ncaches {}\nloss rows {}\npanels {} {}\n{}\n",
-                                 llvm::join(options.bindings, " "), options.bf16 ? "bf16" : "f32",
-                                 options.cacheFormat.empty() ? "as products" : options.cacheFormat,
-                                 options.lossRows, options.panelWidth, options.blockWidth,
-                                 options.gpu ? "gpu" : "cpu");
+  std::string text =
+      fmt::format("bind {}\n{}\ncaches {}\nloss rows {}\npanels {} {}\n{}\n",
+                  llvm::join(options.bindings, " "), options.bf16 ? "bf16" : "f32",
+                  options.cacheFormat.empty() ? "as products" : options.cacheFormat,
+                  options.lossRows, options.panelWidth, options.blockWidth,
+                  options.gpu ? fmt::format("gpu {}", options.parameterBytes) : "cpu");
   if (options.memory)
     text += fmt::format("memory {} workers {}\n", options.memory->bytes, options.memory->workers);
   if (options.splitAttention) {

@@ -31,7 +31,8 @@ struct PipelineOptions {
   int64_t lossRows = 0;    ///< rows of a chunk of logits; 0: chosen from the shapes
   int64_t panelWidth = 0;  ///< columns of packed weights; 0: as they are
   int64_t blockWidth = 0;  ///< columns of block-quantised panels; 0: expanded to f32
-  bool gpu = false;        ///< attention's adjoint has work items for a GPU: two kernels
+  bool gpu = false; ///< attention's adjoint has work items for a GPU, small launches are joined
+  int64_t parameterBytes = 32764; ///< that a GPU's launch may have (lm-join-kernels)
   std::optional<SplitAttentionOptions> splitAttention; ///< over long caches; for GPUs alone
   bool explainFusion = false;                          ///< remarks
   bool explainMemory = false;                          ///< remarks: what is recomputed and why

@@ -170,9 +170,13 @@ private:
       launch.extents.resize(kernel.dims_size());
       launch.maps.resize(kernel.tensor_maps_size());
     }
-    for (CudaLaunch &launch : loaded.launches) {
-      for (CudaDriver::Pointer &buffer : launch.buffers)
-        launch.parameters.push_back(&buffer);
+    for (int i = 0; i < program.launches_size(); ++i) {
+      CudaLaunch &launch = loaded.launches[i];
+      if (message.kernels(static_cast<int>(program.launches(i).kernel())).addresses() > 0)
+        launch.parameters.push_back(launch.buffers.data());
+      else
+        for (CudaDriver::Pointer &buffer : launch.buffers)
+          launch.parameters.push_back(&buffer);
       for (int64_t &extent : launch.extents)
         launch.parameters.push_back(&extent);
       for (EncodedMap &map : launch.maps)

@@ -292,6 +292,10 @@ private:
         fail("{}.buffers: writes '{}', which is read-only", path, tensor.name());
     }
     if (isCudaTarget(message.target())) {
+      uint32_t addresses = message.kernels(static_cast<int>(launch.kernel())).addresses();
+      if (addresses > 0 && addresses != uint32_t(launch.buffers_size()))
+        fail("{}.buffers: {}, but the kernel takes {} addresses", path, launch.buffers_size(),
+             addresses);
       checkTensorMaps(path, launch, program);
       checkLibraryReach(path, launch, program);
     }

@@ -440,6 +440,14 @@ std::string Expression::tensorMap(TensorMap map) {
   return fmt::format("map{}", maps.size() - 1);
 }
 
+std::string Expression::scope() const {
+  std::string dims;
+  for (const std::string &symbol : symbols)
+    if (llvm::is_contained(used, symbol))
+      dims += fmt::format("  const index_t dim_{0} = static_cast<index_t>(extent_{0});\n", symbol);
+  return fmt::format("  using index_t = {};\n{}{}", indexType, dims, statements);
+}
+
 Kernel Expression::finish(StringRef comment, std::vector<GridFactor> grid, unsigned block,
                           unsigned minBlocks) {
   Kernel kernel;
@@ -455,23 +463,16 @@ Kernel Expression::finish(StringRef comment, std::vector<GridFactor> grid, unsig
   for (unsigned i = 0; i < numOutputs(); ++i)
     parameters.push_back(
         fmt::format("{} *{}", storageType(lm::elementOf(outputValue(i))), output(i)));
-  std::string dims;
-  for (const std::string &symbol : symbols) {
+  for (const std::string &symbol : symbols)
     parameters.push_back(fmt::format("const long long extent_{}", symbol));
-    if (llvm::is_contained(used, symbol))
-      dims += fmt::format("  const index_t {} = static_cast<index_t>(extent_{});\n", dim(symbol),
-                          symbol);
-  }
   for (size_t i = 0; i < maps.size(); ++i)
     parameters.push_back(fmt::format("const __grid_constant__ lmc::TensorMap map{}", i));
   std::string bounds = std::to_string(block);
   if (minBlocks)
     bounds += fmt::format(", {}", minBlocks);
   kernel.text =
-      fmt::format("// {}\n{}extern \"C\" __global__ void __launch_bounds__({})\n{}({}) {{\n"
-                  "  using index_t = {};\n{}{}}}\n",
-                  comment.str(), tables, bounds, kernelName, llvm::join(parameters, ", "),
-                  indexType, dims, statements);
+      fmt::format("// {}\n{}extern \"C\" __global__ void __launch_bounds__({})\n{}({}) {{\n{}}}\n",
+                  comment.str(), tables, bounds, kernelName, llvm::join(parameters, ", "), scope());
   return kernel;
 }
 

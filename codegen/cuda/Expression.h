@@ -34,6 +34,8 @@ public:
   mlir::Block &body;
   /// Does the target have tensor maps and products of warpgroups (device/hopper.cuh)?
   const bool hasWarpgroups;
+  /// The number of this block.
+  std::string block = "blockIdx.x";
 
   // --- values
 
@@ -81,6 +83,8 @@ public:
   llvm::SmallVector<std::string, 4> unflatten(const std::string &flat,
                                               llvm::ArrayRef<lm::Dim> shape);
 
+  /// What was written, as a kernel's body or as part of one. Extents are there as extent_SYMBOL.
+  std::string scope() const;
   /// The finished kernel, under `comment`.
   Kernel finish(llvm::StringRef comment, std::vector<GridFactor> grid, unsigned block,
                 unsigned minBlocks = 0);

@@ -1,6 +1,7 @@
 #include "codegen/cuda/Kernel.h"
 
 #include "codegen/cuda/Expression.h"
+#include "codegen/cuda/Joined.h"
 #include "runtime/Error.h"
 
 #include "llvm/ADT/StringSwitch.h"
@@ -92,6 +93,8 @@ Kernel emitKernel(plan::KernelOp kernel, const Ranges &ranges, StringRef name,
                   StringRef architecture) {
   std::string path = lm::modelPath(kernel.getLoc());
   refuseOthers(kernel, path, architecture);
+  if (kernel.getSegments())
+    return emitJoined(kernel, name, architecture);
   Emitter emitter = emitterOf(kernel.getFamily());
   assert(emitter && "fusion made a family that no emitter knows");
   Expression x(kernel.getBody().front(), ranges, name, architecture);

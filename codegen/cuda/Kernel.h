@@ -33,8 +33,8 @@ struct TensorMap {
 };
 
 /// Parameters of the entry point, in order: a pointer for each input and each output of the region
-/// (aligned to 16 bytes; an output may be the memory of an input that is read in place), then one
-/// 64-bit integer for each of `symbols`: its extent, then the tensor maps.
+/// (aligned to 16 bytes; an output may be the memory of an input that is read in place), or an array of
+/// them; then one 64-bit integer for each of `symbols`: its extent, then the tensor maps.
 struct Kernel {
   std::string name, family;
   std::string text; ///< without the device library
@@ -43,6 +43,7 @@ struct Kernel {
   std::vector<GridFactor> grid; ///< blocks: the product
   unsigned block = 0;           ///< threads
   unsigned sharedBytes = 0;     ///< dynamic shared memory of a block
+  unsigned addresses = 0;       ///< of that array; 0: a parameter each
 
   /// Blocks at given extents.
   int64_t blocks(const llvm::StringMap<int64_t> &extents) const;

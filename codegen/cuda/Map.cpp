@@ -60,7 +60,7 @@ Launch emitFlat(Expression &x, const lm::Shape &space, const std::string &thread
 Launch emitMap(Expression &x) {
   lm::Shape space = lm::shapeOf(x.outputValue(0));
   std::string thread = fmt::format(
-      "static_cast<index_t>(blockIdx.x) * {} + static_cast<index_t>(threadIdx.x)", kThreads);
+      "static_cast<index_t>({}) * {} + static_cast<index_t>(threadIdx.x)", x.block, kThreads);
   if (isFlat(x.body, space))
     return emitFlat(x, space, thread);
   x.line(fmt::format("const index_t flat = {};", thread));

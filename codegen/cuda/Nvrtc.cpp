@@ -62,6 +62,12 @@ std::string Nvrtc::version() const {
   return fmt::format("{}.{}", major, minor);
 }
 
+int64_t parameterBytes() {
+  std::string why;
+  const Nvrtc *compiler = Nvrtc::open(&why);
+  return compiler && compiler->version() == "12.0" ? 4096 : 32764;
+}
+
 std::vector<char> Nvrtc::compile(const std::string &source, std::vector<std::string> options,
                                  bool binary, std::string *log) const {
   // A kernel may name an index that its expressions turn out not to need (177).

@@ -31,4 +31,9 @@ private:
   const Functions &call;
 };
 
+/// What the parameters of a kernel may take: 4096 bytes with NVRTC before 12.1, else 32764 (with drivers of
+/// CUDA 12.1 and later, and all architectures here).
+///   Source: CUDA C++ Programming Guide 12.1, kernel parameters.
+int64_t parameterBytes();
+
 } // namespace lmc::cuda

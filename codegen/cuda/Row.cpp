@@ -28,15 +28,15 @@ public:
   Launch emit() {
     ArrayRef<lm::Dim> rows = ArrayRef<lm::Dim>(space).drop_back();
     if (isShort) {
-      x.line(fmt::format("const index_t row = static_cast<index_t>(blockIdx.x) * {} + "
+      x.line(fmt::format("const index_t row = static_cast<index_t>({}) * {} + "
                          "static_cast<index_t>(threadIdx.x / {});",
-                         kWarpsOfShortRows, kWarp));
+                         x.block, kWarpsOfShortRows, kWarp));
       x.line(fmt::format("const index_t lane = static_cast<index_t>(threadIdx.x % {});", kWarp));
       // Whole warps leave; there is no barrier of the block below.
       x.line(fmt::format("if (row >= {})", x.text(x.product(rows))));
       x.line("  return;");
     } else {
-      x.line("const index_t row = static_cast<index_t>(blockIdx.x);");
+      x.line(fmt::format("const index_t row = static_cast<index_t>({});", x.block));
       x.line("const index_t lane = static_cast<index_t>(threadIdx.x);");
     }
     row = x.unflatten("row", rows);

@@ -1,5 +1,6 @@
 #include "ir/Dialect.h"
 #include "ir/Evaluator.h"
+#include "ir/Segments.h"
 
 using namespace mlir;
 
@@ -12,6 +13,14 @@ LogicalResult KernelOp::verify() {
   auto yield = cast<YieldOp>(block.getTerminator());
   if (yield.getValues().getTypes() != getOutputs().getTypes())
     return emitOpError() << "yields other types than its results";
+  if (DenseI64ArrayAttr attribute = getSegmentsAttr()) {
+    Segments segments(attribute);
+    if (attribute.size() % 4 != 0 || segments.numInputs() != int64_t(getInputs().size()) ||
+        segments.numOutputs() != int64_t(getOutputs().size()))
+      return emitOpError() << "has segments of " << segments.numInputs() << " inputs and "
+                           << segments.numOutputs() << " outputs, but " << getInputs().size()
+                           << " and " << getOutputs().size();
+  }
   for (Operation &op : block.without_terminator())
     if (isa<KernelOp>(op) || !isa<TensorOp>(op))
       return emitOpError() << "holds '" << op.getName() << "', which no kernel can";

@@ -41,7 +41,8 @@ def Plan_TensorOp : Plan_Op<"tensor", [Symbol]> {
 
 def Plan_KernelOp : Plan_Op<"kernel", [Symbol, IsolatedFromAbove]> {
   let summary = "what a launch computes: a region of lm primitives, shared by equal launches";
-  let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$family);
+  let description = [{ `segments` as `lm.kernel` has them. }];
+  let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$family, OptionalAttr<DenseI64ArrayAttr>:$segments);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = "$sym_name $family attr-dict-with-keyword $body";
 }

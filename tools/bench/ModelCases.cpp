@@ -6,6 +6,7 @@
 #include "codegen/Compiler.h"
 #include "codegen/cpu/Matmul.h"
 #include "codegen/cuda/Gpus.h"
+#include "codegen/cuda/Nvrtc.h"
 #include "frontend/Weights.h"
 #include "passes/Pipeline.h"
 #include "runtime/Error.h"
@@ -76,6 +77,8 @@ std::unique_ptr<Session> compileModel(const ModelConfig &config, const ProgramOp
   codegen.gpu = on.gpu;
   codegen.products = on.products;
   pipeline.gpu = !on.gpu.empty();
+  if (pipeline.gpu)
+    pipeline.parameterBytes = cuda::parameterBytes();
   SessionOptions workers{on.threads, 1};
   std::vector<ParameterSpec> parameters = parametersOf(config);
   if (pipeline.train) {

@@ -3,6 +3,7 @@
 #include "codegen/cpu/Matmul.h"
 #include "codegen/cuda/Blocks.h"
 #include "codegen/cuda/Gpus.h"
+#include "codegen/cuda/Nvrtc.h"
 #include "codegen/cuda/Print.h"
 #include "frontend/Weights.h"
 #include "frontend/gguf/GgufModel.h"
@@ -67,6 +68,8 @@ PipelineOptions pipelineOf(const CompileSettings &settings) {
       return workerScratchBytes(plan, codegen);
     };
   pipeline.gpu = !settings.codegen.gpu.empty();
+  if (pipeline.gpu)
+    pipeline.parameterBytes = cuda::parameterBytes();
   if (!pipeline.cacheFormat.empty() && (pipeline.gpu || pipeline.bf16))
     fail("--kv-cache {} is for the CPU with --precision f32; with --precision bf16 keys and values "
          "take 16 bits as well",

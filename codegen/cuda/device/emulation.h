@@ -28,6 +28,7 @@
 #define LMC_EMULATED
 #define __global__
 #define __device__
+#define __constant__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 // In one section, to be poisoned. AddressSanitizer guards what is in none; for races, each block has

@@ -15,7 +15,7 @@ import sys
 SHARED_BYTES = {"sm_80": 163 * 1024, "sm_90": 227 * 1024, "sm_100": 227 * 1024}
 UNITS = {"HMMA", "HGMMA", "IMMA", "LDSM", "LDGSTS", "UTMALDG"}
 
-BUDGET = re.compile(r"BUDGET(?:\((\w+)\))?: (\S+) (\S+) registers=(\d+) blocks=(\d+)((?: [A-Z]+)*)$")
+BUDGET = re.compile(r"BUDGET(?:\((\w+)\))?: (.+) (\S+) registers=(\d+) blocks=(\d+)((?: [A-Z]+)*)$")
 
 
 def broken(kernel, registers, blocks, units, shared_bytes):

@@ -97,4 +97,17 @@ TEST(Emulation, FindsABarrierThatSomeThreadsMiss) {
       isFound(planted("x = warpReduce<Op>(x);", "if (threadIdx.x % 32) x = warpReduce<Op>(x);")));
 }
 
+/// Joined updates: the first block of a segment takes the one in front of it.
+TEST(Emulation, FindsAWrongSegment) {
+  Context context;
+  std::vector<Program> programs = trainingSteps(context);
+  Program &program = programs.front();
+  EXPECT_TRUE(llvm::any_of(program.kernels, [](auto &kernel) {
+    return kernel.second.family == "map" && kernel.second.addresses > 0;
+  }));
+  constexpr unsigned seeds[] = {0};
+  EXPECT_FALSE(isFound(program, cuda::deviceLibrary(), seeds));
+  EXPECT_TRUE(isFound(program, planted("first[middle] <= block", "first[middle] < block"), seeds));
+}
+
 } // namespace

@@ -76,8 +76,11 @@ std::vector<lm::Tensor> Emulator::run(const Program &program, unsigned seed,
     for (const Replay::Map &map : one.maps)
       maps.push_back(encoded(map, buffers[map.operand]));
     std::vector<void *> parameters;
-    for (char *&buffer : buffers)
-      parameters.push_back(&buffer);
+    if (one.together)
+      parameters.push_back(buffers.data());
+    else
+      for (char *&buffer : buffers)
+        parameters.push_back(&buffer);
     for (int64_t &extent : one.extents)
       parameters.push_back(&extent);
     for (emulation::TensorMap &map : maps)

@@ -101,6 +101,7 @@ Replay::Launch ProgramMemory::launch(plan::LaunchOp op, const cuda::Kernel &kern
   result.grid = static_cast<unsigned>(kernel.blocks(extents));
   result.block = kernel.block;
   result.shared = kernel.sharedBytes;
+  result.together = kernel.addresses > 0;
   for (Value buffer : op.getInputs())
     result.operands.push_back(operand(buffer));
   for (Value buffer : op.getOutputs())

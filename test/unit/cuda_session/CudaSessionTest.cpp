@@ -21,6 +21,67 @@ TEST(CudaSession, Bf16TrainsAsOnTheCpu) {
   compareTraining({tiny(Architecture::Gpt2), {}, true}, 2e-2);
 }
 
+/// Launches of a program whose first output's path ends so.
+size_t launchesOf(const Session &session, const std::string &program, const std::string &ending) {
+  size_t count = 0;
+  for (const auto &one : session.executable().message().programs())
+    for (const auto &launch : one.launches())
+      count += one.name() == program && launch.output_paths(0).ends_with(ending);
+  return count;
+}
+
+/// AdamW of all parameters in one launch, in several, and a launch each: the same weights and moments to
+/// the bit, with f32 masters of what products read as bf16. Each output keeps its own path.
+TEST(CudaSession, JoinedUpdatesAreTheSameToTheBit) {
+  for (int64_t accumulate : {1, 2}) {
+    Built built{tiny(Architecture::Gpt2), {}, true};
+    built.programs.batch = 2;
+    built.programs.length = 7;
+    built.programs.inference = false;
+    built.accumulate = accumulate;
+    auto joined = session(built, true);
+    built.parameterBytes = 800;
+    auto inParts = session(built, true);
+    built.parameterBytes = 0;
+    auto apart = session(built, true);
+    std::vector<ParameterSpec> parameters = parametersOf(built.config);
+    const std::string update = accumulate == 1 ? "train_step" : "apply";
+    EXPECT_EQ(launchesOf(*joined, update, ".adamw"), 1u);
+    EXPECT_GT(launchesOf(*inParts, update, ".adamw"), 1u);
+    EXPECT_LT(launchesOf(*inParts, update, ".adamw"), parameters.size());
+    EXPECT_EQ(launchesOf(*apart, update, ".adamw"), parameters.size());
+    for (const auto &program : joined->executable().message().programs())
+      for (const auto &launch : program.launches())
+        if (launch.output_paths(0).ends_with(".adamw"))
+          for (const ParameterSpec &parameter : parameters)
+            EXPECT_EQ(std::ranges::count(launch.output_paths(), parameter.name + ".adamw"), 3)
+                << parameter.name;
+    for (int step = 0; step < 3; ++step)
+      for (Session *each : {joined.get(), inParts.get(), apart.get()}) {
+        setEmulatedOrder(static_cast<unsigned>(step));
+        for (int64_t part = 0; part < accumulate; ++part) {
+          fillIds(*each, "tokens", built.config.vocab, step);
+          fillIds(*each, "targets", built.config.vocab, step + 1);
+          each->run(accumulate == 1 ? "train_step" : "accumulate");
+        }
+        if (accumulate > 1)
+          each->run("apply");
+      }
+    auto expectSame = [&](const std::string &name) {
+      for (Session *other : {inParts.get(), apart.get()})
+        EXPECT_TRUE(std::ranges::equal(joined->f32(name), other->f32(name))) << name;
+    };
+    expectSame("grad_norm");
+    for (const ParameterSpec &parameter : parameters)
+      for (const char *prefix : {"", "adamw.m.", "adamw.v."})
+        expectSame(prefix + parameter.name);
+    if (accumulate > 1)
+      for (const ParameterSpec &parameter : parameters)
+        EXPECT_TRUE(std::ranges::all_of(joined->f32("grad." + parameter.name),
+                                        [](float x) { return x == 0; }));
+  }
+}
+
 /// Heads that warpgroups attend to, with tensor maps of the arena.
 TEST(CudaSession, Bf16TrainsByWarpgroupsAsOnTheCpu) {
   ModelConfig config = tiny(Architecture::Llama);

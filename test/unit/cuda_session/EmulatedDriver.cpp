@@ -21,6 +21,7 @@ namespace {
 
 constexpr int kInvalidValue = 1, kOutOfMemory = 2, kNotFound = 500, kLaunchFailed = 719;
 constexpr size_t kDeviceBytes = size_t(1) << 30;
+constexpr unsigned kMostParameterBytes = 32764;
 
 using Entry = const char *(*)(unsigned, unsigned, unsigned, unsigned, void **);
 struct Function {
@@ -29,10 +30,11 @@ struct Function {
   int mostShared = 48 << 10;
 };
 
-/// One of a launch's parameters; tensor maps are the largest.
-struct alignas(64) Parameter {
-  char bytes[128];
+/// One of a launch's parameters, in pieces that are aligned as a tensor map is.
+struct alignas(64) Piece {
+  char bytes[64];
 };
+using Parameter = std::vector<Piece>;
 
 struct Module {
   void *library = nullptr;
@@ -236,14 +238,17 @@ CudaDriver makeDriver() {
         blockZ != 1 || shared > unsigned(function->mostShared))
       return kInvalidValue;
     std::vector<Parameter> values; // read now
-    for (unsigned i = 0; unsigned size = function->parameters[i]; ++i)
-      std::memcpy(values.emplace_back().bytes, parameters[i], size);
+    unsigned total = 0;
+    for (unsigned i = 0; unsigned size = function->parameters[i]; total += size, ++i)
+      std::memcpy(values.emplace_back((size + 63) / 64).data(), parameters[i], size);
+    if (total > kMostParameterBytes)
+      return kInvalidValue;
     return put([=]() mutable {
       if (gpu.untilFault >= 0 && gpu.untilFault-- == 0)
         return kLaunchFailed;
       std::vector<void *> places;
       for (Parameter &value : values)
-        places.push_back(&value);
+        places.push_back(value.data());
       const char *fault = function->entry(gridX, blockX, shared, gpu.order, places.data());
       if (fault)
         fmt::print(stderr, "emulated GPU: {}\n", fault);

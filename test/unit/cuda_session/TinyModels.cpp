@@ -57,6 +57,7 @@ std::shared_ptr<const Executable> compile(const Built &built, bool gpu) {
   CodegenOptions codegen;
   codegen.useCache = false;
   pipeline.gpu = gpu;
+  pipeline.parameterBytes = built.parameterBytes;
   pipeline.blockWidth = gpu ? cuda::kBlockWidth : cpu::Target::host().lanes(32);
   pipeline.bf16 = built.bf16;
   if (gpu)
@@ -65,6 +66,7 @@ std::shared_ptr<const Executable> compile(const Built &built, bool gpu) {
     codegen.mode = "train";
     pipeline.train = OptimizerUpdateOptions();
     pipeline.train->gradClip = 1;
+    pipeline.train->accumulate = built.accumulate;
   }
   if (gpu) {
     codegen.gpu = "sm_90a";

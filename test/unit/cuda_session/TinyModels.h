@@ -26,6 +26,9 @@ struct Built {
   const CublasLt *library = nullptr;   ///< computes products of the GPU
   TensorType blocks = TensorType::F32; ///< of all matrices, quantised or not
   std::optional<SplitAttentionOptions> splitAttention = std::nullopt; ///< on the GPU
+  int64_t accumulate = 1;                                             ///< micro-batches a step
+  int64_t parameterBytes =
+      PipelineOptions().parameterBytes; ///< of the GPU's launches; 0: none is joined
 };
 
 /// The model compiled for one of the targets; all parameters initialised alike, those of one

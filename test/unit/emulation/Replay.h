@@ -24,10 +24,11 @@ struct Replay {
     std::vector<uint64_t> sizes, strides;
     std::vector<uint32_t> box;
   };
-  /// Parameters are operands, extents and maps, in that order.
+  /// Parameters are operands (one each, or an array of all), extents and maps, in that order.
   struct Launch {
     std::string kernel;
     unsigned grid, block, shared;
+    bool together; ///< the operands are one parameter
     std::vector<Operand> operands;
     std::vector<int64_t> extents;
     std::vector<Map> maps;
@@ -45,7 +46,7 @@ template <typename Part, typename Visit> void visitFields(Part &part, Visit visi
     visit(part.seed), visit(part.regions), visit(part.launches);
   else if constexpr (std::is_same_v<Plain, Replay::Launch>)
     visit(part.kernel), visit(part.grid), visit(part.block), visit(part.shared),
-        visit(part.operands), visit(part.extents), visit(part.maps);
+        visit(part.together), visit(part.operands), visit(part.extents), visit(part.maps);
   else if constexpr (std::is_same_v<Plain, Replay::Operand>)
     visit(part.region), visit(part.offset), visit(part.bytes);
   else

@@ -90,8 +90,11 @@ const char *run(Replay &replay, const Replay::Launch &launch) {
       return "a tensor map that the driver would refuse";
   }
   std::vector<void *> parameters;
-  for (char *&pointer : pointers)
-    parameters.push_back(&pointer);
+  if (launch.together)
+    parameters.push_back(pointers.data());
+  else
+    for (char *&pointer : pointers)
+      parameters.push_back(&pointer);
   for (int64_t &extent : extents)
     parameters.push_back(&extent);
   for (emulation::TensorMap &map : maps)

@@ -4,6 +4,7 @@
 #include "Graphs.h"
 
 #include "ir/Dialect.h"
+#include "ir/Segments.h"
 #include "passes/MemoryPlan.h"
 #include "passes/Passes.h"
 
@@ -144,6 +145,7 @@ TEST_P(Step, EveryPassKeepsTheNumbers) {
       check(createCSEPass());
       check(chunkLoss(3));
       check(createFuseKernels());
+      check(createJoinKernels());
     }
   }
 }
@@ -239,6 +241,9 @@ public:
           continue;
         EXPECT_TRUE(readsInPlace(kernel.getBody().front(), i))
             << "an input is overwritten too early";
+        Segments segments(kernel.getSegmentsAttr());
+        EXPECT_EQ(segments.ofInput(i), segments.ofOutput(cast<OpResult>(output).getResultNumber()))
+            << "an input of one segment is overwritten by another";
         expectLocal(kernel, i);
         EXPECT_EQ(begin(input), begin(output));
         EXPECT_EQ(input.getType(), output.getType());
@@ -322,11 +327,23 @@ int64_t bytesLiveAtOnce(func::FuncOp function, const MemoryPlan &plan) {
 }
 
 TEST_P(Step, MemoryPlanKeepsEveryValue) {
-  for (auto [accumulate, lossRows] : {std::pair(1, 0), {3, 0}, {1, 8}, {3, 8}, {1, 3}}) {
+  for (auto [accumulate, lossRows, joined] : {std::tuple(1, 0, false),
+                                              {3, 0, false},
+                                              {1, 8, false},
+                                              {3, 8, false},
+                                              {1, 3, false},
+                                              {1, 0, true},
+                                              {3, 0, true}}) {
     build(accumulate);
     lower(lossRows);
     if (HasFatalFailure())
       return;
+    if (joined) {
+      ASSERT_TRUE(run(*module, createJoinKernels())) << errors;
+      unsigned launches = 0;
+      module->walk([&](lm::KernelOp kernel) { launches += kernel.getSegments().has_value(); });
+      EXPECT_GT(launches, 0u);
+    }
     for (func::FuncOp function : module->getOps<func::FuncOp>()) {
       MemoryPlan plan(function);
       Memory memory(function, plan);

@@ -167,6 +167,8 @@ Message gpuMessage() {
 const Corruption kGpuCorruptions[] = {
     {[](Message &m) { m.mutable_kernels(1)->set_block_threads(0); }, "block_threads: 0 is not 1"},
     {[](Message &m) { m.mutable_kernels(1)->set_shared_bytes(1 << 20); }, "shared_bytes: 1048576"},
+    {[](Message &m) { m.mutable_kernels(0)->set_addresses(2); },
+     "buffers: 3, but the kernel takes 2 addresses"},
     {[](Message &m) { map(m).clear_sizes(); }, "kernels[0].tensor_maps[0]: 0 sizes, 1 strides"},
     {[](Message &m) { map(m).clear_strides(); }, "2 sizes, 0 strides and 2 box sizes"},
     {[](Message &m) { map(m).add_box(1); }, "3 box sizes are not those of 1 to 5"},
