@@ -45,7 +45,8 @@ public:
   }
 
   Launch forward(lm::AttentionOp op) {
-    if (whyNotWarpgroups(op).empty())
+    StringRef whyNot = whyNotWarpgroups({op.getQ(), op.getK(), op.getV()});
+    if (whyNot.empty())
       return forwardOfWarpgroups(op);
     int64_t group = heads / keyHeads, rows = group * x.product(q[1]).max;
     bool decode = past && rows <= kLargestDecodeTile;
@@ -58,11 +59,9 @@ public:
     declare("lse", output(1), queryHead, packed);
     call({"q", "k", "v", "out", "lse"}, {x.mul(x.text(x.product(q[1])), std::to_string(packed))},
          fmt::format(", {}", packed));
-    std::string mapping = decode ? "a block has a key head, its warps share the keys"
-                                 : "a block has a tile of queries";
-    if (x.hasWarpgroups)
-      mapping += fmt::format("; as on sm_80: {}", whyNotWarpgroups(op).str());
-    return launch(mapping);
+    return launch(asOnSm80(decode ? "a block has a key head, its warps share the keys"
+                                  : "a block has a tile of queries",
+                           whyNot));
   }
 
   /// Decode's tile, once for each part of the keys.
@@ -84,26 +83,32 @@ public:
   }
 
   Launch dq(lm::AttentionDqOp op) {
+    StringRef whyNot = whyNotAdjointOfWarpgroups(op);
+    if (whyNot.empty())
+      return dqOfWarpgroups(op);
     begin(kAttentionDq, 0);
     declareInputs(op);
     declare("dq", output(0), queryHead);
     call({"q", "dout", "k", "v", "lse", "delta", "dq"}, {x.text(x.product(q[1]))}, "");
-    return launch("a block has a tile of queries");
+    return launch(asOnSm80("a block has a tile of queries", whyNot));
   }
 
   Launch dkdv(lm::AttentionDkDvOp op) {
+    StringRef whyNot = whyNotAdjointOfWarpgroups(op);
+    if (whyNot.empty())
+      return dkdvOfWarpgroups(op);
     begin(kAttentionDkDv, 0);
     declareInputs(op);
     declare("dk", output(0), keyHead);
     declare("dv", output(1), keyHead);
     call({"k", "v", "q", "dout", "lse", "delta", "dk", "dv"},
          {x.text(x.product(q[1])), std::to_string(heads / keyHeads)}, "");
-    return launch("a block has a tile of keys");
+    return launch(asOnSm80("a block has a tile of keys", whyNot));
   }
 
 private:
   /// Why the tiles of sm_90a do not fit; empty: they do.
-  StringRef whyNotWarpgroups(lm::AttentionOp op) {
+  StringRef whyNotWarpgroups(ArrayRef<Value> operands) {
     if (!x.hasWarpgroups)
       return "the target has no products of warpgroups";
     if (!element.isBF16())
@@ -112,7 +117,7 @@ private:
       return "what lies behind the past is not zeros";
     if (q[3].size < kSmallestWarpgroupHeadDim)
       return "most of a tile would be zeros";
-    for (Value operand : {op.getQ(), op.getK(), op.getV()}) {
+    for (Value operand : operands) {
       View view = input(operand);
       if (!view.storage.isBF16())
         return "tiles are not converted on the way";
@@ -125,6 +130,75 @@ private:
     return "";
   }
 
+  template <typename Op> StringRef whyNotAdjointOfWarpgroups(Op op) {
+    if (q[3].size > kLargestWarpgroupAdjoint)
+      return "sums of wide heads leave no registers for scores";
+    return whyNotWarpgroups({op.getQ(), op.getK(), op.getV(), op.getDout()});
+  }
+
+  std::string asOnSm80(StringRef mapping, StringRef whyNot) const {
+    return x.hasWarpgroups ? fmt::format("{}; as on sm_80: {}", mapping.str(), whyNot.str())
+                           : mapping.str();
+  }
+
+  Launch dqOfWarpgroups(lm::AttentionDqOp op) {
+    WarpgroupAdjointTile sizes = beginWarpgroups(kAttentionDq);
+    declareStatistics(op);
+    declare("dq", output(0), queryHead);
+    callTiles(kAttentionDq, {x.text(x.product(q[1]))},
+              maps({op.getQ(), op.getDout()}, WarpgroupTile::kOuter) +
+                  maps({op.getK(), op.getV()}, sizes.inner),
+              "dq");
+    return {grid, WarpgroupTile::kThreads,
+            "a block has a tile of queries, two warpgroups multiply, a third copies",
+            sizes.sharedBytes, 1};
+  }
+
+  Launch dkdvOfWarpgroups(lm::AttentionDkDvOp op) {
+    WarpgroupAdjointTile sizes = beginWarpgroups(kAttentionDkDv);
+    declareStatistics(op);
+    declare("dk", output(0), keyHead);
+    declare("dv", output(1), keyHead);
+    callTiles(kAttentionDkDv, {x.text(x.product(q[1])), std::to_string(heads / keyHeads)},
+              maps({op.getK(), op.getV()}, WarpgroupTile::kOuter) +
+                  maps({op.getQ(), op.getDout()}, sizes.inner),
+              "dk, dv");
+    return {grid, WarpgroupTile::kThreads,
+            "a block has a tile of keys, two warpgroups multiply, a third copies",
+            sizes.sharedBytes, 1};
+  }
+
+  /// One block a multiprocessor is said aloud (1 in their launches): else the compiler may begin with a number of
+  /// registers that the warpgroups cannot exchange.
+  WarpgroupAdjointTile beginWarpgroups(const AttentionSchedule &which) {
+    int headDim = static_cast<int>(q[3].size);
+    WarpgroupAdjointTile sizes(which, headDim);
+    x.line(fmt::format("using Tile = lmc::WarpgroupTile<{}, {}, {}>;", headDim, sizes.inner,
+                       sizes.stages));
+    x.line(fmt::format("static_assert(lmc::AdjointShared<Tile, {}>::kBytes == {} && "
+                       "Tile::kThreads == {}, \"\");",
+                       which.statisticsOfColumns, sizes.sharedBytes, WarpgroupTile::kThreads));
+    enterBlock(which.outerIsQueries, WarpgroupTile::kOuter);
+    return sizes;
+  }
+
+  std::string maps(ArrayRef<Value> operands, int lines) {
+    std::string names;
+    for (Value operand : operands)
+      names += x.tensorMap(mapOf(operand, lines)) + ", ";
+    return names;
+  }
+
+  void callTiles(const AttentionSchedule &which, ArrayRef<std::string> extents,
+                 const std::string &maps, StringRef results) {
+    std::string text =
+        fmt::format("lmc::{}Tiles<Tile>(mask, chain, {}", which.function.str(), first);
+    for (const std::string &extent : extents)
+      text += fmt::format(", index_t({})", extent);
+    x.line(fmt::format("{}, {}int({}), int({}), int({}), lse, delta, {});", text, maps, queryHead,
+                       keyHead, batch, results.str()));
+  }
+
   Launch forwardOfWarpgroups(lm::AttentionOp op) {
     int headDim = static_cast<int>(q[3].size);
     WarpgroupTile sizes(headDim);
@@ -135,14 +209,11 @@ private:
     enterBlock(/*outerIsQueries=*/true, WarpgroupTile::kOuter);
     declare("out", output(0), queryHead);
     declare("lse", output(1), queryHead);
-    std::string maps;
-    for (auto [operand, lines] : {std::pair(Value(op.getQ()), WarpgroupTile::kOuter),
-                                  {op.getK(), sizes.inner},
-                                  {op.getV(), sizes.inner}})
-      maps += x.tensorMap(mapOf(operand, lines)) + ", ";
+    std::string copied =
+        maps(op.getQ(), WarpgroupTile::kOuter) + maps({op.getK(), op.getV()}, sizes.inner);
     x.line(fmt::format("lmc::attentionForwardTiles<Tile>(mask, chain, {}, index_t({}), {}int({}), "
                        "int({}), int({}), out, lse);",
-                       first, x.text(x.product(q[1])), maps, queryHead, keyHead, batch));
+                       first, x.text(x.product(q[1])), copied, queryHead, keyHead, batch));
     return {grid, WarpgroupTile::kThreads,
             "a block has a tile of queries, two warpgroups multiply, a third copies",
             sizes.sharedBytes};
@@ -316,9 +387,13 @@ private:
     declare("q", input(op.getQ()), queryHead);
     declare("k", input(op.getK()), keyHead);
     declare("v", input(op.getV()), keyHead);
+    declareStatistics(op);
+    declare("dout", input(op.getDout()), queryHead);
+  }
+
+  template <typename Op> void declareStatistics(Op op) {
     declare("lse", input(op.getLse()), queryHead);
     declare("delta", input(op.getDelta()), queryHead);
-    declare("dout", input(op.getDout()), queryHead);
   }
 
   /// lmc::Rows of one batch entry and one head.

@@ -48,7 +48,17 @@ struct WarpgroupTile {
   explicit WarpgroupTile(int headDim);
 };
 
+/// The same for an adjoint: lmc::AdjointShared asserts the bytes.
+struct WarpgroupAdjointTile {
+  int inner = 0, stages = 3;
+  unsigned sharedBytes = 0;
+
+  WarpgroupAdjointTile(const AttentionSchedule &schedule, int headDim);
+};
+
 constexpr int kLargestHeadDim = 256;
+/// Of adjoints by warpgroups: sums of wider heads leave no registers for scores.
+constexpr int kLargestWarpgroupAdjoint = 128;
 /// Below, more than half of a tile of sm_90a would be zeros: those keep the tiles of sm_80.
 constexpr int kSmallestWarpgroupHeadDim = 40;
 /// Rows of a tile in which decode packs the queries of all heads of a key head.

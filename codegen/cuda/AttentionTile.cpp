@@ -50,6 +50,14 @@ WarpgroupTile::WarpgroupTile(int headDim) : inner(headDim <= 128 ? 128 : 64) {
   sharedBytes = (kOuter + 2 * stages * inner) * lineBytes + (1 + 4 * stages) * 8;
 }
 
+WarpgroupAdjointTile::WarpgroupAdjointTile(const AttentionSchedule &schedule, int headDim)
+    : inner(schedule.sums == 1 && headDim <= 64 ? 128 : 64) {
+  int lineBytes = roundUp(headDim, 64) * 2;
+  int statistics = schedule.statisticsOfColumns ? 2 * stages * inner * 4 : 0;
+  sharedBytes =
+      2 * (WarpgroupTile::kOuter + stages * inner) * lineBytes + statistics + (1 + 2 * stages) * 8;
+}
+
 AttentionTile attentionTile(const AttentionSchedule &schedule, mlir::Type element, int headDim,
                             int64_t decodeRows, int64_t chunk) {
   auto bytes = [&](const AttentionTile &tile) {

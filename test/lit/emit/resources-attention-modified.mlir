@@ -8,7 +8,9 @@
 // BUDGET(sm_90): forward attention registers=168 blocks=1 HGMMA UTMALDG
 // BUDGET: backward row registers=32 blocks=16
 // BUDGET: backward attention registers=128 blocks=2 HMMA LDSM LDGSTS
+// BUDGET(sm_90): backward attention registers=168 blocks=1 HGMMA UTMALDG
 // BUDGET: backward attention registers=192 blocks=1 HMMA LDSM LDGSTS
+// BUDGET(sm_90): backward attention registers=168 blocks=1 HGMMA UTMALDG
 // BUDGET: decode attention registers=80 blocks=2 HMMA LDSM LDGSTS
 !q = tensor<1x256x8x64xbf16>
 !k = tensor<1x256x2x64xbf16>

@@ -85,6 +85,21 @@ constexpr ReportedPlant kPlantsOfWarpgroups[] = {
     {{"keys are given back before their products are done", "waitProducts<1>(); // the scores",
       "waitProducts<2>();", "attention"},
      "data race"},
+    {{"no wait for inner tiles of adjoints",
+      "waitForPhase(shared.full(ring.stage), ring.parity);\n    fence", "fence", "adjoints"},
+     "data race"},
+    {{"statistics are announced before they are there",
+      "for (int i = lane; i < Tile::kInner; i += kWarp) {",
+      "arrive(shared.full(stage));\n        for (int i = lane; i < Tile::kInner; i += kWarp) {",
+      "adjoints"},
+     "data race"},
+    {{"statistics overwrite those that are read",
+      "waitForPhase(shared.empty(stage), parity ^ 1);\n#pragma unroll", "#pragma unroll",
+      "adjoints"},
+     "data race"},
+    {{"inner tiles are given back before their products are done",
+      "waitProducts<0>(); // the last tile's sums", "", "adjoints"},
+     "data race"},
     {{"no wait for tiles", "waitForPhase(full + ring.stage, ring.parity);", "", "product"},
      "data race"},
     {{"a stage is given back while it is multiplied",
@@ -108,6 +123,9 @@ func.func @f(%x: !x, %w: tensor<136x328xbf16>) -> !y attributes {lm.ranges = {T 
   AttentionProgram attention = attentionForward("attention", {"bf16", 1, 391, 1, 1, 64, true});
   attention.source.architecture = "sm_90a";
   add("attention", attention);
+  AttentionProgram adjoints = attentionAdjoints("adjoints", {"bf16", 1, 391, 1, 1, 64, true});
+  adjoints.source.architecture = "sm_90a";
+  add("adjoints", adjoints);
   expectReported(sanitized(), programs, kPlantsOfWarpgroups);
 }
 

@@ -69,6 +69,8 @@ std::vector<Program> smallPrograms(Context &context) {
   programs.push_back(makeProgram(context, {"draws", draws.text(), {}, 0}, "draws", operands));
   AttentionProgram wide = attentionForward("wide", {"bf16", 1, 150, 1, 1, 64, true});
   programs.push_back(byWarpgroups(context, wide.source, wide.inputs));
+  AttentionProgram adjoints = attentionAdjoints("adjoints", {"bf16", 1, 150, 2, 1, 64, true});
+  programs.push_back(byWarpgroups(context, adjoints.source, adjoints.inputs));
   return programs;
 }
 
