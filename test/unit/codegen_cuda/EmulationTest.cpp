@@ -35,6 +35,11 @@ std::vector<const Program *> pointers(const std::vector<Program> &programs) {
 TEST(Emulation, ListedFunctionsAgreeWithTheEvaluatorInEveryOrder) {
   Context context;
   std::vector<Program> programs = listed(context);
+  for (const Program &program : programs)
+    if (program.source.name.starts_with("joined")) {
+      EXPECT_EQ(program.kernels.size(), 1u) << program.source.name;
+      EXPECT_GT(program.kernels.begin()->second.addresses, 0u) << program.source.name;
+    }
   expectAgreement(programs, kSeeds);
 }
 

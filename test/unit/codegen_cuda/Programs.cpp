@@ -182,6 +182,53 @@ func.func @f(%x: tensor<3x1111xf32>) -> tensor<3x1111xf32> {
   return %y : tensor<3x1111xf32>
 })",
        {}},
+      // Sums of rows in one launch: a block each, for the longest; a warp each.
+      {"joined_rows",
+       R"(
+func.func @f(%x0: tensor<3x1111xf32>, %x1: tensor<2x2x600xf32>, %x2: tensor<70xf32>, %x3: tensor<5x33xf32>) -> (tensor<3xf32>, tensor<2x2xf32>, tensor<f32>, tensor<5xf32>) {
+  %s0 = lm.mul %x0, %x0 : (tensor<3x1111xf32>, tensor<3x1111xf32>) -> tensor<3x1111xf32>
+  %y0 = lm.reduce %s0 {dims = array<i64: 1>, kind = "sum"} : (tensor<3x1111xf32>) -> tensor<3xf32>
+  %s1 = lm.mul %x1, %x1 : (tensor<2x2x600xf32>, tensor<2x2x600xf32>) -> tensor<2x2x600xf32>
+  %y1 = lm.reduce %s1 {dims = array<i64: 2>, kind = "sum"} : (tensor<2x2x600xf32>) -> tensor<2x2xf32>
+  %s2 = lm.mul %x2, %x2 : (tensor<70xf32>, tensor<70xf32>) -> tensor<70xf32>
+  %y2 = lm.reduce %s2 {dims = array<i64: 0>, kind = "sum"} : (tensor<70xf32>) -> tensor<f32>
+  %s3 = lm.mul %x3, %x3 : (tensor<5x33xf32>, tensor<5x33xf32>) -> tensor<5x33xf32>
+  %y3 = lm.reduce %s3 {dims = array<i64: 1>, kind = "sum"} : (tensor<5x33xf32>) -> tensor<5xf32>
+  return %y0, %y1, %y2, %y3 : tensor<3xf32>, tensor<2x2xf32>, tensor<f32>, tensor<5xf32>
+})",
+       {}},
+      {"joined_rows_short",
+       R"(
+func.func @f(%x0: tensor<3x11xf32>, %x1: tensor<2x2x65xf32>, %x2: tensor<512xf32>, %x3: tensor<1x2xf32>) -> (tensor<3xf32>, tensor<2x2xf32>, tensor<f32>, tensor<1xf32>) {
+  %s0 = lm.mul %x0, %x0 : (tensor<3x11xf32>, tensor<3x11xf32>) -> tensor<3x11xf32>
+  %y0 = lm.reduce %s0 {dims = array<i64: 1>, kind = "sum"} : (tensor<3x11xf32>) -> tensor<3xf32>
+  %s1 = lm.mul %x1, %x1 : (tensor<2x2x65xf32>, tensor<2x2x65xf32>) -> tensor<2x2x65xf32>
+  %y1 = lm.reduce %s1 {dims = array<i64: 2>, kind = "sum"} : (tensor<2x2x65xf32>) -> tensor<2x2xf32>
+  %s2 = lm.mul %x2, %x2 : (tensor<512xf32>, tensor<512xf32>) -> tensor<512xf32>
+  %y2 = lm.reduce %s2 {dims = array<i64: 0>, kind = "sum"} : (tensor<512xf32>) -> tensor<f32>
+  %s3 = lm.mul %x3, %x3 : (tensor<1x2xf32>, tensor<1x2xf32>) -> tensor<1x2xf32>
+  %y3 = lm.reduce %s3 {dims = array<i64: 1>, kind = "sum"} : (tensor<1x2xf32>) -> tensor<1xf32>
+  return %y0, %y1, %y2, %y3 : tensor<3xf32>, tensor<2x2xf32>, tensor<f32>, tensor<1xf32>
+})",
+       {}},
+      // Two bodies, f32 in place and bf16, ends of all kinds.
+      {"joined_maps",
+       R"(
+!b = tensor<7x5xbf16>
+func.func @f(%a: tensor<1027xf32> {lm.name = "a", lm.role = "state"}, %b: tensor<3x683xf32> {lm.name = "b", lm.role = "state"},
+             %c: tensor<1xf32> {lm.name = "c", lm.role = "state"}, %d: !b, %e: tensor<1024xbf16>, %s: tensor<f32>)
+    -> (tensor<1027xf32> {lm.updates = 0 : i64}, tensor<3x683xf32> {lm.updates = 1 : i64}, tensor<1xf32> {lm.updates = 2 : i64}, !b, tensor<1024xbf16>) {
+  %sa = lm.broadcast %s {dims = array<i64>} : (tensor<f32>) -> tensor<1027xf32>
+  %ya = lm.mul %a, %sa : (tensor<1027xf32>, tensor<1027xf32>) -> tensor<1027xf32>
+  %sb = lm.broadcast %s {dims = array<i64>} : (tensor<f32>) -> tensor<3x683xf32>
+  %yb = lm.mul %b, %sb : (tensor<3x683xf32>, tensor<3x683xf32>) -> tensor<3x683xf32>
+  %sc = lm.broadcast %s {dims = array<i64>} : (tensor<f32>) -> tensor<1xf32>
+  %yc = lm.mul %c, %sc : (tensor<1xf32>, tensor<1xf32>) -> tensor<1xf32>
+  %yd = lm.neg %d : (!b) -> !b
+  %ye = lm.neg %e : (tensor<1024xbf16>) -> tensor<1024xbf16>
+  return %ya, %yb, %yc, %yd, %ye : tensor<1027xf32>, tensor<3x683xf32>, tensor<1xf32>, !b, tensor<1024xbf16>
+})",
+       {}},
       {"softmax_symbolic",
        R"(
 !t = tensor<?x?xf32, #lm.dims<"B", "N">>
