@@ -173,7 +173,7 @@ private:
       symbol = kernel.getFamily().str() + "_" + std::to_string(counters[kernel.getFamily()]++);
     while (tensorIndex.contains(symbol));
     auto outlined = builder.create<plan::KernelOp>(kernel.getLoc(), symbol, kernel.getFamily(),
-                                                    kernel.getSegmentsAttr());
+                                                   kernel.getSegmentsAttr());
     outlined.getBody().takeBody(kernel.getBody());
     Block &block = outlined.getBody().front();
     Operation *yield = block.getTerminator();

@@ -234,10 +234,10 @@ __device__ __forceinline__ void
 attentionDqTiles(const Mask &mask, const Chain &chain, Index first, Index end, const TensorMap &q,
                  const TensorMap &dout, const TensorMap &k, const TensorMap &v, int queryHead,
                  int keyHead, int batch, const Lse &lse, const Delta &delta, const Out &dq) {
-  const AdjointOperands of = {
-      q, dout, k, v, queryHead, keyHead, batch, static_cast<int>(first),
-      static_cast<int>(mask.keysFrom(first)),
-      static_cast<int>(mask.keysBefore(minimum(first + Tile::kOuter, end))), 1};
+  const Index last = mask.keysBefore(minimum(first + Tile::kOuter, end));
+  const int row = static_cast<int>(first), from = static_cast<int>(mask.keysFrom(first)),
+            to = static_cast<int>(last);
+  const AdjointOperands of = {q, dout, k, v, queryHead, keyHead, batch, row, from, to, 1};
   if (!beginAdjoint<Tile, false>(of, lse, delta, end))
     return;
   Dq<Tile> schedule(lse, delta, first, end);
@@ -256,11 +256,10 @@ attentionDkDvTiles(const Mask &mask, const Chain &chain, Index first, Index quer
                    const TensorMap &k, const TensorMap &v, const TensorMap &q,
                    const TensorMap &dout, int queryHead, int keyHead, int batch, const Lse &lse,
                    const Delta &delta, const Dk &dk, const Dv &dv) {
-  const AdjointOperands of = {
-      k, v, q, dout, keyHead, queryHead, batch, static_cast<int>(first),
-      static_cast<int>(mask.queriesFrom(first)),
-      static_cast<int>(mask.queriesBefore(minimum(first + Tile::kOuter, mask.keys), queries)),
-      static_cast<int>(heads)};
+  const Index last = mask.queriesBefore(minimum(first + Tile::kOuter, mask.keys), queries);
+  const int row = static_cast<int>(first), from = static_cast<int>(mask.queriesFrom(first)),
+            to = static_cast<int>(last), count = static_cast<int>(heads);
+  const AdjointOperands of = {k, v, q, dout, keyHead, queryHead, batch, row, from, to, count};
   if (!beginAdjoint<Tile, true>(of, lse, delta, queries))
     return;
   DkDv<Tile> schedule;
