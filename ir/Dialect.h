@@ -3,6 +3,7 @@
 
 #include "ir/AttentionScores.h"
 #include "ir/GraphBuilder.h"
+#include "ir/PagedCache.h"
 #include "ir/Shape.h"
 #include "ir/Tensor.h"
 

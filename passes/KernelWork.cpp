@@ -96,10 +96,10 @@ public:
         sum += bytesOfExperts(input, blocks.getOrder());
       else if (auto attention = dyn_cast<lm::AttentionOp>(op);
                attention && (input == attention.getK() || input == attention.getV()))
-        sum += bytes(input) * readShare(attention);
+        sum += bytesOfKeys(input, attention);
       else if (auto parts = dyn_cast<lm::AttentionPartsOp>(op);
                parts && (input == parts.getK() || input == parts.getV()))
-        sum += bytes(input) * readShare(parts);
+        sum += bytesOfKeys(input, parts);
       else if (!isCache)
         sum += bytes(input);
     }
@@ -108,11 +108,16 @@ public:
 
   double bytesWrittenOf(Value output) const {
     auto append = output.getDefiningOp<lm::CacheAppendOp>();
-    double tokens = append ? extent(lm::shapeOf(append.getUpdate())[1]) : 1;
-    return bytes(output) * (append ? tokens / extent(lm::shapeOf(output)[1]) : 1);
+    return append ? bytesOfTokens(output, append.getUpdate()) : bytes(output);
   }
 
 private:
+  /// What the tokens [B, T, ...] of `like` take in a cache or a pool of pages.
+  double bytesOfTokens(Value cache, Value like) const {
+    lm::Shape rows = lm::shapeOf(cache), tokens = lm::shapeOf(like);
+    return bytes(cache) / extent(rows[0]) / extent(rows[1]) * extent(tokens[0]) * extent(tokens[1]);
+  }
+
   /// Of the experts' matrices that so many rows take at most.
   double bytesOfExperts(Value weights, Value order) const {
     return bytes(weights) * std::min(1.0, elements(order) / extent(lm::shapeOf(weights)[0]));
@@ -129,14 +134,25 @@ private:
 
   /// The last query sees the last key.
   template <typename Op> lm::VisibleKeys visibleTo(Op op) const {
-    int64_t queries = sizeOf(lm::shapeOf(op.getQ())[1]), keys = sizeOf(lm::shapeOf(op.getK())[1]);
+    int64_t queries = sizeOf(lm::shapeOf(op.getQ())[1]), keys = 1;
+    for (const lm::Dim &dim : keyDims(op))
+      keys *= sizeOf(dim);
     return {queries, keys, keys - queries, lm::AttentionScores::of(op)};
   }
-  /// The share of its keys that attention with a window reads.
-  template <typename Op> double readShare(Op op) const {
+  template <typename Op> static lm::Shape keyDims(Op op) {
+    if constexpr (requires { op.getKeyDims(); })
+      return op.getKeyDims();
+    else
+      return {lm::shapeOf(op.getK())[1]};
+  }
+  /// What attention reads of its keys or values: with a window a share of them, of a pool the pages
+  /// of its sequences.
+  template <typename Op> double bytesOfKeys(Value keys, Op op) const {
     lm::VisibleKeys visible = visibleTo(op);
-    double read = static_cast<double>(visible.end(visible.queries - 1) - visible.begin(0));
-    return read / static_cast<double>(visible.keys);
+    auto read = static_cast<double>(visible.end(visible.queries - 1) - visible.begin(0));
+    lm::Shape rows = lm::shapeOf(keys);
+    return bytes(keys) / extent(rows[0]) / extent(rows[1]) * extent(lm::shapeOf(op.getQ())[0]) *
+           read;
   }
 
   void addProduct(Value operand, double flops) {

@@ -52,7 +52,9 @@ public:
 
   Choice choose(lm::AttentionOp op) const {
     lm::Shape q = lm::shapeOf(op.getQ()), k = lm::shapeOf(op.getK());
-    int64_t queries = largest(q[1]), keys = largest(k[1]), headDim = largest(q[3]);
+    int64_t queries = largest(q[1]), headDim = largest(q[3]), keys = 1;
+    for (const lm::Dim &dim : op.getKeyDims())
+      keys *= largest(dim);
     if (!op.getPast())
       return {0, 0, "it is not over a cache"};
     if (!lm::elementOf(op.getK()).isIntOrFloat() || lm::elementOf(op.getK()).isInteger(8))

@@ -5,7 +5,9 @@
 //
 //   q, out, dq, dout [B, T, H, D]; k, v, dk, dv [B, S, G, D]; lse, delta [B, T, H]
 //
-// H is a multiple of G; query head h reads key head h / (H / G). With `past`, query t stands at
+// H is a multiple of G; query head h reads key head h / (H / G). Of a paged cache k and v are pools of
+// pages, and a token's row is looked up wherever it is read: tiles and sums are those of a cache that lies
+// in one piece, so that the numbers are, too. With `past`, query t stands at
 // position past + t. It sees keys 0 .. its position if causal (with a window the last ones of those),
 // else 0 .. past + T - 1; past + T <= S. Without past, S = T. Computation is in f32.
 //
@@ -27,6 +29,8 @@ enum class AttentionKind {
 
 struct AttentionDescription {
   Extent batch, queries, keys; ///< B, T, S; B and T of at most one symbolic dimension each
+  Extent poolPages;            ///< N; of paged caches, whose pages have pageTokens tokens
+  int64_t pageTokens = 0;      ///< 0: keys and values are [B, S, G, D]
   int64_t heads = 1, keyHeads = 1, headDim = 1;
   lm::AttentionScores scores;
 };
@@ -59,12 +63,19 @@ struct AttentionPlan {
   llvm::SmallVector<int64_t> scratchOffsets; ///< bytes, by AttentionEmitter::Area
 };
 
+/// i32 numbers of each sequence: strides in elements. A null pointer: there are none.
+struct AttentionNumbers {
+  mlir::Value pointer, offset; ///< null offset: 0
+  Extent batchStride = Extent(0), stride = Extent(0);
+};
+
 AttentionPlan planAttention(const AttentionDescription &description, AttentionKind kind,
                             const Target &target);
 
+/// k and v of a paged cache are pools: their batchStride is that of pages.
 struct AttentionForwardOperands {
   AttentionOperand q, k, v, out, lse;
-  mlir::Value past; ///< pointer to an i32, or null
+  AttentionNumbers past, pages;
 };
 void emitAttentionForward(Emit &emit, const AttentionDescription &description,
                           const AttentionPlan &plan, const AttentionForwardOperands &operands);

@@ -16,11 +16,12 @@ constexpr int64_t keysAhead = 12;         // to prefetch
 
 void AttentionEmitter::decode(const AttentionForwardOperands &o) {
   int64_t heads = d.heads / d.keyHeads;
-  Value past = pastOf(o.past), cache = d.keys.emit(e);
-  Value seen = o.past || d.scores.causal ? e.min(e.add(past, 1), cache) : cache;
+  Value cache = d.keys.emit(e);
   forEachItem(e.i64(1), d.keyHeads, false, [&](Value batch, Value keyHead, Value) {
+    Value past = pastOf(o.past, batch);
+    Value seen = o.past.pointer || d.scores.causal ? e.min(e.add(past, 1), cache) : cache;
     Value firstHead = e.mul(keyHead, heads), zero = e.i64(0);
-    Matrix k = matrix(o.k, batch, keyHead), v = matrix(o.v, batch, keyHead);
+    Matrix k = cached(o.k, o.pages, batch, keyHead), v = cached(o.v, o.pages, batch, keyHead);
     for (int64_t head = 0; head < heads; ++head) {
       Matrix q = matrix(o.q, batch, e.add(firstHead, head));
       alongDepth([&](int64_t at, Lanes memory) {

@@ -46,6 +46,8 @@ private:
   struct Matrix { // [tokens, D] of one batch entry and head
     mlir::Type storage;
     Value pointer, base, stride;
+    // Of a paged cache; null: rows lie `stride` apart.
+    Value pages, firstPage, nextPage, pageStride;
   };
   struct Range {
     Value low, high;
@@ -57,6 +59,12 @@ private:
   // AttentionTiles.cpp
   void forEachItem(Value extent, int64_t heads, bool lastFirst, ItemBody body);
   Matrix matrix(const AttentionOperand &operand, Value batch, Value head);
+  /// The same of keys or values, which may lie in pages.
+  Matrix cached(const AttentionOperand &operand, const AttentionNumbers &pages, Value batch,
+                Value head);
+  Value loadNumber(Value pointer, Value index); ///< an i32 as i64
+  /// The index of a sequence's first number.
+  Value numberOf(const AttentionNumbers &numbers, Value batch);
   Value area(Area which) { return e.scratch(p.scratchOffsets[which]); }
   Value statistic(int64_t which);
   Value rowSums(Value row) { return e.at(type, area(RowSums), e.mul(row, p.depth)); }
@@ -101,7 +109,7 @@ private:
   void softmax(Value column, Range range, Value ahead, bool masked);
   /// Rows that some of the columns column + first .. column + first + count - 1 see; high < low: none.
   Range visibleRows(Value column, int64_t first, int64_t count, Value ahead, Value rows);
-  Value pastOf(Value pointer);
+  Value pastOf(const AttentionNumbers &past, Value batch);
 
   // AttentionBackward.cpp
   /// dk and dv of the tile of keys that begins at `first`; adds to the sums of dq where there is

@@ -14,13 +14,10 @@ enum Statistic { Largest, Total, Decay }; // by query
 }
 
 // A mistaken past must not lead outside of the cache.
-AttentionEmitter::Value AttentionEmitter::pastOf(Value pointer) {
-  if (!pointer)
+AttentionEmitter::Value AttentionEmitter::pastOf(const AttentionNumbers &past, Value batch) {
+  if (!past.pointer)
     return e.i64(0);
-  mlir::OpBuilder &b = e.builder();
-  Value past = b.create<mlir::arith::ExtSIOp>(e.loc(), b.getI64Type(),
-                                              e.load(b.getI32Type(), pointer, e.i64(0)));
-  return e.max(past, e.i64(0));
+  return e.max(loadNumber(past.pointer, numberOf(past, batch)), e.i64(0));
 }
 
 AttentionEmitter::Range AttentionEmitter::visibleRows(Value column, int64_t first, int64_t count,
@@ -34,16 +31,17 @@ AttentionEmitter::Range AttentionEmitter::visibleRows(Value column, int64_t firs
 void AttentionEmitter::forward(const AttentionForwardOperands &o) {
   if (p.decode)
     return decode(o);
-  Value past = pastOf(o.past), queries = d.queries.emit(e), cache = d.keys.emit(e);
+  Value queries = d.queries.emit(e), cache = d.keys.emit(e);
   forEachItem(queries, d.heads, d.scores.causal, [&](Value batch, Value head, Value first) {
+    Value past = pastOf(o.past, batch);
     Value keyHead = e.div(head, e.i64(d.heads / d.keyHeads));
-    Matrix q = matrix(o.q, batch, head), k = matrix(o.k, batch, keyHead),
-           v = matrix(o.v, batch, keyHead), out = matrix(o.out, batch, head),
+    Matrix q = matrix(o.q, batch, head), k = cached(o.k, o.pages, batch, keyHead),
+           v = cached(o.v, o.pages, batch, keyHead), out = matrix(o.out, batch, head),
            lse = matrix(o.lse, batch, head);
     Value count = e.min(e.i64(p.columns), e.sub(queries, first));
-    Value seen = d.scores.causal ? e.add(past, e.add(first, count))
-                 : o.past        ? e.add(past, queries)
-                                 : cache;
+    Value seen = d.scores.causal  ? e.add(past, e.add(first, count))
+                 : o.past.pointer ? e.add(past, queries)
+                                  : cache;
     seen = e.min(seen, cache);
     packColumns(q, first, count, area(FirstPacked), packedScale());
     fill(area(FirstSums), p.columns * p.depth, 0);

@@ -24,6 +24,18 @@ public:
             view.strides[1],
             view.strides[2]};
   }
+  /// past or pages: numbers of each sequence, or one for all.
+  AttentionNumbers numbers(Value value) const {
+    if (!value)
+      return {};
+    OperandView view = operandView(x, value);
+    AttentionNumbers numbers{x.emit.buffer(view.buffer), view.offset.emit(x.emit)};
+    if (!view.strides.empty())
+      numbers.batchStride = view.strides[0];
+    if (view.strides.size() > 1)
+      numbers.stride = view.strides[1];
+    return numbers;
+  }
   AttentionOperand output(unsigned number) const {
     Value value = op->getResult(number);
     SmallVector<Extent, 4> strides = x.strides(lm::shapeOf(value));
@@ -76,11 +88,18 @@ Schedule emitAttention(Expression &x) {
            lm::modelPath(inner.getLoc()), inner.getName().getStringRef().str());
     if (auto op = dyn_cast<lm::AttentionOp>(inner)) {
       AttentionDescription d = describe(x, op);
+      if (op.getPages()) {
+        lm::Shape pool = lm::shapeOf(op.getK());
+        d.poolPages = x.extent(pool[0]);
+        d.pageTokens = pool[1].size;
+        d.keys = x.product(op.getKeyDims());
+        d.scores = lm::AttentionScores::of(op).over(d.keys.max);
+      }
       AttentionPlan plan = planAttention(d, AttentionKind::Forward, e.target());
-      Value past = op.getPast() ? e.buffer(operandView(x, op.getPast()).buffer) : Value();
       emitAttentionForward(e, d, plan,
                            {at.input(op.getQ()), at.input(op.getK()), at.input(op.getV()),
-                            at.output(0), at.output(1), past});
+                            at.output(0), at.output(1), at.numbers(op.getPast()),
+                            at.numbers(op.getPages())});
       return scheduleOf(d, plan, 2);
     }
     if (auto op = dyn_cast<lm::AttentionDqOp>(inner)) {

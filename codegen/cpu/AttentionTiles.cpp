@@ -112,7 +112,31 @@ AttentionEmitter::Matrix AttentionEmitter::matrix(const AttentionOperand &operan
       e.add(e.mul(batch, operand.batchStride.emit(e)), e.mul(head, operand.headStride.emit(e)));
   if (operand.offset)
     base = e.add(base, operand.offset);
-  return {operand.storage, operand.pointer, base, operand.tokenStride.emit(e)};
+  return {operand.storage, operand.pointer, base, operand.tokenStride.emit(e), {}, {}, {}, {}};
+}
+
+AttentionEmitter::Matrix AttentionEmitter::cached(const AttentionOperand &operand,
+                                                  const AttentionNumbers &pages, Value batch,
+                                                  Value head) {
+  if (!pages.pointer)
+    return matrix(operand, batch, head);
+  Matrix rows = matrix(operand, e.i64(0), head);
+  rows.pages = pages.pointer;
+  rows.firstPage = numberOf(pages, batch);
+  rows.nextPage = pages.stride.emit(e);
+  rows.pageStride = operand.batchStride.emit(e);
+  return rows;
+}
+
+AttentionEmitter::Value AttentionEmitter::loadNumber(Value pointer, Value index) {
+  mlir::OpBuilder &b = e.builder();
+  return b.create<mlir::arith::ExtSIOp>(e.loc(), b.getI64Type(),
+                                        e.load(b.getI32Type(), pointer, index));
+}
+
+AttentionEmitter::Value AttentionEmitter::numberOf(const AttentionNumbers &numbers, Value batch) {
+  Value first = e.mul(batch, numbers.batchStride.emit(e));
+  return numbers.offset ? e.add(first, numbers.offset) : first;
 }
 
 AttentionEmitter::Value AttentionEmitter::statistic(int64_t which) {
@@ -121,7 +145,13 @@ AttentionEmitter::Value AttentionEmitter::statistic(int64_t which) {
 }
 
 AttentionEmitter::Value AttentionEmitter::indexOf(const Matrix &of, Value row) {
-  return e.add(of.base, e.mul(row, of.stride));
+  if (!of.pages)
+    return e.add(of.base, e.mul(row, of.stride));
+  // A mistaken page must not lead outside of the pool.
+  Value tokens = e.i64(d.pageTokens), number = e.mul(e.div(row, tokens), of.nextPage);
+  Value page = e.max(loadNumber(of.pages, e.add(of.firstPage, number)), e.i64(0));
+  page = e.min(page, e.sub(d.poolPages.emit(e), e.i64(1)));
+  return e.add(e.add(of.base, e.mul(page, of.pageStride)), e.mul(e.rem(row, tokens), of.stride));
 }
 
 void AttentionEmitter::alongDepth(llvm::function_ref<void(int64_t at, Lanes memory)> body) {
@@ -164,6 +194,8 @@ void AttentionEmitter::packColumns(const Matrix &from, Value first, Value count,
 }
 
 void AttentionEmitter::prefetchRow(const Matrix &of, Value row) {
+  if (of.pages) // behind the last row the table has no page
+    row = e.min(row, e.sub(d.keys.emit(e), e.i64(1)));
   Value index = indexOf(of, row);
   int64_t line = 64 / Emit::storageBytes(of.storage);
   int64_t elements = of.storage.isInteger(8) ? lm::cacheRowBytes(d.headDim) : d.headDim;

@@ -109,7 +109,8 @@ Schedule emitScatter(Expression &x) {
 }
 
 // Mapping: a work item is one new token's row. The cache is its own output (the plan updates it in
-// place), so only new rows are written. A cache of bytes gets them a block at a time.
+// place), so only new rows are written, of a pool those of the sequence's pages. A cache of bytes gets
+// them a block at a time.
 Schedule emitCacheAppend(Expression &x) {
   Emit &e = x.emit;
   auto op = opOf<lm::CacheAppendOp>(x);
@@ -118,14 +119,15 @@ Schedule emitCacheAppend(Expression &x) {
   Value pointer = e.buffer(x.body.getNumArguments());
   Type storage = lm::elementOf(op.getY());
   SmallVector<Extent, 4> strides = x.strides(cache);
-  Value past =
-      e.builder().create<arith::ExtSIOp>(e.loc(), e.i64Type(), x.evaluate(op.getPast(), Index()));
-  e.loop(e.begin(), e.end(), 1, [&](Value item) {
-    SmallVector<Value, 4> token = unflatten(x, item, tokens);
+  auto number = [&](Value ids, ArrayRef<Value> at) -> Value {
+    Expression::Scope scope(x);
+    Index index;
+    index.at.assign(at.begin(), at.end());
+    return e.builder().create<arith::ExtSIOp>(e.loc(), e.i64Type(), x.evaluate(ids, index));
+  };
+  auto appendHeads = [&](ArrayRef<Value> token, Value firstRow) {
     e.loop(e.i64(0), x.extent(update[2]).emit(e), 1, [&](Value head) {
-      Value row = e.add(e.add(e.mul(token[0], strides[0].emit(e)),
-                              e.mul(e.add(past, token[1]), strides[1].emit(e))),
-                        e.mul(head, strides[2].emit(e)));
+      Value row = e.add(firstRow, e.mul(head, strides[2].emit(e)));
       auto load = [&](Value d, Lanes lanes) {
         Expression::Scope scope(x);
         Index at;
@@ -154,6 +156,25 @@ Schedule emitCacheAppend(Expression &x) {
       int64_t last = lm::cacheRowBytes(D) - 1; // of an odd number of codes nothing is left behind
       if (D % 2)
         e.store(storage, e.constant(storage, 0), pointer, e.add(row, last));
+    });
+  };
+  e.loop(e.begin(), e.end(), 1, [&](Value item) {
+    SmallVector<Value, 4> token = unflatten(x, item, tokens);
+    bool ofEach = !lm::shapeOf(op.getPast()).empty();
+    Value past = number(op.getPast(), ofEach ? ArrayRef(token).take_front() : ArrayRef<Value>());
+    Value place = e.add(e.max(past, e.i64(0)), token[1]);
+    auto rowOf = [&](Value first, Value inside) {
+      return e.add(e.mul(first, strides[0].emit(e)), e.mul(inside, strides[1].emit(e)));
+    };
+    if (!op.getPages())
+      return appendHeads(token, rowOf(token[0], place));
+    // A token without a page is left out.
+    Value room = x.product(op.getKeyDims()).emit(e), inPage = e.i64(cache[1].size);
+    e.ifThen(e.less(place, room), [&] {
+      Value page = number(op.getPages(), {token[0], e.div(place, inPage)});
+      Value isInPool = e.builder().create<arith::AndIOp>(e.loc(), e.less(e.i64(-1), page),
+                                                         e.less(page, x.extent(cache[0]).emit(e)));
+      e.ifThen(isInPool, [&] { appendHeads(token, rowOf(page, e.rem(place, inPage))); });
     });
   });
   Schedule schedule;

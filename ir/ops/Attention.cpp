@@ -11,15 +11,20 @@ using namespace mlir;
 namespace lmc::lm {
 namespace {
 
-/// The extents of one attention, and element addresses in q/out [B, T, H, D] and k/v [B, S, G, D].
+/// The extents of one attention, and element addresses in q/out [B, T, H, D] and k/v [B, S, G, D], or
+/// pools of pages.
 struct Geometry {
+  CachedRows keys;
   int64_t B, T, H, D, S, G;
 
-  Geometry(const Tensor &q, const Tensor &k)
-      : B(q.shape[0]), T(q.shape[1]), H(q.shape[2]), D(q.shape[3]), S(k.shape[1]), G(k.shape[2]) {}
+  Geometry(const Tensor &q, const Tensor &k, const Tensor *pages = nullptr)
+      : keys(k, pages), B(q.shape[0]), T(q.shape[1]), H(q.shape[2]), D(q.shape[3]),
+        S(keys.tokens()), G(k.shape[2]) {}
 
   int64_t query(int64_t b, int64_t t, int64_t h) const { return ((b * T + t) * H + h) * D; }
-  int64_t key(int64_t b, int64_t s, int64_t h) const { return ((b * S + s) * G + h / (H / G)) * D; }
+  int64_t key(int64_t b, int64_t s, int64_t h) const {
+    return (keys.read(b, s) * G + h / (H / G)) * D;
+  }
   int64_t row(int64_t b, int64_t t, int64_t h) const { return (b * T + t) * H + h; }
 };
 
@@ -53,12 +58,29 @@ Dim rowDim(Value cache, Dim D) {
   return isBytes(cache) && D.isStatic() ? Dim(cacheRowBytes(D.size)) : D;
 }
 
-LogicalResult checkShapes(std::optional<Location> loc, Value q, Value k, Value v) {
+/// A table of pages for sequences of `batch`, of a cache or pool.
+LogicalResult checkPages(std::optional<Location> loc, Value pages, Dim batch, Value pool) {
+  Shape table = shapeOf(pages), shape = shapeOf(pool);
+  if (table.size() != 2 || table[0] != batch)
+    return emitOptionalError(loc, "pages must be [",
+                             StringRef(toString({batch})).drop_front().drop_back(),
+                             ", pages of a sequence], got ", pages.getType());
+  if (!shape[1].isStatic() || shape[1].size < 1)
+    return emitOptionalError(loc, "a page must have a fixed number of tokens, got a pool ",
+                             toString(shape));
+  return success();
+}
+
+/// `pages`: null where k and v are no pools.
+LogicalResult checkShapes(std::optional<Location> loc, Value q, Value k, Value v,
+                          Value pages = {}) {
   Shape shapeQ = shapeOf(q), shapeK = shapeOf(k);
   if (shapeQ.size() != 4 || shapeK.size() != 4 || shapeK != shapeOf(v))
     return emitOptionalError(loc, "attention needs q [B, T, H, D] and k, v [B, S, G, D], got ",
                              toString(shapeQ), ", ", toString(shapeK), ", ", toString(shapeOf(v)));
-  if (shapeQ[0] != shapeK[0] || rowDim(k, shapeQ[3]) != shapeK[3])
+  if (pages && failed(checkPages(loc, pages, shapeQ[0], k)))
+    return failure();
+  if ((!pages && shapeQ[0] != shapeK[0]) || rowDim(k, shapeQ[3]) != shapeK[3])
     return emitOptionalError(loc, "attention q ", toString(shapeQ), " and k ", toString(shapeK),
                              " differ in B or D");
   if (elementOf(k) != elementOf(v) || (elementOf(q) != elementOf(k) && !isBytes(k)))
@@ -107,22 +129,27 @@ LogicalResult checkGrad(std::optional<Location> loc, Adaptor op, ArrayRef<Value>
   return success();
 }
 
-LogicalResult checkPast(std::optional<Location> loc, Value past) {
-  if (past && !shapeOf(past).empty())
-    return emitOptionalError(loc, "past must be a scalar, got ", past.getType());
+LogicalResult checkPast(std::optional<Location> loc, Value past, Dim batch) {
+  if (Shape shape = shapeOf(past); !shape.empty() && shape != Shape{batch})
+    return emitOptionalError(loc, "past must be a scalar or ", toString({batch}), ", got ",
+                             past.getType());
   return success();
 }
 
 /// Operands and attributes of attention itself and of its parts.
 template <typename Adaptor> LogicalResult checkForward(std::optional<Location> loc, Adaptor op) {
   Value q = op.getQ(), k = op.getK();
-  if (failed(checkShapes(loc, q, k, op.getV())) || failed(checkScores(loc, op)) ||
-      failed(checkPast(loc, op.getPast())))
+  ValueRange cached = op.getCached();
+  if (cached.size() > 2)
+    return emitOptionalError(loc, "attention takes q, k, v, past and pages, got ",
+                             cached.size() + 3, " operands");
+  if (failed(checkShapes(loc, q, k, op.getV(), cached.size() > 1 ? cached[1] : Value())) ||
+      failed(checkScores(loc, op)))
     return failure();
-  if (!op.getPast() && shapeOf(q)[1] != shapeOf(k)[1])
+  if (cached.empty() && shapeOf(q)[1] != shapeOf(k)[1])
     return emitOptionalError(loc, "attention over ", toString(shapeOf(k)),
                              " keys needs the number of past tokens");
-  return success();
+  return cached.empty() ? success() : checkPast(loc, cached[0], shapeOf(q)[0]);
 }
 
 /// One query's softmax over the scores of `keys`, times their values: adds that to out [D] and returns
@@ -145,8 +172,29 @@ double attend(const AttentionScores &modifiers, const double *query, const Tenso
   return total;
 }
 
-int64_t pastOf(ArrayRef<const Tensor *> operands) {
-  return operands.size() > 3 ? static_cast<int64_t>(operands[3]->data[0]) : 0;
+/// Of one sequence; `past` may be null.
+int64_t pastOf(const Tensor *past, int64_t sequence) {
+  if (!past)
+    return 0;
+  double tokens = past->data[past->rank() == 0 ? 0 : sequence];
+  return std::max<int64_t>(static_cast<int64_t>(tokens), 0);
+}
+
+/// The i-th operand, or null: it is left out.
+const Tensor *optional(ArrayRef<const Tensor *> operands, size_t i) {
+  return i < operands.size() ? operands[i] : nullptr;
+}
+
+/// For each query with the keys [from, to) that it sees.
+void forEachQuery(
+    const Geometry &at, const AttentionScores &scores, const Tensor *past,
+    llvm::function_ref<void(int64_t b, int64_t t, int64_t h, int64_t from, int64_t to)> visit) {
+  for (int64_t b = 0; b < at.B; ++b) {
+    VisibleKeys visible(at.T, at.S, pastOf(past, b), scores);
+    for (int64_t h = 0; h < at.H; ++h)
+      for (int64_t t = 0; t < at.T; ++t)
+        visit(b, t, h, visible.begin(t), visible.end(t));
+  }
 }
 
 /// dq, dk and dv, as attention_grad defines them.
@@ -218,20 +266,18 @@ LogicalResult AttentionOp::evaluate(ArrayRef<const Tensor *> operands,
     return isBytes(getK()) ? decodeCacheRows(x, q.lastDim()) : x;
   };
   const Tensor k = numbers(*operands[1]), v = numbers(*operands[2]);
-  Geometry at(q, k);
+  Geometry at(q, k, optional(operands, 4));
   AttentionScores modifiers = AttentionScores::of(*this);
-  VisibleKeys visible(at.T, at.S, pastOf(operands), modifiers);
   Tensor out(q.shape), lse(ArrayRef<int64_t>(q.shape).drop_back());
-  for (int64_t b = 0; b < at.B; ++b)
-    for (int64_t h = 0; h < at.H; ++h)
-      for (int64_t t = 0; t < at.T; ++t) {
-        SmallVector<int64_t> keys;
-        for (int64_t s = visible.begin(t); s < visible.end(t); ++s)
-          keys.push_back(at.key(b, s, h));
-        int64_t query = at.query(b, t, h);
-        lse.data[at.row(b, t, h)] =
-            attend(modifiers, &q.data[query], k, v, keys, at.D, &out.data[query]);
-      }
+  forEachQuery(at, modifiers, optional(operands, 3),
+               [&](int64_t b, int64_t t, int64_t h, int64_t from, int64_t to) {
+                 SmallVector<int64_t> keys;
+                 for (int64_t s = from; s < to; ++s)
+                   keys.push_back(at.key(b, s, h));
+                 int64_t query = at.query(b, t, h);
+                 lse.data[at.row(b, t, h)] =
+                     attend(modifiers, &q.data[query], k, v, keys, at.D, &out.data[query]);
+               });
   results.push_back(std::move(out));
   results.push_back(std::move(lse));
   return success();
@@ -274,22 +320,20 @@ LogicalResult AttentionPartsOp::evaluate(ArrayRef<const Tensor *> operands,
                                          SmallVectorImpl<Tensor> &results) {
   const Tensor &q = *operands[0], &k = *operands[1], &v = *operands[2];
   auto parts = static_cast<int64_t>(getParts()), chunk = static_cast<int64_t>(getChunk());
-  Geometry at(q, k);
+  Geometry at(q, k, optional(operands, 4));
   AttentionScores modifiers = AttentionScores::of(*this);
-  VisibleKeys visible(at.T, at.S, pastOf(operands), modifiers);
   Tensor out({at.B, at.T, at.H, parts, at.D}), lse({at.B, at.T, at.H, parts});
-  for (int64_t b = 0; b < at.B; ++b)
-    for (int64_t h = 0; h < at.H; ++h)
-      for (int64_t t = 0; t < at.T; ++t) {
-        std::vector<SmallVector<int64_t>> keys(parts);
-        for (int64_t s = visible.begin(t); s < visible.end(t); ++s)
-          keys[s / chunk % parts].push_back(at.key(b, s, h));
-        for (int64_t part = 0; part < parts; ++part) {
-          int64_t row = at.row(b, t, h) * parts + part;
-          lse.data[row] = attend(modifiers, &q.data[at.query(b, t, h)], k, v, keys[part], at.D,
-                                 &out.data[row * at.D]);
-        }
-      }
+  forEachQuery(at, modifiers, optional(operands, 3),
+               [&](int64_t b, int64_t t, int64_t h, int64_t from, int64_t to) {
+                 std::vector<SmallVector<int64_t>> keys(parts);
+                 for (int64_t s = from; s < to; ++s)
+                   keys[s / chunk % parts].push_back(at.key(b, s, h));
+                 for (int64_t part = 0; part < parts; ++part) {
+                   int64_t row = at.row(b, t, h) * parts + part;
+                   lse.data[row] = attend(modifiers, &q.data[at.query(b, t, h)], k, v, keys[part],
+                                          at.D, &out.data[row * at.D]);
+                 }
+               });
   results.push_back(std::move(out));
   results.push_back(std::move(lse));
   return success();
@@ -386,32 +430,40 @@ LogicalResult CacheAppendOp::infer(Adaptor op, std::optional<Location> loc,
                                    SmallVectorImpl<Type> &types) {
   Shape cache = shapeOf(op.getCache()), update = shapeOf(op.getUpdate());
   types.push_back(op.getCache().getType());
-  if (cache.size() != 4 || update.size() != 4 || cache[0] != update[0] || cache[2] != update[2] ||
-      cache[3] != rowDim(op.getCache(), update[3]) ||
-      (isBytes(op.getCache()) ? !elementOf(op.getUpdate()).isF32()
-                              : elementOf(op.getCache()) != elementOf(op.getUpdate())) ||
-      (cache[1].isStatic() && update[1].isStatic() && update[1].size > cache[1].size))
+  auto refuse = [&] {
     return emitOptionalError(loc, "cache_append of ", op.getUpdate().getType(), " to ",
                              op.getCache().getType());
-  return checkPast(loc, op.getPast());
+  };
+  if (cache.size() != 4 || update.size() != 4 || (!op.getPages() && cache[0] != update[0]) ||
+      cache[2] != update[2] || cache[3] != rowDim(op.getCache(), update[3]) ||
+      (isBytes(op.getCache()) ? !elementOf(op.getUpdate()).isF32()
+                              : elementOf(op.getCache()) != elementOf(op.getUpdate())))
+    return refuse();
+  if (op.getPages() && failed(checkPages(loc, op.getPages(), update[0], op.getCache())))
+    return failure();
+  auto [room, symbols] = elementCount(cachedTokens(op.getCache(), op.getPages()));
+  if (symbols.empty() && update[1].isStatic() && update[1].size > room)
+    return refuse();
+  return checkPast(loc, op.getPast(), update[0]);
 }
 
 LogicalResult CacheAppendOp::evaluate(ArrayRef<const Tensor *> operands,
                                       SmallVectorImpl<Tensor> &results) {
   Tensor y = *operands[0];
   const Tensor &update = *operands[1];
-  int64_t past = static_cast<int64_t>(operands[2]->data[0]);
-  int64_t G = y.shape[2], T = update.shape[1], S = y.shape[1];
-  int64_t row = y.lastDim(), D = update.lastDim();
-  assert(past >= 0 && past + T <= S && "drivers keep past + T within the cache");
-  for (int64_t b = 0; b < y.shape[0]; ++b)
-    for (int64_t i = 0; i < T * G; ++i) {
-      const double *from = update.data.data() + (b * T * G + i) * D;
-      double *to = y.data.data() + ((b * S + past) * G + i) * row;
-      if (isBytes(getCache()))
-        encodeCacheRow(from, D, to);
-      else
-        std::copy_n(from, D, to);
+  CachedRows rows(y, optional(operands, 3));
+  int64_t B = update.shape[0], T = update.shape[1], G = update.shape[2], D = update.shape[3];
+  for (int64_t b = 0; b < B; ++b)
+    for (int64_t t = 0; t < T; ++t) {
+      int64_t row = rows.write(b, pastOf(operands[2], b) + t);
+      for (int64_t g = 0; row >= 0 && g < G; ++g) {
+        const double *from = update.data.data() + ((b * T + t) * G + g) * D;
+        double *to = y.data.data() + (row * G + g) * y.lastDim();
+        if (isBytes(getCache()))
+          encodeCacheRow(from, D, to);
+        else
+          std::copy_n(from, D, to);
+      }
     }
   results.push_back(std::move(y));
   return success();

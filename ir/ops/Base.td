@@ -15,13 +15,14 @@ class LM_Op<string mnemonic, list<Trait> traits = []>
 }
 
 // Result types follow from the operands and attributes; the verifier checks what was written.
-class LM_InferredOp<string mnemonic, list<Trait> traits = []>
+// `more` is declared in the op's class, too.
+class LM_InferredOp<string mnemonic, list<Trait> traits = [], string more = "">
     : LM_Op<mnemonic, !listconcat([DeclareOpInterfaceMethods<InferTypeOpInterface>], traits)> {
   // The rule itself, free of MLIR's long signature; `inferReturnTypes` calls it.
   let extraClassDeclaration = [{
     static ::llvm::LogicalResult infer(Adaptor op, std::optional<::mlir::Location> loc,
                                        ::llvm::SmallVectorImpl<::mlir::Type> &types);
-  }];
+  }] # more;
   let extraClassDefinition = [{
     ::llvm::LogicalResult $cppClass::inferReturnTypes(
         ::mlir::MLIRContext *, std::optional<::mlir::Location> loc, ::mlir::ValueRange operands,

@@ -82,7 +82,7 @@ func.func @refused(%q: tensor<2x3x4x6xf32>, %k: tensor<2x7x2x6xf32>, %v: tensor<
 // -----
 
 func.func @refused(%q: tensor<2x3x4x6xf32>, %k: tensor<2x7x2x6xf32>, %v: tensor<2x7x2x6xf32>, %past: tensor<1xi32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>) {
-  // expected-error@+2 {{past must be a scalar, got 'tensor<1xi32>'}}
+  // expected-error@+2 {{past must be a scalar or [2], got 'tensor<1xi32>'}}
   // expected-error@+1 {{failed to infer returned types}}
   %y:2 = lm.attention %q, %k, %v, %past {scale = 5.000000e-01 : f64} : (tensor<2x3x4x6xf32>, tensor<2x7x2x6xf32>, tensor<2x7x2x6xf32>, tensor<1xi32>) -> (tensor<2x3x4x6xf32>, tensor<2x3x4xf32>)
   return %y#0, %y#1 : tensor<2x3x4x6xf32>, tensor<2x3x4xf32>
@@ -149,4 +149,67 @@ func.func @row_of_40_is_44_bytes(%q: tensor<2x3x4x40xf32>, %k: tensor<2x7x2x40xi
   // expected-error@+1 {{failed to infer returned types}}
   %y:2 = lm.attention %q, %k, %v, %past {scale = 5.000000e-01 : f64} : (tensor<2x3x4x40xf32>, tensor<2x7x2x40xi8>, tensor<2x7x2x40xi8>, tensor<i32>) -> (tensor<2x3x4x40xf32>, tensor<2x3x4xf32>)
   return %y#0, %y#1 : tensor<2x3x4x40xf32>, tensor<2x3x4xf32>
+}
+
+// -----
+
+// CHECK-LABEL: func.func @attention_paged
+// CHECK: lm.attention %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} {causal, scale = 5.000000e-01 : f64} : (tensor<?x3x4x6xf32, #lm.dims<"B">>, tensor<9x5x2x6xf32>, tensor<9x5x2x6xf32>, tensor<?xi32, #lm.dims<"B">>, tensor<?x7xi32, #lm.dims<"B">>) -> (tensor<?x3x4x6xf32, #lm.dims<"B">>, tensor<?x3x4xf32, #lm.dims<"B">>)
+func.func @attention_paged(%q: tensor<?x3x4x6xf32, #lm.dims<"B">>, %k: tensor<9x5x2x6xf32>, %past: tensor<?xi32, #lm.dims<"B">>, %pages: tensor<?x7xi32, #lm.dims<"B">>) -> (tensor<?x3x4x6xf32, #lm.dims<"B">>, tensor<?x3x4xf32, #lm.dims<"B">>) {
+  %y:2 = lm.attention %q, %k, %k, %past, %pages {causal, scale = 5.000000e-01 : f64} : (tensor<?x3x4x6xf32, #lm.dims<"B">>, tensor<9x5x2x6xf32>, tensor<9x5x2x6xf32>, tensor<?xi32, #lm.dims<"B">>, tensor<?x7xi32, #lm.dims<"B">>) -> (tensor<?x3x4x6xf32, #lm.dims<"B">>, tensor<?x3x4xf32, #lm.dims<"B">>)
+  return %y#0, %y#1 : tensor<?x3x4x6xf32, #lm.dims<"B">>, tensor<?x3x4xf32, #lm.dims<"B">>
+}
+
+// -----
+
+// CHECK-LABEL: func.func @attention_of_several_lengths
+// CHECK: lm.attention {{.*}} : (tensor<2x1x4x6xf32>, tensor<2x7x2x6xf32>, tensor<2x7x2x6xf32>, tensor<2xi32>) ->
+func.func @attention_of_several_lengths(%q: tensor<2x1x4x6xf32>, %k: tensor<2x7x2x6xf32>, %past: tensor<2xi32>) -> tensor<2x1x4xf32> {
+  %y:2 = lm.attention %q, %k, %k, %past {scale = 5.000000e-01 : f64} : (tensor<2x1x4x6xf32>, tensor<2x7x2x6xf32>, tensor<2x7x2x6xf32>, tensor<2xi32>) -> (tensor<2x1x4x6xf32>, tensor<2x1x4xf32>)
+  return %y#1 : tensor<2x1x4xf32>
+}
+
+// -----
+
+func.func @refused(%q: tensor<2x1x4x6xf32>, %k: tensor<9x5x2x6xf32>, %past: tensor<i32>, %pages: tensor<3x7xi32>) {
+  // expected-error@+2 {{pages must be [2, pages of a sequence], got 'tensor<3x7xi32>'}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y:2 = lm.attention %q, %k, %k, %past, %pages {scale = 5.000000e-01 : f64} : (tensor<2x1x4x6xf32>, tensor<9x5x2x6xf32>, tensor<9x5x2x6xf32>, tensor<i32>, tensor<3x7xi32>) -> (tensor<2x1x4x6xf32>, tensor<2x1x4xf32>)
+  return
+}
+
+// -----
+
+func.func @refused(%q: tensor<2x1x4x6xf32>, %k: tensor<9x?x2x6xf32, #lm.dims<"P">>, %past: tensor<i32>, %pages: tensor<2x7xi32>) {
+  // expected-error@+2 {{a page must have a fixed number of tokens, got a pool [9, P, 2, 6]}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y:2 = lm.attention %q, %k, %k, %past, %pages {scale = 5.000000e-01 : f64} : (tensor<2x1x4x6xf32>, tensor<9x?x2x6xf32, #lm.dims<"P">>, tensor<9x?x2x6xf32, #lm.dims<"P">>, tensor<i32>, tensor<2x7xi32>) -> (tensor<2x1x4x6xf32>, tensor<2x1x4xf32>)
+  return
+}
+
+// -----
+
+func.func @refused(%q: tensor<2x1x4x6xf32>, %k: tensor<9x5x2x8xf32>, %past: tensor<i32>, %pages: tensor<2x7xi32>) {
+  // expected-error@+2 {{attention q [2, 1, 4, 6] and k [9, 5, 2, 8] differ in B or D}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y:2 = lm.attention %q, %k, %k, %past, %pages {scale = 5.000000e-01 : f64} : (tensor<2x1x4x6xf32>, tensor<9x5x2x8xf32>, tensor<9x5x2x8xf32>, tensor<i32>, tensor<2x7xi32>) -> (tensor<2x1x4x6xf32>, tensor<2x1x4xf32>)
+  return
+}
+
+// -----
+
+func.func @refused(%q: tensor<2x1x4x6xf32>, %k: tensor<9x5x2x6xf32>, %past: tensor<i32>, %pages: tensor<2x7xi32>) {
+  // expected-error@+2 {{attention takes q, k, v, past and pages, got 6 operands}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y:2 = lm.attention %q, %k, %k, %past, %pages, %pages {scale = 5.000000e-01 : f64} : (tensor<2x1x4x6xf32>, tensor<9x5x2x6xf32>, tensor<9x5x2x6xf32>, tensor<i32>, tensor<2x7xi32>, tensor<2x7xi32>) -> (tensor<2x1x4x6xf32>, tensor<2x1x4xf32>)
+  return
+}
+
+// -----
+
+func.func @refused(%q: tensor<2x1x4x6xf32>, %k: tensor<9x5x2x6xf32>, %past: tensor<3xi32>, %pages: tensor<2x7xi32>) {
+  // expected-error@+2 {{past must be a scalar or [2], got 'tensor<3xi32>'}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y:2 = lm.attention %q, %k, %k, %past, %pages {scale = 5.000000e-01 : f64} : (tensor<2x1x4x6xf32>, tensor<9x5x2x6xf32>, tensor<9x5x2x6xf32>, tensor<3xi32>, tensor<2x7xi32>) -> (tensor<2x1x4x6xf32>, tensor<2x1x4xf32>)
+  return
 }

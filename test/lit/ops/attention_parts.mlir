@@ -60,3 +60,21 @@ func.func @refused(%q: tensor<1x1x2x6xf32>, %k: tensor<1x70x2x8xi8>, %past: tens
   %y:2 = lm.attention_parts %q, %k, %k, %past {chunk = 16 : i64, parts = 2 : i64, scale = 0.5 : f64} : (tensor<1x1x2x6xf32>, tensor<1x70x2x8xi8>, tensor<1x70x2x8xi8>, tensor<i32>) -> (tensor<1x1x2x2x6xf32>, tensor<1x1x2x2xf32>)
   return
 }
+
+// -----
+
+// CHECK-LABEL: func.func @attention_parts_paged
+// CHECK: lm.attention_parts %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} {{.*}} : (tensor<3x1x4x6xf32>, tensor<9x16x2x6xf32>, tensor<9x16x2x6xf32>, tensor<3xi32>, tensor<3x5xi32>) -> (tensor<3x1x4x2x6xf32>, tensor<3x1x4x2xf32>)
+func.func @attention_parts_paged(%q: tensor<3x1x4x6xf32>, %k: tensor<9x16x2x6xf32>, %past: tensor<3xi32>, %pages: tensor<3x5xi32>) -> tensor<3x1x4x2xf32> {
+  %y:2 = lm.attention_parts %q, %k, %k, %past, %pages {chunk = 16 : i64, parts = 2 : i64, scale = 0.5 : f64} : (tensor<3x1x4x6xf32>, tensor<9x16x2x6xf32>, tensor<9x16x2x6xf32>, tensor<3xi32>, tensor<3x5xi32>) -> (tensor<3x1x4x2x6xf32>, tensor<3x1x4x2xf32>)
+  return %y#1 : tensor<3x1x4x2xf32>
+}
+
+// -----
+
+func.func @refused(%q: tensor<3x1x4x6xf32>, %k: tensor<9x16x2x6xf32>, %past: tensor<3xi32>, %pages: tensor<15xi32>) {
+  // expected-error@+2 {{pages must be [3, pages of a sequence], got 'tensor<15xi32>'}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y:2 = lm.attention_parts %q, %k, %k, %past, %pages {chunk = 16 : i64, parts = 2 : i64, scale = 0.5 : f64} : (tensor<3x1x4x6xf32>, tensor<9x16x2x6xf32>, tensor<9x16x2x6xf32>, tensor<3xi32>, tensor<15xi32>) -> (tensor<3x1x4x2x6xf32>, tensor<3x1x4x2xf32>)
+  return
+}

@@ -194,7 +194,7 @@ struct Kernel {
       o.q = operand(data.q), o.k = operand(data.k), o.v = operand(data.v);
       o.out = operand(data.out), o.lse = operand(data.lse);
       if (c.past >= 0)
-        o.past = e.buffer(next++);
+        o.past.pointer = e.buffer(next++);
       emitAttentionForward(e, d, plan, o);
     } else if (kind == AttentionKind::Dq) {
       AttentionDqOperands o;

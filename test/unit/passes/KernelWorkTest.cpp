@@ -6,6 +6,7 @@
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -116,6 +117,28 @@ func.func @f(%q: !q, %k: !k, %v: !k, %past: tensor<i32>) -> (!q, tensor<1x2x4xf3
   EXPECT_DOUBLE_EQ(few.bytesRead, 2 * (2 * 4 * 8) + 2 * (2 * 6 * 2 * 8) + 4);
 }
 
+/// A sequence of 12 tokens at most has 3 pages of 4, whatever the pool holds.
+TEST_F(KernelWorkTest, PagesOfAPoolCountByTheirSequences) {
+  auto text = [](int pool) {
+    return fmt::format(R"(
+!q = tensor<2x1x4x8xbf16>
+!k = tensor<{}x4x2x8xbf16>
+!l = tensor<2x1x4xf32>
+func.func @f(%q: !q, %k: !k, %v: !k, %past: tensor<2xi32>, %pages: tensor<2x3xi32>) -> (!q, !l) {{
+  %out, %lse = lm.attention %q, %k, %v, %past, %pages {{causal, scale = 1.0 : f64}} : (!q, !k, !k, tensor<2xi32>, tensor<2x3xi32>) -> (!q, !l)
+  return %out, %lse : !q, !l
+}})",
+                       pool);
+  };
+  KernelWork work = workOf(text(100));
+  EXPECT_EQ(work.exponentials, 2 * 4 * 12);
+  EXPECT_EQ(work.matrixFlops, 2 * 2 * 8 * 2 * 4 * 12);
+  double others = 2 * (2 * 4 * 8) + 4 * 2 + 4 * 2 * 3;
+  EXPECT_DOUBLE_EQ(work.bytesRead, others + 2 * 2 * (2 * 12 * 2 * 8));
+  EXPECT_DOUBLE_EQ(workOf(text(5)).bytesRead, others + 2 * 2 * (20 * 2 * 8))
+      << "sequences share pages of a smaller pool";
+}
+
 /// The closed form against the ranges that the evaluator walks.
 TEST(VisibleKeysTest, PairsAreTheSumOfRanges) {
   for (int64_t queries : {1, 2, 7, 10})
@@ -148,6 +171,15 @@ func.func @f(%cache: !c, %new: !u, %past: tensor<i32>) -> !c {
 })");
   EXPECT_EQ(append.bytesRead, 4 * (10 * 2 * 4) + 4);
   EXPECT_EQ(append.bytesWritten, 4 * (10 * 2 * 4));
+  KernelWork paged = workOf(R"(
+!c = tensor<50x16x2x4xf32>
+!u = tensor<3x?x2x4xf32, #lm.dims<"T">>
+func.func @f(%pool: !c, %new: !u, %past: tensor<3xi32>, %pages: tensor<3x7xi32>) -> !c {
+  %y = lm.cache_append %pool, %new, %past, %pages : (!c, !u, tensor<3xi32>, tensor<3x7xi32>) -> !c
+  return %y : !c
+})");
+  EXPECT_EQ(paged.bytesRead, 4 * (3 * 10 * 2 * 4) + 4 * 3 + 4 * 3 * 7);
+  EXPECT_DOUBLE_EQ(paged.bytesWritten, 4 * (3 * 10 * 2 * 4));
   KernelWork slice = workOf(R"(
 func.func @f(%x: tensor<6x9xf32>) -> tensor<6x3xf32> {
   %a = lm.slice %x {dim = 1 : i64, start = 3 : i64, size = 3 : i64} : (tensor<6x9xf32>) -> tensor<6x3xf32>

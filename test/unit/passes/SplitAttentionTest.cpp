@@ -88,6 +88,32 @@ TEST(SplitAttention, LeavesPrefillsAsTheyAre) {
   EXPECT_EQ(partsOf({.T = 5, .H = 64, .S = 8192}, 132), Parts(0, 0));
 }
 
+TEST(SplitAttention, CountsTheKeysOfPages) {
+  for (auto [pages, expected] : {std::pair(64, Parts(33, 128)), {3, Parts(0, 0)}}) {
+    Context context;
+    auto module = context.parse(fmt::format(R"(
+!q = tensor<1x1x32x128xbf16>
+!k = tensor<1000x128x8x128xbf16>
+!pages = tensor<1x{}xi32>
+func.func @f(%q: !q, %k: !k, %v: !k, %past: tensor<1xi32>, %pages: !pages) -> !q {{
+  %out, %lse = lm.attention %q, %k, %v, %past, %pages {{scale = 0.3, causal}}
+    : (!q, !k, !k, tensor<1xi32>, !pages) -> (!q, tensor<1x1x32xf32>)
+  return %out : !q
+}})",
+                                            pages));
+    ASSERT_TRUE(module) << context.errors;
+    SplitAttentionOptions options;
+    options.multiprocessors = 132;
+    ASSERT_TRUE(context.run(*module, createSplitAttention(options))) << context.errors;
+    Parts found = {0, 0};
+    module->walk([&](lm::AttentionPartsOp op) {
+      found = {op.getParts(), op.getChunk()};
+      EXPECT_TRUE(op.getPages() && op.getPast());
+    });
+    EXPECT_EQ(found, expected) << pages;
+  }
+}
+
 // In float64, so that only the identity is tested: odd sizes, windows, parts without keys.
 TEST(SplitAttention, KeepsTheNumbers) {
   for (const Sizes &sizes : {Sizes{2, 1, 6, 3, 5, 131}, Sizes{1, 3, 2, 1, 7, 131},
