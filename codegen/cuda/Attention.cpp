@@ -34,11 +34,12 @@ struct View {
 
 class AttentionEmitter {
 public:
+  /// `past` and `pages` may be null.
   AttentionEmitter(Expression &x, Operation *op, Value q, Value k,
-                   const lm::AttentionScores &scores, Value past = {})
+                   const lm::AttentionScores &scores, Value past = {}, Value pages = {})
       : x(x), op(op), q(lm::shapeOf(q)), k(lm::shapeOf(k)), element(lm::elementOf(q)),
-        scores(scores.over(x.product(this->k[1]).max)), past(past), heads(this->q[2].size),
-        keyHeads(this->k[2].size) {
+        keyDims(lm::cachedTokens(k, pages)), scores(scores.over(x.product(keyDims).max)),
+        past(past), pages(pages), heads(this->q[2].size), keyHeads(this->k[2].size) {
     if (!this->q[3].isStatic() || this->q[3].size > kLargestHeadDim)
       fail("no kernel for '{}' on CUDA: attention takes head_dim up to {}, got {}",
            lm::modelPath(op->getLoc()), kLargestHeadDim, this->q[3].size);
@@ -53,8 +54,7 @@ public:
     packed = decode ? group : 1;
     begin(kAttentionForward, decode ? rows : 0);
     declare("q", input(op.getQ()), queryHead, packed);
-    declare("k", input(op.getK()), keyHead);
-    declare("v", input(op.getV()), keyHead);
+    declareKeys(op, /*aligned=*/!scores.window);
     declare("out", output(0), queryHead, packed);
     declare("lse", output(1), queryHead, packed);
     call({"q", "k", "v", "out", "lse"}, {x.mul(x.text(x.product(q[1])), std::to_string(packed))},
@@ -72,8 +72,7 @@ public:
     begin(kAttentionForward, std::min(packed * x.product(q[1]).max, kLargestDecodeTile), chunk);
     schedule = &kAttentionParts;
     declare("q", input(op.getQ()), queryHead, packed);
-    declare("k", input(op.getK()), keyHead);
-    declare("v", input(op.getV()), keyHead);
+    declareKeys(op, /*aligned=*/true); // tiles divide chunks
     declare("out", ofPart(output(0)), queryHead, packed);
     declare("lse", ofPart(output(1)), queryHead, packed);
     call({"q", "k", "v", "out", "lse"},
@@ -355,13 +354,15 @@ private:
     queryHead = isQueryHead ? head : x.mul(head, group);
     keyHead = isQueryHead ? x.div(head, group) : head;
 
-    std::string keys = x.text(x.product(k[1])), before = "0";
+    std::string keys = x.text(x.product(keyDims)), before = "0";
     if (past) {
       View view = input(past);
-      assert(view.offsets.empty() && "past is a buffer of its own");
+      std::string at = view.strides.empty() ? "0" : x.mul(batch, x.text(view.strides[0]));
+      for (const Extent &offset : view.offsets)
+        at = x.add(at, x.text(offset));
       before =
-          x.name("index_t",
-                 fmt::format("lmc::maximum(static_cast<index_t>({}[0]), index_t(0))", view.buffer));
+          x.name("index_t", fmt::format("lmc::maximum(static_cast<index_t>({}[{}]), index_t(0))",
+                                        view.buffer, at));
       keys = x.name("index_t", fmt::format("lmc::minimum(index_t({}), {} + {})", keys, before,
                                            x.text(x.product(q[1]))));
     }
@@ -394,6 +395,33 @@ private:
   template <typename Op> void declareStatistics(Op op) {
     declare("lse", input(op.getLse()), queryHead);
     declare("delta", input(op.getDelta()), queryHead);
+  }
+
+  /// Keys and values of a key head. `aligned`: tiles begin at multiples of their rows.
+  template <typename Op> void declareKeys(Op op, bool aligned) {
+    if (!pages) {
+      declare("k", input(op.getK()), keyHead);
+      declare("v", input(op.getV()), keyHead);
+      return;
+    }
+    View table = input(pages);
+    std::string entries = table.buffer;
+    for (const Extent &offset : table.offsets)
+      entries += " + " + x.text(offset);
+    entries += " + " + x.mul(batch, x.text(table.strides[0]));
+    for (auto [name, value] : {std::pair(StringRef("k"), Value(op.getK())), {"v", op.getV()}}) {
+      View view = input(value);
+      std::string at = view.buffer;
+      for (const Extent &offset : view.offsets)
+        at += " + " + x.text(offset);
+      at += " + " + x.mul(keyHead, x.text(view.strides[2]));
+      x.line(fmt::format(
+          "const lmc::PagedRows<const {}, {}, {}, {}, index_t> {} = {{{}, {}, {}, {}, "
+          "{}, {}, {}}};",
+          storageType(view.storage), chunkOf(view), view.shape[1].size, aligned, name.str(), at,
+          x.text(view.strides[1]), x.text(view.strides[3]), x.text(view.strides[0]), entries,
+          x.text(table.strides[1]), x.text(x.product(view.shape[0]))));
+    }
   }
 
   /// lmc::Rows of one batch entry and one head.
@@ -438,8 +466,9 @@ private:
   Operation *op;
   lm::Shape q, k;
   Type element;
+  lm::Shape keyDims; ///< whose product is S
   lm::AttentionScores scores;
-  Value past;
+  Value past, pages;                   ///< null where there are none
   int64_t heads, keyHeads, packed = 1; ///< packed: query heads in the rows of a tile
   int64_t numParts = 1;                ///< of the keys
 
@@ -450,8 +479,11 @@ private:
   std::string first, batch, queryHead, keyHead, part = "0";
 };
 
-template <typename Op> AttentionEmitter emitterOf(Expression &x, Op op, Value past = {}) {
-  return {x, op, op.getQ(), op.getK(), lm::AttentionScores::of(op), past};
+template <typename Op> AttentionEmitter emitterOf(Expression &x, Op op) {
+  return {x, op, op.getQ(), op.getK(), lm::AttentionScores::of(op)};
+}
+template <typename Op> AttentionEmitter emitterOverCache(Expression &x, Op op) {
+  return {x, op, op.getQ(), op.getK(), lm::AttentionScores::of(op), op.getPast(), op.getPages()};
 }
 
 } // namespace
@@ -459,9 +491,9 @@ template <typename Op> AttentionEmitter emitterOf(Expression &x, Op op, Value pa
 Launch emitAttention(Expression &x) {
   for (Operation &inner : x.body) {
     if (auto op = dyn_cast<lm::AttentionOp>(inner))
-      return emitterOf(x, op, op.getPast()).forward(op);
+      return emitterOverCache(x, op).forward(op);
     if (auto op = dyn_cast<lm::AttentionPartsOp>(inner))
-      return emitterOf(x, op, op.getPast()).parts(op);
+      return emitterOverCache(x, op).parts(op);
     if (auto op = dyn_cast<lm::AttentionDqOp>(inner))
       return emitterOf(x, op).dq(op);
     if (auto op = dyn_cast<lm::AttentionDkDvOp>(inner))

@@ -78,7 +78,8 @@ Launch emitScatter(Expression &x) {
 }
 
 // Mapping: a thread an element of the update. The cache is its own output (the plan updates it in
-// place), so only new rows are written. Limit: memory bandwidth.
+// place), so only new rows are written, of a pool those of the sequence's pages; a token without a page is left
+// out. Limit: memory bandwidth.
 Launch emitCacheAppend(Expression &x) {
   auto op = only<lm::CacheAppendOp>(x.body);
   lm::Shape cache = lm::shapeOf(op.getCache()), update = lm::shapeOf(op.getUpdate());
@@ -90,8 +91,25 @@ Launch emitCacheAppend(Expression &x) {
   Index from;
   from.at = x.unflatten("flat", update);
   Index to = from;
-  to.at[1] = x.add(from.at[1], x.name("index_t", fmt::format("static_cast<index_t>({})",
-                                                             x.evaluate(op.getPast(), Index()))));
+  Index sequence;
+  if (!lm::shapeOf(op.getPast()).empty())
+    sequence.at = {from.at[0]};
+  std::string past = x.name(
+      "index_t", fmt::format("static_cast<index_t>({})", x.evaluate(op.getPast(), sequence)));
+  to.at[1] =
+      x.add(from.at[1], x.name("index_t", fmt::format("lmc::maximum({}, index_t(0))", past)));
+  if (op.getPages()) {
+    std::string place = x.name("index_t", to.at[1]), tokens = std::to_string(cache[1].size);
+    x.line(fmt::format("if ({} >= {})", place, x.text(x.product(op.getKeyDims()))));
+    x.line("  return;");
+    Index entry;
+    entry.at = {from.at[0], x.div(place, tokens)};
+    to.at[0] = x.name("index_t",
+                      fmt::format("static_cast<index_t>({})", x.evaluate(op.getPages(), entry)));
+    to.at[1] = x.rem(place, tokens);
+    x.line(fmt::format("if ({0} < 0 || {0} >= {1})", to.at[0], x.text(x.product({cache[0]}))));
+    x.line("  return;");
+  }
   std::string element = x.evaluate(op.getUpdate(), from);
   x.store(0, element, to);
   return {gridOf(x.product(update), kThreads), kThreads, "one element a thread"};

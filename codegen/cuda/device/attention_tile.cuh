@@ -43,6 +43,50 @@ template <typename Storage_, int Heads, int Chunk_, typename Index> struct Rows 
   }
 };
 
+/// Keys or values of a paged cache: row r of a sequence is row r % PageTokens of page pages[r / PageTokens]
+/// of a pool, pages `page` elements apart; the nearest page stands for one that is not in the pool. If
+/// Aligned, copyRows() is asked for tiles that begin at a multiple of their rows.
+template <typename Storage_, int Chunk_, int PageTokens, bool Aligned, typename Index>
+struct PagedRows {
+  using Storage = Storage_;
+  static constexpr int kChunk = Chunk_;
+  Storage *first;
+  Index token, depth, page;
+  const int *pages;
+  Index nextPage, numPages; ///< between entries of the table; of the pool
+
+  __device__ __forceinline__ Storage *at(Index row) const {
+    const auto number = static_cast<Index>(pages[row / PageTokens * nextPage]);
+    const Index inPool = maximum(minimum(number, numPages - 1), Index(0));
+    return first + (inPool * page + row % PageTokens * token);
+  }
+  __device__ __forceinline__ PagedRows ofHead(Index) const { return *this; }
+};
+
+/// Rows of one tile, from `begin` on, that lie in one page.
+template <typename Storage_, int Chunk_, typename Index> struct RowsOfPage {
+  using Storage = Storage_;
+  static constexpr int kChunk = Chunk_;
+  Storage *first;
+  Index token, depth, begin;
+
+  __device__ __forceinline__ Storage *at(Index row) const { return first + (row - begin) * token; }
+};
+
+/// What a tile of Count rows from `begin` on is copied from; there are some.
+template <int Count, typename From, typename Index>
+__device__ __forceinline__ const From &rowsOfTile(const From &from, Index) {
+  return from;
+}
+template <int Count, typename Storage, int Chunk, int PageTokens, bool Aligned, typename Index>
+__device__ __forceinline__ auto
+rowsOfTile(const PagedRows<Storage, Chunk, PageTokens, Aligned, Index> &from, Index begin) {
+  if constexpr (Aligned && PageTokens % Count == 0)
+    return RowsOfPage<Storage, Chunk, Index>{from.at(begin), from.token, from.depth, begin};
+  else
+    return from;
+}
+
 /// A block: `RowWarps` groups of warps share the outer tile's rows, the warps of a group either the
 /// inner tile's columns (`KeyWarps`; their results are combined at the end) or the columns of the
 /// weighted sums (`ColumnWarps`; each computes all scores of its rows). Stages of the inner tiles:
@@ -82,11 +126,12 @@ struct AttentionTile {
 
 /// Rows [begin, begin + Count) in shared memory, zeros from row `end` on. There after waitCopies()
 /// and a barrier. Elements that are stored otherwise are converted on the way.
-template <typename Tile, int Count, typename From, typename Index>
-__device__ __forceinline__ void copyRows(typename Tile::Element *to, const From &from, Index begin,
-                                         Index end) {
+template <typename Tile, int Count, typename Operand, typename Index>
+__device__ __forceinline__ void copyRows(typename Tile::Element *to, const Operand &operand,
+                                         Index begin, Index end) {
   using Element = typename Tile::Element;
-  constexpr int chunk = isSame<typename From::Storage, const Element> ? From::kChunk : 0;
+  const auto &from = rowsOfTile<Count>(operand, begin);
+  constexpr int chunk = isSame<typename Operand::Storage, const Element> ? Operand::kChunk : 0;
   constexpr int elements = chunk ? chunk / static_cast<int>(sizeof(Element)) : 1;
   constexpr int pieces = Tile::kDepth / elements;
   const auto copy = [&](int row, int at) {

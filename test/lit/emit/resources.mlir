@@ -10,10 +10,12 @@
 // BUDGET: embed gather registers=32 blocks=8
 // BUDGET: embed.grad scatter registers=32 blocks=8
 // BUDGET: cache cache registers=32 blocks=8
+// BUDGET: pool cache registers=32 blocks=8
 // BUDGET: product matmul registers=96 blocks=5 LDGSTS
 // BUDGET: product_bf16 matmul registers=80 blocks=5 HMMA LDSM LDGSTS
 !x = tensor<?x64xf32, #lm.dims<"T">>
 !c = tensor<1x128x2x64xf32>
+!p = tensor<50x16x2x64xf32>
 func.func @forward(%x: tensor<?x768xf32, #lm.dims<"T">> {lm.name = "x", lm.role = "input"},
                    %u: tensor<96x768xf32> {lm.name = "u", lm.role = "input"},
                    %ids: tensor<?xi32, #lm.dims<"T">> {lm.name = "ids", lm.role = "input"},
@@ -21,6 +23,8 @@ func.func @forward(%x: tensor<?x768xf32, #lm.dims<"T">> {lm.name = "x", lm.role 
                    %new: tensor<1x8x2x64xf32> {lm.name = "new", lm.role = "input"},
                    %freq: tensor<32xf32> {lm.name = "freq", lm.role = "input"},
                    %cache: !c {lm.name = "cache", lm.role = "cache"},
+                   %pool: !p {lm.name = "pool", lm.role = "cache"},
+                   %pages: tensor<1x8xi32> {lm.name = "pages", lm.role = "input"},
                    %table: tensor<1000x64xf32> {lm.name = "table", lm.role = "parameter"},
                    %a: tensor<256x768xf32> {lm.name = "a", lm.role = "input"},
                    %w: tensor<768x512xf32> {lm.name = "w", lm.role = "parameter"},
@@ -33,6 +37,7 @@ func.func @forward(%x: tensor<?x768xf32, #lm.dims<"T">> {lm.name = "x", lm.role 
         !x {lm.name = "gather", lm.role = "output"},
         tensor<1000x64xf32> {lm.name = "scatter", lm.role = "output"},
         !c {lm.updates = 6 : i64},
+        !p {lm.updates = 7 : i64},
         tensor<256x512xf32> {lm.name = "product", lm.role = "output"},
         tensor<256x512xf32> {lm.name = "product_bf16", lm.role = "output"})
     attributes {lm.ranges = {T = array<i64: 1, 128>}} {
@@ -44,8 +49,9 @@ func.func @forward(%x: tensor<?x768xf32, #lm.dims<"T">> {lm.name = "x", lm.role 
   %gather = lm.gather %table, %ids : (tensor<1000x64xf32>, tensor<?xi32, #lm.dims<"T">>) -> !x loc("embed")
   %scatter = lm.scatter_add %ids, %gather : (tensor<?xi32, #lm.dims<"T">>, !x) -> tensor<1000x64xf32> loc("embed.grad")
   %append = lm.cache_append %cache, %new, %past : (!c, tensor<1x8x2x64xf32>, tensor<i32>) -> !c loc("cache")
+  %paged = lm.cache_append %pool, %new, %past, %pages : (!p, tensor<1x8x2x64xf32>, tensor<i32>, tensor<1x8xi32>) -> !p loc("pool")
   %product = lm.matmul %a, %w : (tensor<256x768xf32>, tensor<768x512xf32>) -> tensor<256x512xf32> loc("product")
   %product_bf16 = lm.matmul %h, %hw : (tensor<256x768xbf16>, tensor<768x512xbf16>) -> tensor<256x512xf32> loc("product_bf16")
-  return %map, %rope, %row, %column, %gather, %scatter, %append, %product, %product_bf16
-    : tensor<96x768xf32>, tensor<1x8x2x64xf32>, tensor<?x768xf32, #lm.dims<"T">>, tensor<768xf32>, !x, tensor<1000x64xf32>, !c, tensor<256x512xf32>, tensor<256x512xf32>
+  return %map, %rope, %row, %column, %gather, %scatter, %append, %paged, %product, %product_bf16
+    : tensor<96x768xf32>, tensor<1x8x2x64xf32>, tensor<?x768xf32, #lm.dims<"T">>, tensor<768xf32>, !x, tensor<1000x64xf32>, !c, !p, tensor<256x512xf32>, tensor<256x512xf32>
 }

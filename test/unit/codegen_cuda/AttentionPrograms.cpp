@@ -2,7 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
+#include <map>
+#include <numeric>
+#include <random>
 
 namespace lmc::test {
 namespace {
@@ -68,6 +73,30 @@ public:
     }
   }
 
+  /// Keys or values [rows, tokens, G, D]; elements are the caller's.
+  void cache(const std::string &name, int64_t rows, int64_t tokens, std::vector<double> elements) {
+    std::string type =
+        fmt::format("tensor<{}x{}x{}x{}x{}>", rows, tokens, sizes.G, sizes.D, sizes.element);
+    if (rows == sizes.B && sizes.symbolic)
+      type = fmt::format("tensor<?x{}x{}x{}x{}, #lm.dims<\"B\">>", tokens, sizes.G, sizes.D,
+                         sizes.element);
+    add(name, type, std::move(elements));
+  }
+  /// i32 [B, ...].
+  void numbersOfEach(const std::string &name, const std::vector<int64_t> &values) {
+    int64_t each = static_cast<int64_t>(values.size()) / sizes.B;
+    std::string rest = name == "past" ? "" : fmt::format("x{}", each);
+    add(name,
+        sizes.symbolic ? fmt::format("tensor<?{}xi32, #lm.dims<\"B\">>", rest)
+                       : fmt::format("tensor<{}{}xi32>", sizes.B, rest),
+        {values.begin(), values.end()});
+  }
+  void add(const std::string &name, const std::string &type, std::vector<double> elements) {
+    arguments += fmt::format("{}%{}: {}", arguments.empty() ? "" : ", ", name, type);
+    types[name] = type;
+    inputs.push_back(std::move(elements));
+  }
+
   std::string attributes() const {
     double scale = sizes.scale == 0 ? 1 / std::sqrt(static_cast<double>(sizes.D)) : sizes.scale;
     std::string text = fmt::format("scale = {:.17e} : f64", scale);
@@ -104,6 +133,7 @@ public:
   const AttentionSizes &sizes;
   Source source;
   std::string arguments, body;
+  std::map<std::string, std::string> types; ///< of arguments by add()
   std::vector<std::vector<double>> inputs;
 };
 
@@ -125,6 +155,118 @@ AttentionProgram attentionOverCache(const std::string &name, const AttentionSize
   w.scalar("past", past);
   w.attention("past", S);
   return w.finish(name, "%out, %lse", w.type(sizes.H) + ", " + w.type(sizes.H, -1, true));
+}
+
+namespace {
+
+/// A table of pages of `used`, each once, in no order; a pool has one page more, which is nobody's.
+/// Entries that no token needs lead far out of the pool.
+std::vector<int64_t> tableOf(const AttentionSizes &sizes, const Paging &paging) {
+  std::vector<int64_t> table(sizes.B * paging.pages);
+  std::iota(table.begin(), table.end(), 1);
+  std::shuffle(table.begin(), table.end(), std::mt19937(5));
+  for (int64_t b = 0; b < sizes.B; ++b) {
+    int64_t used = (paging.past[b] + sizes.T + paging.tokens - 1) / paging.tokens;
+    for (int64_t i = used; i < paging.pages; ++i)
+      table[b * paging.pages + i] = 1 << 30;
+  }
+  return table;
+}
+
+} // namespace
+
+AttentionProgram attentionOverPages(const std::string &name, const AttentionSizes &sizes,
+                                    const Paging &paging, bool gathered) {
+  Writer w(sizes);
+  std::vector<int64_t> table = tableOf(sizes, paging);
+  int64_t row = sizes.G * sizes.D, page = paging.tokens * row, pages = sizes.B * paging.pages + 1;
+  w.argument("q", sizes.H);
+  for (auto [seed, cache] : {std::pair(3, "k"), {4, "v"}}) {
+    std::vector<double> pool = numbers(pages * page, seed);
+    std::fill_n(pool.begin(), page, std::numeric_limits<double>::quiet_NaN());
+    if (!gathered) {
+      w.cache(cache, pages, paging.tokens, pool);
+      continue;
+    }
+    std::vector<double> whole(sizes.B * paging.pages * page);
+    for (size_t i = 0; i < table.size(); ++i)
+      if (table[i] < pages)
+        std::copy_n(pool.begin() + table[i] * page, page, whole.begin() + i * page);
+    w.cache(cache, sizes.B, paging.pages * paging.tokens, whole);
+  }
+  w.numbersOfEach("past", paging.past);
+  std::string operands = "%q, %k, %v, %past", types = w.type(sizes.H);
+  for (const char *x : {"k", "v", "past"})
+    types += ", " + w.types[x];
+  if (!gathered) {
+    w.numbersOfEach("pages", table);
+    operands += ", %pages";
+    types += ", " + w.types["pages"];
+  }
+  std::string results = w.type(sizes.H) + ", " + w.type(sizes.H, -1, true);
+  w.body = fmt::format("  %out, %lse = lm.attention {} {} : ({}) -> ({})\n", operands,
+                       w.attributes(), types, results);
+  return w.finish(name, "%out, %lse", results);
+}
+
+AttentionProgram appendToPages(const std::string &name, const AttentionSizes &sizes,
+                               const Paging &paging) {
+  Writer w(sizes);
+  std::vector<int64_t> table = tableOf(sizes, paging);
+  std::fill_n(table.end() - paging.pages, paging.pages, -1);
+  int64_t pages = sizes.B * paging.pages + 1;
+  w.cache("pool", pages, paging.tokens, numbers(pages * paging.tokens * sizes.G * sizes.D, 1));
+  std::string pool = w.types["pool"], marked = pool + " {lm.name = \"pool\", lm.role = \"state\"}";
+  w.arguments = "%pool: " + marked;
+  w.argument("new", sizes.G);
+  w.numbersOfEach("past", paging.past);
+  w.numbersOfEach("pages", table);
+  w.body =
+      fmt::format("  %y = lm.cache_append %pool, %new, %past, %pages : ({0}, {1}, {2}, {3}) -> "
+                  "{0}\n",
+                  pool, w.type(sizes.G), w.types["past"], w.types["pages"]);
+  AttentionProgram program = w.finish(name, "%y", pool);
+  std::string &text = program.source.mlir;
+  std::string result = "-> (" + pool + ")";
+  text.replace(text.find(") " + result), result.size() + 2,
+               ") -> (" + pool + " {lm.updates = 0 : i64})");
+  return program;
+}
+
+AttentionProgram PagedProgram::program(bool gathered) const {
+  AttentionProgram one =
+      attentionOverPages((gathered ? "whole_" : "paged_") + name, sizes, paging, gathered);
+  return parts ? inParts(one, parts, chunk) : one;
+}
+
+std::vector<PagedProgram> pagedPrograms(const std::string &element) {
+  auto sizes = [&](int64_t T, int64_t H, int64_t G, int64_t D, bool causal = true) {
+    return AttentionSizes{element, 2, T, H, G, D, causal};
+  };
+  auto symbolic = [](AttentionSizes s, int64_t B, int64_t longest) {
+    s.symbolic = true;
+    s.B = B;
+    s.longest = longest;
+    return s;
+  };
+  return {
+      {"small", sizes(1, 8, 2, 64), {16, 14, {150, 0}}},
+      {"tiles", sizes(1, 8, 2, 64), {128, 2, {200, 127}}},
+      {"large", sizes(1, 2, 1, 80), {256, 2, {256, 511}}},
+      {"odd", sizes(1, 4, 2, 10, false), {7, 20, {139, 6}}},
+      {"guesses", sizes(5, 8, 2, 80), {32, 5, {128, 60}}},
+      {"window", sizes(1, 8, 2, 64).modified(30, 0.6), {128, 3, {350, 127}}},
+      {"window_small", sizes(2, 2, 1, 16).modified(70), {16, 12, {188, 15}}},
+      {"chunk", symbolic(sizes(41, 4, 2, 64), 2, 512), {16, 10, {77, 3}}},
+      {"chunk_of_tiles", sizes(33, 2, 2, 128), {128, 2, {170, 95}}},
+      {"sequences", symbolic(sizes(1, 4, 2, 16), 5, 1), {64, 3, {0, 63, 64, 130, 191}}},
+      {"parts", sizes(1, 8, 2, 64), {64, 4, {150, 31}}, 3, 32},
+      {"parts_of_pages", sizes(1, 2, 1, 128), {128, 2, {255, 40}}, 2, 128},
+      {"parts_small", sizes(1, 4, 2, 16), {16, 12, {190, 2}}, 5, 32},
+      {"parts_odd", sizes(3, 2, 1, 10, false), {9, 20, {170, 77}}, 3, 16},
+      {"parts_window", sizes(1, 8, 2, 64).modified(70), {64, 6, {350, 33}}, 3, 32},
+      {"parts_sequences", symbolic(sizes(1, 4, 2, 64), 3, 1), {64, 4, {0, 255, 100}}, 3, 32},
+  };
 }
 
 AttentionProgram attentionAdjoints(const std::string &name, const AttentionSizes &sizes) {

@@ -34,6 +34,17 @@ AttentionProgram attentionForward(const std::string &name, const AttentionSizes 
 /// T queries behind `past` keys of a cache of S.
 AttentionProgram attentionOverCache(const std::string &name, const AttentionSizes &sizes, int64_t S,
                                     int64_t past);
+/// A cache in pages of `tokens`, out of order; a sequence has `pages` of them, and past[b] tokens.
+struct Paging {
+  int64_t tokens, pages;
+  std::vector<int64_t> past;
+};
+/// T queries of each sequence. `gathered`: the same tokens as a cache [B, S, G, D].
+AttentionProgram attentionOverPages(const std::string &name, const AttentionSizes &sizes,
+                                    const Paging &paging, bool gathered = false);
+/// T tokens of each sequence are appended to its pages; the last sequence has none.
+AttentionProgram appendToPages(const std::string &name, const AttentionSizes &sizes,
+                               const Paging &paging);
 /// out, dq, dk and dv.
 AttentionProgram attentionAdjoints(const std::string &name, const AttentionSizes &sizes);
 
@@ -42,6 +53,18 @@ AttentionProgram inParts(AttentionProgram program, int64_t parts, int64_t chunk)
 /// Lengths of one token, odd ones and those at the edges of chunks; parts without keys, more parts than a
 /// warp has lanes; windows that begin within a chunk.
 std::vector<AttentionProgram> splitPrograms(const std::string &element);
+
+/// Programs over pages as attentionOverPages() takes them: pages smaller and larger than tiles, windows,
+/// lengths that end at pages' edges; in parts where `parts` > 0.
+struct PagedProgram {
+  std::string name;
+  AttentionSizes sizes;
+  Paging paging;
+  int64_t parts = 0, chunk = 0;
+
+  AttentionProgram program(bool gathered = false) const;
+};
+std::vector<PagedProgram> pagedPrograms(const std::string &element);
 
 /// Odd lengths, head dimensions small, large and odd, grouped heads, causal and not, decode;
 /// windows and soft caps.

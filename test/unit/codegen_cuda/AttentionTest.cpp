@@ -50,6 +50,76 @@ TEST(AttentionEmulation, Bf16InPartsAgreesWithTheEvaluator) {
   expectAgreement(splitPrograms("bf16"));
 }
 
+/// Pages change where keys lie, not the order of sums: the bits are those of the same tokens in one piece.
+void expectPagesToChangeNothing(const std::string &element) {
+  Context context;
+  std::vector<Program> programs;
+  for (const PagedProgram &one : pagedPrograms(element))
+    for (bool gathered : {false, true})
+      programs.push_back(planned(context, one.program(gathered)));
+  ASSERT_NO_FATAL_FAILURE(expectAgreement(programs, kSeeds));
+  std::vector<const Program *> all;
+  for (const Program &program : programs)
+    all.push_back(&program);
+  Emulator emulator(all, cuda::deviceLibrary());
+  for (size_t i = 0; i < programs.size(); i += 2) {
+    SCOPED_TRACE(programs[i].source.name);
+    auto pool = [](const auto &kernel) {
+      return kernel.second.text.find("PagedRows<") != std::string::npos;
+    };
+    EXPECT_TRUE(llvm::any_of(programs[i].kernels, pool));
+    EXPECT_FALSE(llvm::any_of(programs[i + 1].kernels, pool));
+    std::string fault;
+    std::vector<lm::Tensor> paged = emulator.run(programs[i], 3, fault),
+                            whole = emulator.run(programs[i + 1], 3, fault);
+    ASSERT_EQ(fault, "");
+    for (size_t result = 0; result < whole.size(); ++result)
+      EXPECT_EQ(paged[result].data, whole[result].data);
+  }
+}
+
+TEST(PagedEmulation, F32AgreesWithTheEvaluatorAndOnePiece) { expectPagesToChangeNothing("f32"); }
+
+TEST(PagedEmulation, Bf16AgreesWithTheEvaluatorAndOnePiece) { expectPagesToChangeNothing("bf16"); }
+
+std::vector<AttentionProgram> appends() {
+  std::vector<AttentionProgram> list;
+  for (std::string element : {"f32", "bf16"}) {
+    AttentionSizes one{element, 3, 1, 2, 2, 10}, several{element, 3, 5, 2, 3, 64};
+    AttentionSizes symbolic = several;
+    symbolic.symbolic = true;
+    symbolic.longest = 8;
+    list.push_back(appendToPages("append_one_" + element, one, {16, 3, {15, 16, 2}}));
+    list.push_back(appendToPages("append_across_" + element, several, {3, 5, {2, 10, 0}}));
+    list.push_back(appendToPages("append_symbolic_" + element, symbolic, {16, 2, {27, 13, 5}}));
+  }
+  // Behind the last page of a sequence there is no place; a negative past is none.
+  list.push_back(appendToPages("append_too_much", {"f32", 3, 5, 2, 3, 8}, {4, 3, {9, 12, 1}}));
+  list.push_back(appendToPages("append_negative", {"f32", 3, 5, 2, 3, 8}, {4, 3, {-2, 1, 1}}));
+  return list;
+}
+
+TEST(PagedEmulation, AppendsToPages) { expectAgreement(appends()); }
+
+/// In the text of kernels that append.
+TEST(PagedEmulation, FindsPlantedBugsOfAppending) {
+  Context context;
+  for (auto [what, good, bad] :
+       {std::tuple("a page too far", " / 3", " / 3 + 1"),
+        {"pages of one token", " % 3", " % 1"},
+        {"the same place for all", "lmc::maximum(", "0 * lmc::maximum("}}) {
+    Program program =
+        planned(context, appendToPages("append", {"f32", 3, 5, 2, 3, 64}, {3, 5, {2, 9, 0}}));
+    EXPECT_EQ(evidence(program, Emulator({&program}, cuda::deviceLibrary())), "");
+    cuda::Kernel &kernel = program.kernels.begin()->second;
+    ASSERT_EQ(kernel.family, "cache");
+    std::string planted = replaced(kernel.text, good, bad);
+    ASSERT_NE(planted, kernel.text) << what;
+    kernel.text = planted;
+    EXPECT_NE(evidence(program, Emulator({&program}, cuda::deviceLibrary())), "") << what;
+  }
+}
+
 constexpr Plant kPlants[] = {
     {"missing wait for a tile", "waitCopies<0>();\n    __syncthreads();\n    if constexpr",
      "__syncthreads();\n    if constexpr", "adjoints"},
@@ -105,6 +175,15 @@ constexpr Plant kPlants[] = {
     {"all parts are the first one", "round + part + (", "round + (", "parts"},
     {"an empty part weighs something", "? minusInfinity<Real>()\n              : fused(",
      "? Real(0)\n              : fused(", "parts"},
+    {"the page behind a token's own", "pages[row / PageTokens * nextPage]",
+     "pages[maximum(row / PageTokens - 1, Index(0)) * nextPage]", "paged"},
+    {"the first rows of a page", "row % PageTokens * token", "row % 2 * token", "paged"},
+    {"a page of a tile is another's", "{from.at(begin), from", "{from.at(Index(0)), from",
+     "paged_tiles"},
+    {"a tile begins at its page", "(row - begin) * token", "row * token", "paged_tiles"},
+    {"a tile lies in one page", "Aligned && PageTokens % Count == 0", "Aligned", "paged"},
+    {"a window's tile lies in one page", "Aligned && PageTokens % Count == 0",
+     "PageTokens % Count == 0", "paged_window"},
     {"missing barrier before parts of warps are read in a part",
      "schedule.total[r][half];\n    }\n    __syncthreads();", "schedule.total[r][half];\n    }",
      "parts"},
@@ -138,6 +217,12 @@ TEST(AttentionEmulation, FindsPlantedBugs) {
                                  AttentionSizes{"f32", 1, 1, 2, 1, 16, true}.modified(60), 300,
                                  200),
               3, 32));
+  add("paged", attentionOverPages("paged", {"f32", 2, 1, 4, 2, 16}, {16, 14, {150, 70}}));
+  add("paged_tiles",
+      attentionOverPages("paged_tiles", {"f32", 2, 1, 4, 2, 16}, {256, 2, {300, 70}}));
+  add("paged_window",
+      attentionOverPages("paged_window", AttentionSizes{"f32", 2, 1, 4, 2, 16}.modified(90),
+                         {128, 3, {300, 170}}));
 
   expectFound(programs, kPlants);
 }
@@ -178,6 +263,11 @@ constexpr Budget kBudgets[] = {
     {"bf16_128_decode", 128, 120, 73984, 32, 24},  {"bf16_256_forward", 256, 248, 135168, 256, 144},
     {"bf16_256_dkdv", 256, 240, 135680, 192, 128}, {"f32_64_forward", 128, 96, 44032, 0, 0},
     {"f32_64_dkdv", 128, 210, 79360, 0, 0},
+    // The same tiles: pages cost a few registers for addresses.
+    {"bf16_64_paged", 256, 80, 76032, 16, 12},
+    {"bf16_64_small_pages", 256, 80, 76032, 16, 12},
+    {"bf16_128_paged", 128, 128, 73984, 32, 24},
+    {"bf16_128_small_pages", 128, 128, 73984, 32, 24},
 };
 
 TEST(AttentionNvrtc, KernelsKeepTheirBudgets) {
@@ -206,6 +296,10 @@ TEST(AttentionNvrtc, KernelsKeepTheirBudgets) {
       AttentionSizes sizes{element, 1, 2, 4, 2, D, true, true, true};
       add(attentionAdjoints(name, sizes), {name + "_forward", name + "_dq", name + "_dkdv"});
       add(attentionOverCache(name, {element, 1, 1, 8, 2, D}, 300, 5), {name + "_decode"});
+      add(attentionOverPages(name, {element, 2, 1, 8, 2, D}, {128, 3, {300, 5}}),
+          {name + "_paged"});
+      add(attentionOverPages(name, {element, 2, 1, 8, 2, D}, {16, 20, {300, 5}}),
+          {name + "_small_pages"});
     }
   for (std::string architecture : {"sm_80", "sm_90a", "sm_100a"}) {
     bool isSm100 = architecture == "sm_100a";
