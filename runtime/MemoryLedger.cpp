@@ -1,5 +1,6 @@
 #include "runtime/Arena.h"
 #include "runtime/CudaDriver.h"
+#include "runtime/PagePool.h"
 #include "runtime/Session.h"
 #include "runtime/Team.h"
 
@@ -33,6 +34,8 @@ Category categoryOf(const executable::Tensor &tensor) {
 std::vector<LedgerRow> memoryLedger(const Executable &executable, int threads, int slots) {
   const executable::Executable &message = executable.message();
   uint64_t workers = isCudaTarget(message.target()) ? 1 : resolveThreads(threads);
+  if (pageLayout(executable))
+    slots = 1; // sequences share the pool
   ArenaLayout layout(message, int(workers), slots);
 
   std::array<LedgerRow, 6> rows{{{"parameters"},

@@ -98,7 +98,8 @@ private:
   std::unique_ptr<Impl> impl;
 };
 
-/// The ledger of an executable before anything runs; its arena rows add up to what a Session takes.
+/// The ledger of an executable before anything runs; its arena rows add up to what a Session takes. Where
+/// sequences share a pool of pages (PagePool.h) the session has one slot, whatever `slots` is.
 std::vector<LedgerRow> memoryLedger(const Executable &executable, int threads, int slots);
 
 } // namespace lmc

@@ -66,7 +66,12 @@ public:
   virtual ~Engine() = default;
   virtual const ModelInfo &info() const = 0;
   virtual std::unique_ptr<Sequence> start() = 0; ///< nullptr while every slot is taken
-  virtual int slots() const = 0;                 ///< sequences that may live at the same time
+  /// A sequence that will hold so many tokens at most; nullptr also while there is no memory for them. Once it
+  /// lives it never lacks any.
+  virtual std::unique_ptr<Sequence> startFor(int64_t tokens) { return start(); }
+  /// Tokens that there is memory for, of all sequences together.
+  virtual int64_t cachedTokens() const { return slots() * info().context; }
+  virtual int slots() const = 0; ///< sequences that may live at the same time
   virtual uint64_t arenaBytes() const { return 0; }
   virtual int64_t longestScore() const { return 0; } ///< tokens of Sequence::score; 0: it has none
 };

@@ -198,11 +198,17 @@ void Generator::emit(Piece piece) {
     onPiece(piece);
 }
 
+int64_t longestOf(const GenerationRequest &request, const ModelInfo &model) {
+  return std::min(std::ssize(request.tokens) + request.maxTokens, model.context);
+}
+
 Generated generate(Engine &engine, const Tokenizer &tokenizer, const GenerationRequest &request,
                    const Generator::OnPiece &onPiece, std::unique_ptr<Drafter> drafter) {
-  auto sequence = engine.start();
+  auto sequence = engine.startFor(longestOf(request, engine.info()));
   if (!sequence)
-    refuse(Reason::Overloaded, "every one of the engine's {} slots is taken", engine.slots());
+    refuse(Reason::Overloaded,
+           "every one of the engine's {} slots is taken, or the memory for {} tokens is",
+           engine.slots(), longestOf(request, engine.info()));
   Generator generator(request, engine.info(), tokenizer, std::move(sequence),
                       makeSampler(engine.info().vocab, request.sampling), onPiece);
   if (drafter)

@@ -81,6 +81,9 @@ private:
   Generated answer;
 };
 
+/// Tokens that the request's sequence holds at most.
+int64_t longestOf(const GenerationRequest &request, const ModelInfo &model);
+
 /// Runs one request to its end on the calling thread.
 Generated generate(Engine &engine, const Tokenizer &tokenizer, const GenerationRequest &request,
                    const Generator::OnPiece &onPiece = {},

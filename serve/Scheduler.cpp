@@ -154,9 +154,9 @@ int Scheduler::active() const {
 
 void Scheduler::setQueueMetric() { metrics.queueDepth(queue.size()); }
 
-/// Gives the job a slot of the engine; false while there is none.
+/// Gives the job a slot of the engine and memory for its longest answer; false while there is none.
 bool Scheduler::admit(const Ticket &job) {
-  auto sequence = engine.start();
+  auto sequence = engine.startFor(longestOf(job->request, engine.info()));
   if (!sequence)
     return false;
   int64_t vocab = engine.info().vocab;
@@ -233,6 +233,10 @@ void Scheduler::work() {
     std::vector<Ticket> slotless;
     for (const Ticket &job : round) {
       bool noSlot = false;
+      if (!slotless.empty() && !job->generator) { // behind one that waits: nobody overtakes
+        slotless.push_back(job);
+        continue;
+      }
       auto outcome = turn(job, noSlot);
       if (noSlot)
         slotless.push_back(job);
@@ -252,9 +256,8 @@ void Scheduler::work() {
     int64_t cached = 0;
     for (const Ticket &job : running)
       cached += job->generator->cachedTokens();
-    metrics.cacheUsage(static_cast<double>(cached) /
-                       static_cast<double>(engine.slots() * engine.info().context));
-    // Someone else holds the engine's slots: look again soon, not at once.
+    metrics.cacheUsage(static_cast<double>(cached) / static_cast<double>(engine.cachedTokens()));
+    // Someone else holds the engine's slots or memory: look again soon, not at once.
     if (!slotless.empty() && running.empty())
       wake.wait_for(lock, std::chrono::milliseconds(2));
   }

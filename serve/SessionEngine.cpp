@@ -10,7 +10,9 @@ namespace lmc {
 
 class SessionSequence : public Sequence {
 public:
-  SessionSequence(SessionEngine &engine, int slot) : engine(engine), slot(slot) {}
+  /// `lease`: of a paged cache, else null.
+  SessionSequence(SessionEngine &engine, int slot, std::unique_ptr<PagePool::Lease> lease)
+      : engine(engine), slot(slot), lease(std::move(lease)) {}
   ~SessionSequence() override { engine.taken[slot] = false; }
 
   std::span<const float> append(std::span<const int32_t> tokens) override {
@@ -92,22 +94,30 @@ private:
     Session &session = engine.session;
     std::ranges::copy(tokens, engine.tokens.begin());
     engine.past[0] = static_cast<int32_t>(past);
+    if (lease) {
+      lease->grow(past + static_cast<int64_t>(tokens.size()));
+      std::ranges::fill(engine.pages, -1);
+      std::ranges::copy(lease->pages(), engine.pages.begin());
+    }
     if (program == "prefill")
       engine.last[0] = static_cast<int32_t>(tokens.size()) - 1;
     auto count = static_cast<int64_t>(tokens.size());
-    session.run(program, session.dimsWith(program == "verify" ? "draft" : "chunk", count), slot);
+    session.run(program, session.dimsWith(program == "verify" ? "draft" : "chunk", count),
+                lease ? 0 : slot);
     past += count;
   }
 
   SessionEngine &engine;
   int slot;
+  std::unique_ptr<PagePool::Lease> lease;
   int64_t past = 0;
 };
 
 SessionEngine::SessionEngine(std::shared_ptr<const Executable> code, ModelInfo info,
                              int64_t tokenizerVocab, int threads, int slots)
-    : executable(std::move(code)), model(std::move(info)), session(executable, {threads, slots}),
-      taken(slots, false), tokenizerVocab(tokenizerVocab) {
+    : executable(std::move(code)), model(std::move(info)), layout(pageLayout(*executable)),
+      session(executable, {threads, layout ? 1 : slots}), taken(slots, false),
+      tokenizerVocab(tokenizerVocab) {
   for (const auto &dim : executable->message().dims())
     if (dim.name() == "chunk")
       chunk = dim.max();
@@ -120,6 +130,10 @@ SessionEngine::SessionEngine(std::shared_ptr<const Executable> code, ModelInfo i
   tokens = session.i32("tokens");
   past = session.i32("past");
   last = session.i32("last");
+  if (layout) {
+    pages = session.i32(kPages);
+    pool.emplace(layout->poolPages, layout->pageTokens);
+  }
   if (executable->findTensor(kSampled) < 0)
     return; // made before programs drew, or from IR
   drawing = {session.f32(kSampleTemperature), session.f32(kSampleTopP), session.i32(kSampleTopK),
@@ -127,12 +141,20 @@ SessionEngine::SessionEngine(std::shared_ptr<const Executable> code, ModelInfo i
   drawing.count[0] = static_cast<int32_t>(std::min(tokenizerVocab, model.vocab));
 }
 
-std::unique_ptr<Sequence> SessionEngine::start() {
+std::unique_ptr<Sequence> SessionEngine::startFor(int64_t tokens) {
   auto free = std::ranges::find(taken, false);
   if (free == taken.end())
     return nullptr;
+  std::unique_ptr<PagePool::Lease> lease;
+  if (pool && !(lease = pool->lease(std::min(tokens, model.context))))
+    return nullptr;
   *free = true;
-  return std::make_unique<SessionSequence>(*this, static_cast<int>(free - taken.begin()));
+  return std::make_unique<SessionSequence>(*this, static_cast<int>(free - taken.begin()),
+                                           std::move(lease));
+}
+
+int64_t SessionEngine::cachedTokens() const {
+  return layout ? layout->poolTokens() : Engine::cachedTokens();
 }
 
 } // namespace lmc

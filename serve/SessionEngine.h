@@ -1,9 +1,13 @@
-// An Engine on a compiled inference executable: programs prefill and decode, one KV cache a slot.
+// An Engine on a compiled inference executable: programs prefill and decode, one KV cache a slot, or
+// pages of a pool that all sequences share.
 #pragma once
 
 #include "serve/Engine.h"
 
+#include "runtime/PagePool.h"
 #include "runtime/Session.h"
+
+#include <optional>
 
 namespace lmc {
 
@@ -16,7 +20,9 @@ public:
                 int64_t tokenizerVocab, int threads, int slots);
 
   const ModelInfo &info() const override { return model; }
-  std::unique_ptr<Sequence> start() override;
+  std::unique_ptr<Sequence> start() override { return startFor(model.context); }
+  std::unique_ptr<Sequence> startFor(int64_t tokens) override;
+  int64_t cachedTokens() const override;
   int slots() const override { return static_cast<int>(taken.size()); }
   uint64_t arenaBytes() const override { return session.arenaBytes(); }
 
@@ -29,12 +35,14 @@ private:
   friend class SessionSequence;
   std::shared_ptr<const Executable> executable;
   ModelInfo model;
+  std::optional<PageLayout> layout;
   Session session;
   std::vector<bool> taken;
+  std::optional<PagePool> pool; // where caches are paged
   int64_t tokenizerVocab;
   int64_t chunk = 0, draft = 0; // the most tokens of a prefill and of a verify
   // What runs read and make, where it lies; those of a draw where prefill and decode make one.
-  std::span<int32_t> tokens, past, last;
+  std::span<int32_t> tokens, past, last, pages;
   struct {
     std::span<float> temperature, topP;
     std::span<int32_t> topK, count, bits, id;

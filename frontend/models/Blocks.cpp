@@ -79,7 +79,8 @@ Value attend(ModelGraph &m, StringRef path, int64_t layer, Value q, Value k, Val
   scores.causal = options.causal;
   scores.window = options.window;
   scores.softCap = options.softCap;
-  auto attention = g.b.create<lm::AttentionOp>(g.loc, ValueRange{q, k, v, m.past()}, scores);
+  auto attention =
+      g.b.create<lm::AttentionOp>(g.loc, ValueRange{q, k, v, m.past(), m.pages()}, scores);
   return mergeLast(g, attention.getOut());
 }
 

@@ -26,11 +26,13 @@ public:
   void output(mlir::Value value, llvm::StringRef name);
   /// A named extent with its range.
   lm::Dim symbol(llvm::StringRef name, int64_t low, int64_t high);
-  /// From here attention reads and extends caches [1, S, G, D] of every layer, behind `past`
-  /// tokens.
-  void useCaches(mlir::Value past, int64_t cacheLength);
+  /// From here attention reads and extends caches of every layer, behind `past` tokens: [1, S, G, D], or
+  /// pools of pages with a table, which is an argument, too.
+  void useCaches(mlir::Value past, const ProgramOptions &options);
   /// Number of tokens before this call, a scalar i32; null where there are none.
   mlir::Value past() const { return pastTokens; }
+  /// The table of a paged cache, i32 [1, M]; null where there is none.
+  mlir::Value pages() const { return pageTable; }
   /// Appends k and v [1, T, G, D] to a layer's caches and gives the caches; k and v without caches.
   std::pair<mlir::Value, mlir::Value> extendCaches(lm::GraphBuilder &g, int64_t layer,
                                                    mlir::Value k, mlir::Value v);
@@ -52,7 +54,7 @@ private:
   llvm::StringMap<mlir::Value> parameters;
   llvm::SmallVector<Result> results;
   mlir::NamedAttrList ranges;
-  mlir::Value pastTokens;
+  mlir::Value pastTokens, pageTable;
   Dropout shares;
   mlir::Value key0, key1, step;                         // of random bits; null without dropout
   int32_t streams = 0;                                  // of random bits that are taken

@@ -1,5 +1,8 @@
 #include "frontend/models/Blocks.h"
 #include "ir/ProgramAttributes.h"
+#include "runtime/PagePool.h"
+
+#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 
@@ -46,12 +49,21 @@ lm::Dim ModelGraph::symbol(StringRef name, int64_t low, int64_t high) {
   return builder.getStringAttr(name);
 }
 
-void ModelGraph::useCaches(Value past, int64_t cacheLength) {
+void ModelGraph::useCaches(Value past, const ProgramOptions &options) {
   pastTokens = past;
+  int64_t sequences = 1, tokens = options.cacheLength;
+  if (options.pageTokens) {
+    auto pages = [&](int64_t tokens) {
+      return llvm::divideCeil(tokens, static_cast<uint64_t>(options.pageTokens));
+    };
+    pageTable = argument(kPages, "input", {1, pages(options.cacheLength)}, builder.getI32Type());
+    sequences = pages(options.poolTokens);
+    tokens = options.pageTokens;
+  }
   for (int64_t layer = 0; layer < config.layers; ++layer)
     for (const char *part : {".k", ".v"})
       caches.push_back(argument("cache." + std::to_string(layer) + part, "cache",
-                                {1, cacheLength, config.kvHeads, config.headDim},
+                                {sequences, tokens, config.kvHeads, config.headDim},
                                 builder.getF32Type()));
   updatedCaches = caches;
 }
@@ -62,7 +74,7 @@ std::pair<Value, Value> ModelGraph::extendCaches(lm::GraphBuilder &at, int64_t l
     return {k, v};
   auto append = [&](size_t index, Value update) {
     return updatedCaches[index] =
-               at.b.create<lm::CacheAppendOp>(at.loc, caches[index], update, pastTokens);
+               at.b.create<lm::CacheAppendOp>(at.loc, caches[index], update, pastTokens, pageTable);
   };
   return {append(2 * layer, k), append(2 * layer + 1, v)};
 }

@@ -7,6 +7,7 @@
 #include "runtime/Sampling.h"
 
 #include "mlir/IR/Verifier.h"
+#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 
@@ -108,7 +109,7 @@ private:
     Value past = m.argument("past", "input", {}, i32);
     Value last = m.argument("last", "input", {1}, i32);
     Draws draws(m);
-    m.useCaches(past, options.cacheLength);
+    m.useCaches(past, options);
     // Only one row goes through the head: V is much larger than C.
     Value rows = m.g.at("last").reshape(family.hidden(m, tokens), {T, config.width});
     Value row = m.g.b.create<lm::GatherOp>(m.g.at("last").loc, rows, last);
@@ -122,7 +123,7 @@ private:
     Value tokens = input(m, 1, 1);
     Value past = m.argument("past", "input", {}, i32);
     Draws draws(m);
-    m.useCaches(past, options.cacheLength);
+    m.useCaches(past, options);
     Value row = m.g.at("last").reshape(family.hidden(m, tokens), {1, config.width});
     draws.output(m, family.logits(m, row));
     m.finish();
@@ -134,7 +135,7 @@ private:
     m.longest = options.cacheLength;
     lm::Dim T = m.symbol("draft", 1, options.draft);
     Value tokens = input(m, 1, T);
-    m.useCaches(m.argument("past", "input", {}, i32), options.cacheLength);
+    m.useCaches(m.argument("past", "input", {}, i32), options);
     Value rows = m.g.at("last").reshape(family.hidden(m, tokens), {T, config.width});
     m.output(family.logits(m, rows), "logits");
     m.finish();
@@ -177,6 +178,26 @@ ProgramOptions completed(const ModelConfig &config, ProgramOptions options) {
   };
   upToContext(options.length, "length");
   upToContext(options.cacheLength, "cache length");
+  if (options.pageTokens < 0 || options.poolTokens < 0)
+    fail("pages: expected a number of tokens of 0 or more, got {} in a page, {} in the pool",
+         options.pageTokens, options.poolTokens);
+  if (options.pageTokens && !options.inference)
+    fail("pages: training has no KV caches");
+  if (options.poolTokens && !options.pageTokens)
+    fail("a pool of {} tokens needs the number of tokens in a page", options.poolTokens);
+  if (options.pageTokens > options.cacheLength)
+    fail("a page ({} tokens) is longer than a sequence ({})", options.pageTokens,
+         options.cacheLength);
+  if (options.pageTokens) {
+    int64_t whole = static_cast<int64_t>(llvm::alignTo(static_cast<uint64_t>(options.cacheLength),
+                                                       static_cast<uint64_t>(options.pageTokens)));
+    options.cacheLength = std::min(whole, config.context);
+    if (options.poolTokens == 0)
+      options.poolTokens = options.cacheLength;
+    if (options.poolTokens < options.pageTokens)
+      fail("a pool of {} tokens has no room for a page of {}", options.poolTokens,
+           options.pageTokens);
+  }
   if (options.chunk == 0)
     options.chunk = std::min(options.cacheLength, kPrefillChunk);
   upToContext(options.chunk, "prefill chunk");
@@ -202,6 +223,10 @@ OwningOpRef<ModuleOp> buildPrograms(MLIRContext &context, const ModelConfig &con
   context.loadDialect<lm::LMDialect, func::FuncDialect>();
   if (options.dropout.any() && config.architecture != Architecture::Gpt2)
     fail("dropout: only gpt2 has places for it; leave it at 0 for this model");
+  if (options.pageTokens && (config.architecture == Architecture::Ir || !config.isLanguageModel()))
+    fail("pages: {}", config.architecture == Architecture::Ir
+                          ? "a program written as IR has the caches that it says"
+                          : "this model has no KV caches");
   if (config.architecture == Architecture::Ir)
     return readIrFile(context, config.irFile, options);
   OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));

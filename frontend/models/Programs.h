@@ -37,6 +37,8 @@ struct ProgramOptions {
   int64_t length = 0;      ///< T of @loss and @eval, longest T of @forward
   int64_t chunk = 0;       ///< longest T of @prefill; 0: kPrefillChunk, or the cache's length
   int64_t cacheLength = 0; ///< S, positions of a KV cache
+  int64_t pageTokens = 0;  ///< P > 0: caches are pools of pages, which sequences share
+  int64_t poolTokens = 0;  ///< tokens that a pool holds; 0: cacheLength
   int64_t draft = 0;       ///< longest T of @verify; 0: there is none
   bool training = true;    ///< @loss and @eval
   bool inference = true;   ///< @forward, and @prefill and @decode of a language model
@@ -66,6 +68,8 @@ struct ParameterSpec {
 ///            -> logits [draft, V] of all tokens, caches (lm.updates)
 ///   @decode  tokens [1, 1], past [], sample.*, caches -> logits [1, V], sampled [1], caches
 ///            (lm.updates)
+/// With pageTokens P caches are [N, P, G, D], N P >= poolTokens, and the three take pages [1, M], i32, with
+/// M P >= cacheLength, which becomes a multiple of P or the model's context.
 /// Each varying extent has a symbol of its own, since an executable has one range for each.
 /// Networks with Architecture::Layers take features [B, inputs] in place of tokens, and targets
 /// [B]; their @forward maps features [B, inputs] to logits [B, classes] for B in [1, 1024]. Encoders have

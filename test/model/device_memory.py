@@ -65,6 +65,11 @@ class DeviceMemory(endtoend.Test):
         for target in ("cpu", "cuda:sm_80"):
             self.proposals_hold({"--slots", "--length"}, "--slots", 40, "--target", target)
 
+    def test_pages(self):
+        """A pool is what counts, whatever the number of sequences and their longest."""
+        for target in ("cpu", "cuda:sm_80"):
+            self.proposals_hold({"--kv-pool"}, "--slots", 40, "--target", target, "--kv-page", 16, "--kv-pool", 3000)
+
     def test_a_list_of_layers_has_no_length(self):
         self.write("model.yaml", "architecture: layers\ninputs: 5\nclasses: 3\nlayers: [{linear: {width: 300}}, gelu]\n")
         self.proposals_hold({"--batch", "--memory-limit"}, "--mode", "train", "--batch", 1000)

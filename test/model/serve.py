@@ -1,6 +1,7 @@
 """The server as a process: starts, answers over HTTP, counts, drains at SIGTERM."""
 import http.client
 import json
+import threading
 
 import endtoend
 from endtoend import SHARED
@@ -82,6 +83,42 @@ class Serve(endtoend.Test):
         self.server.terminate()
         self.assertIn("data: [DONE]", answer.read().decode())
         self.assertEqual(self.server.wait(), 0)
+
+
+@endtoend.needs_shared
+class ServePages(endtoend.Test):
+    def test_more_requests_than_the_pool_holds_are_answered_as_alone(self):
+        model = SHARED / "models/stories260k"
+        # A request below takes three pages of 16; five run at a time though there are 8 slots.
+        server = endtoend.Server(self, model, "--http", "127.0.0.1:0", "--slots", "8", "--kv-page",
+                                 "16", "--kv-pool", "256")
+        prompts = [f"{start} a {thing}" for start in ("Once upon a time there was", "Tom had")
+                   for thing in ("cat", "big dog", "little bird in a tree", "ball", "red car", "girl")]
+        answers = {}
+
+        def ask(prompt):
+            status, text = server.call("/v1/completions", {"prompt": prompt, "max_tokens": 30, "temperature": 0})
+            answers[prompt] = json.loads(text)["choices"][0]["text"] if status == 200 else text
+
+        threads = [threading.Thread(target=ask, args=(prompt,)) for prompt in prompts]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for prompt in prompts:
+            alone = self.json("generate", model, "--prompt", prompt, "--temperature", 0, "--max-tokens", 30)
+            self.assertEqual(answers[prompt], alone["text"])
+        status, text = server.call("/v1/completions", {"prompt": "Tom", "max_tokens": 257})
+        self.assertEqual(status, 400, "no pool holds that")
+        self.assertIn("256", json.loads(text)["error"]["message"])
+        self.assertEqual(server.stop(), 0)
+
+    def test_the_plan_has_the_pool(self):
+        model, rows = SHARED / "models/stories260k", {}
+        for how in (("--slots", 8), ("--slots", 8, "--kv-page", 16, "--kv-pool", 512)):
+            plan = self.json("serve", model, "--plan", *how)
+            rows[len(how)] = {row["category"]: row["bytes"] for row in plan["rows"]}["caches"]
+        self.assertEqual(rows[2], 8 * rows[6], "a context is 512 tokens")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 #include "tools/bench/ModelWork.h"
 
 #include "runtime/Error.h"
+#include "runtime/PagePool.h"
 #include "runtime/Philox.h"
 #include "runtime/Session.h"
 
@@ -22,6 +23,7 @@ public:
       if (dim.name() == "chunk")
         chunk = dim.max();
     arenaBytes = double(running.arenaBytes());
+    usePagesInOrder(running);
   }
 
   /// Logits of the last of five tokens: in one run of @prefill and in five of @decode.

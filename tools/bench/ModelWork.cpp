@@ -47,8 +47,8 @@ double decodeBytes(const ModelConfig &config, const Executable &executable, int6
     if (tensor.role() == executable::PARAMETER)
       bytes += double(tensor.bytes()) *
                (shape.size() == 3 ? double(config.mixture.perToken) / double(shape[0]) : 1);
-    else if (tensor.role() == executable::CACHE) // [1, S, G, D]
-      bytes += double(tensor.bytes()) * double(past) / double(tensor.shape(1));
+    else if (tensor.role() == executable::CACHE) // [1, S, G, D], or a pool of pages
+      bytes += double(tensor.bytes()) * double(past) / double(tensor.shape(0) * tensor.shape(1));
   }
   return bytes;
 }

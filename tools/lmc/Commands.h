@@ -52,6 +52,9 @@ void addLength(CLI::App &command, CompileSettings &settings);
 /// --kv-cache, for the commands that generate.
 void addCache(CLI::App &command, CompileSettings &settings);
 
+/// --kv-page and --kv-pool, for the commands that make programs for several sequences.
+void addPages(CLI::App &command, CompileSettings &settings);
+
 /// --target, for the commands that run what they compile; training has it in its config.
 void addTarget(CLI::App &command, CompileSettings &settings);
 

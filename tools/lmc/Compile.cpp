@@ -269,6 +269,7 @@ Command addCompile(CLI::App &app, CommonOptions &common) {
   addCompileFlags(app, o->settings);
   addPrecision(app, o->settings);
   addCache(app, o->settings);
+  addPages(app, o->settings);
   return [o, &common] { return run(*o, common); };
 }
 

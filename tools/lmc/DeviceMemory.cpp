@@ -6,6 +6,7 @@
 #include "runtime/CudaDriver.h"
 #include "runtime/Error.h"
 #include "runtime/HostMemory.h"
+#include "runtime/PagePool.h"
 #include "runtime/Team.h"
 
 #include <nlohmann/json.hpp>
@@ -134,7 +135,16 @@ void search(DeviceFit &fit, const Planner &planner, int slots) {
       settings.programs.batch = batch;
       return bytesWith(settings, slots);
     });
-  if (base.programs.inference)
+  int64_t longest = base.programs.length ? base.programs.length : config.context;
+  bool isPaged = base.programs.pageTokens > 0;
+  if (isPaged) // whatever the lengths of sequences
+    add("--kv-pool", base.programs.poolTokens ? base.programs.poolTokens : longest,
+        [&](int64_t tokens) {
+          CompileSettings settings = base;
+          settings.programs.poolTokens = std::max(tokens, base.programs.pageTokens);
+          return bytesWith(settings, slots);
+        });
+  else if (base.programs.inference)
     add("--slots", slots, [&](int64_t fewer) { return bytesWith(base, static_cast<int>(fewer)); });
   if (base.programs.training) {
     uint64_t activations = 0;
@@ -143,14 +153,12 @@ void search(DeviceFit &fit, const Planner &planner, int slots) {
     int64_t fixed = static_cast<int64_t>(totalBytes(fit.rows) - activations);
     fit.recompute = searchRecompute(planner, fixed, budget, fit.reserve);
   }
-  if (config.isLanguageModel()) {
-    int64_t now = base.programs.length ? base.programs.length : config.context;
-    add("--length", now, [&](int64_t length) {
+  if (config.isLanguageModel() && !isPaged)
+    add("--length", longest, [&](int64_t length) {
       CompileSettings settings = base;
       settings.setLength(length);
       return bytesWith(settings, slots);
     });
-  }
 }
 
 } // namespace
@@ -183,17 +191,20 @@ void requireMemory(const LoadedModel &model, int threads, int slots) {
   if (caches + others <= memory)
     return;
   auto gib = [](int64_t bytes) { return double(bytes) / double(1 << 30); };
-  std::string needs = fmt::format(
-      "'{}': {:.1f} GiB are needed ({:.1f} of them for the caches of {} sequences of {} "
-      "tokens) and this machine has {:.1f}",
-      model.info.name, gib(caches + others), gib(caches), slots, model.info.context, gib(memory));
-  int64_t fitting =
-      caches > 0 && others < memory
-          ? int64_t(double(memory - others) / double(caches) * double(model.info.context))
-          : 0;
+  auto pages = pageLayout(*model.executable);
+  int64_t tokens = pages ? pages->poolTokens() : model.info.context;
+  std::string needs =
+      fmt::format("'{}': {:.1f} GiB are needed ({:.1f} of them for {}) and this machine has {:.1f}",
+                  model.info.name, gib(caches + others), gib(caches),
+                  pages ? fmt::format("a pool of {} tokens", tokens)
+                        : fmt::format("the caches of {} sequences of {} tokens", slots, tokens),
+                  gib(memory));
+  int64_t fitting = caches > 0 && others < memory
+                        ? int64_t(double(memory - others) / double(caches) * double(tokens))
+                        : 0;
   if (fitting == 0)
     fail("{}; a smaller or a quantised model fits (lmc quantize)", needs);
-  fail("{}; --length {} fits", needs, fitting);
+  fail("{}; --{} {} fits", needs, pages ? "kv-pool" : "length", fitting);
 }
 
 void printFit(const DeviceFit &fit, const std::string &target) {

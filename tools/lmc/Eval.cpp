@@ -3,6 +3,7 @@
 #include "frontend/data/BatchSource.h"
 #include "frontend/data/TokenizeFile.h"
 #include "runtime/Error.h"
+#include "runtime/PagePool.h"
 #include "runtime/Session.h"
 #include "train/Divergence.h"
 
@@ -70,6 +71,7 @@ public:
       : session(model.executable, {threads, 1}), program(std::move(program)) {
     if (model.executable->findProgram(this->program) < 0)
       fail("'{}' has no {} program; give the model's folder", model.info.name, this->program);
+    usePagesInOrder(session);
     dims = session.dimsWith(this->program == "verify" ? "draft" : "T", length);
     count = length * model.info.vocab;
   }

@@ -14,6 +14,7 @@
 #include "runtime/CudaDriver.h"
 #include "runtime/Error.h"
 #include "runtime/Knobs.h"
+#include "runtime/PagePool.h"
 
 #include <nlohmann/json.hpp>
 
@@ -103,8 +104,11 @@ int64_t parameterCount(const Executable &executable) {
   return count;
 }
 
-/// What one sequence may hold: the caches [1, S, G, D] may be shorter than the model's context.
+/// What one sequence may hold: the caches [1, S, G, D], or its table or the pool of pages, may be shorter
+/// than the model's context.
 int64_t contextOf(const Executable &executable, int64_t context) {
+  if (auto pages = pageLayout(executable))
+    return std::min({context, pages->tablePages * pages->pageTokens, pages->poolTokens()});
   for (const auto &tensor : executable.message().tensors())
     if (tensor.role() == executable::CACHE)
       return std::min(context, tensor.shape(1));
@@ -263,6 +267,11 @@ LoadedModel loadModel(const fs::path &path, CompileSettings settings) {
       fail("'{}': --kv-cache is chosen where a model is compiled (lmc compile --kv-cache {}), and "
            "this file is compiled",
            path.string(), settings.pipeline.cacheFormat);
+    if (settings.programs.pageTokens)
+      fail("'{}': --kv-page is chosen where a model is compiled (lmc compile --kv-page {}), and "
+           "this "
+           "file is compiled",
+           path.string(), settings.programs.pageTokens);
     if (settings.programs.length)
       fail("'{}': --length is chosen where a model is compiled (lmc compile --length {}), and this "
            "file is compiled",

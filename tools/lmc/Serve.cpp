@@ -113,6 +113,7 @@ Command addServe(CLI::App &app, CommonOptions &common) {
   addPrecision(app, o->settings);
   addLength(app, o->settings);
   addCache(app, o->settings);
+  addPages(app, o->settings);
   addTarget(app, o->settings);
   return [o, &common] { return run(*o, common); };
 }

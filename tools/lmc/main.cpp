@@ -74,6 +74,24 @@ void addCache(CLI::App &command, CompileSettings &settings) {
       ->default_str("f32");
 }
 
+void addPages(CLI::App &command, CompileSettings &settings) {
+  auto *page =
+      command
+          .add_option(
+              "--kv-page", settings.programs.pageTokens,
+              "Tokens in a page: sequences share one pool of pages of keys and values, and take "
+              "those that they need, where else each slot has room for the longest (default: no "
+              "pages)")
+          ->check(CLI::Range(int64_t(1), int64_t(1) << 31));
+  command
+      .add_option(
+          "--kv-pool", settings.programs.poolTokens,
+          "With --kv-page: tokens of all sequences together (default: one of --length). A request "
+          "waits until there is room for its longest answer")
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 31))
+      ->needs(page);
+}
+
 void addTarget(CLI::App &command, CompileSettings &settings) {
   command
       .add_option("--target", settings.target,

@@ -6,6 +6,7 @@
 #include "runtime/Error.h"
 
 #include "mlir/IR/Verifier.h"
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 namespace lmc {
@@ -124,6 +125,25 @@ TEST(Programs, Marks) {
   EXPECT_THAT(ranges.getAs<mlir::DenseI64ArrayAttr>("chunk").asArrayRef(), ElementsAre(1, 9));
 }
 
+TEST(Programs, PagesAreATableAndPools) {
+  ModelConfig config = oddLlama(); // of a context of 9
+  config.layers = 1;
+  ReferenceModel model(config, {.pageTokens = 4, .poolTokens = 22, .draft = 2, .training = false});
+  for (const char *name : {"prefill", "decode", "verify"}) {
+    auto function = model.program().lookupSymbol<mlir::func::FuncOp>(name);
+    auto type = [&](const std::string &argument) -> mlir::Type {
+      for (unsigned i = 0; i < function.getNumArguments(); ++i)
+        if (function.getArgAttrOfType<mlir::StringAttr>(i, kName).getValue() == argument)
+          return function.getArgumentTypes()[i];
+      return {};
+    };
+    ASSERT_TRUE(type("pages")) << name;
+    EXPECT_EQ(lm::toString(lm::shapeOf(type("pages"))), "[1, 3]");
+    EXPECT_EQ(lm::toString(lm::shapeOf(type("cache.0.k"))),
+              fmt::format("[6, 4, {}, {}]", config.kvHeads, config.headDim));
+  }
+}
+
 TEST(Programs, EveryOpHasAModelPath) {
   for (const ModelConfig &config : {oddGpt2(), oddLlama(), oddNetwork()}) {
     ReferenceModel model(config, {});
@@ -148,6 +168,12 @@ TEST(Programs, SizesThatDoNotFit) {
             "length: expected 1 to 9 tokens (the model's context), got 10");
   EXPECT_EQ(message({.chunk = 5, .cacheLength = 4}),
             "prefill chunk (5) is longer than the cache (4)");
+  EXPECT_EQ(message({.pageTokens = 10}), "a page (10 tokens) is longer than a sequence (9)");
+  EXPECT_EQ(message({.pageTokens = 4, .poolTokens = 3}),
+            "a pool of 3 tokens has no room for a page of 4");
+  EXPECT_EQ(message({.poolTokens = 3}), "a pool of 3 tokens needs the number of tokens in a page");
+  EXPECT_EQ(message({.pageTokens = 4, .inference = false}), "pages: training has no KV caches");
+  EXPECT_THAT(message({.pageTokens = -1}), HasSubstr("pages: expected a number of tokens"));
   EXPECT_THAT(message({.batch = 0}), HasSubstr("batch: expected at least 1"));
 }
 

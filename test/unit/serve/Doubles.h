@@ -91,11 +91,12 @@ public:
   ModelInfo model{
       "fake", "gpt2", FakeTokenizer::size, 64, 12345, FakeTokenizer::bos, {FakeTokenizer::eos}};
   int slotCount = 2;
+  int64_t memory = 1 << 20; ///< tokens that all sequences may hold together (startFor)
   int64_t scoreLength = 5;
   std::string answer = "hello";
   bool drawing = false; ///< whether sequences draw (Sequence::draws)
   Gate gate;
-  std::atomic<int> steps = 0, live = 0, drawn = 0;
+  std::atomic<int> steps = 0, live = 0, mostLive = 0, drawn = 0;
   std::atomic<int64_t> longestAppend = 0;
   /// Changes or breaks the logits of a step; called with the tokens held so far.
   std::function<void(int64_t length, std::vector<float> &logits)> spoil;
@@ -104,17 +105,26 @@ public:
   int slots() const override { return slotCount; }
   uint64_t arenaBytes() const override { return 4096; }
   int64_t longestScore() const override { return scoreLength; }
-  std::unique_ptr<Sequence> start() override {
-    if (live >= slotCount)
+  std::unique_ptr<Sequence> start() override { return startFor(1); }
+  std::unique_ptr<Sequence> startFor(int64_t tokens) override {
+    if (live >= slotCount || promised + tokens > memory)
       return nullptr;
-    return std::make_unique<FakeSequence>(*this);
+    return std::make_unique<FakeSequence>(*this, tokens);
   }
 
 private:
+  std::atomic<int64_t> promised = 0;
+
   class FakeSequence : public Sequence {
   public:
-    explicit FakeSequence(FakeEngine &engine) : engine(engine) { ++engine.live; }
-    ~FakeSequence() override { --engine.live; }
+    FakeSequence(FakeEngine &engine, int64_t promised) : engine(engine), promised(promised) {
+      engine.mostLive = std::max<int>(engine.mostLive, ++engine.live);
+      engine.promised += promised;
+    }
+    ~FakeSequence() override {
+      --engine.live;
+      engine.promised -= promised;
+    }
 
     std::span<const float> append(std::span<const int32_t> tokens) override {
       engine.gate.pass();
@@ -174,6 +184,7 @@ private:
     }
 
     FakeEngine &engine;
+    int64_t promised;
     std::vector<int32_t> held;
     std::vector<float> rows; // of logits
   };

@@ -225,6 +225,43 @@ TEST_F(SchedulerTest, WaitsForSlotsThatOthersHold) {
   EXPECT_EQ(run.wait().answer.text, "hello");
 }
 
+TEST_F(SchedulerTest, WaitsForMemory) {
+  engine.slotCount = 4;
+  engine.memory = 40; // a request below takes 2 + 16 tokens
+  engine.gate.close();
+  start();
+  std::vector<Run> runs;
+  for (int i = 0; i < 4; ++i)
+    runs.push_back(submit());
+  ASSERT_TRUE(engine.gate.awaitArrival());
+  engine.gate.open();
+  for (Run &run : runs)
+    EXPECT_EQ(run.wait().answer.text, "hello");
+  EXPECT_LE(engine.mostLive, 2);
+}
+
+// Small requests keep coming; one that needs all memory is answered in its turn.
+TEST_F(SchedulerTest, NobodyOvertakesWhoWaitsForMemory) {
+  engine.slotCount = 4;
+  engine.memory = 40;
+  engine.gate.close();
+  start();
+  auto first = submit();
+  ASSERT_TRUE(engine.gate.awaitArrival());
+  auto large = request();
+  large.maxTokens = 38;
+  auto all = submit(large);
+  auto small = submit();
+  engine.gate.allow(
+      3); // the first one's prompt and two tokens, while there is memory for the small one
+  ASSERT_TRUE(engine.gate.awaitArrival());
+  EXPECT_EQ(engine.live, 1) << "the small request waits behind the large one";
+  engine.gate.open();
+  EXPECT_EQ(all.wait().answer.text, "hello");
+  EXPECT_EQ(first.wait().answer.text, "hello");
+  EXPECT_EQ(small.wait().answer.text, "hello");
+}
+
 TEST_F(SchedulerTest, DrainFinishesWhatItHasAndTakesNothing) {
   engine.slotCount = 1;
   engine.gate.close();
