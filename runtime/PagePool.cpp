@@ -15,8 +15,8 @@ std::optional<PageLayout> pageLayout(const Executable &executable) {
     return std::nullopt;
   const auto &table = message.tensors(index);
   if (table.role() != executable::INPUT || table.dtype() != executable::I32 ||
-      table.shape_size() != 2 || table.shape(0) != 1 || table.shape(1) < 1)
-    fail("'{}' is not a table of one sequence's pages, i32 [1, M]", kPages);
+      table.shape_size() != 2 || table.shape(0) == 0 || table.shape(1) < 1)
+    fail("'{}' is not a table of sequences' pages, i32 [n, M]", kPages);
   PageLayout layout{0, 0, table.shape(1)};
   for (const auto &tensor : message.tensors()) {
     if (tensor.role() != executable::CACHE)
@@ -40,8 +40,8 @@ void usePagesInOrder(Session &session) {
   if (!layout)
     return;
   std::span<int32_t> table = session.i32(kPages);
-  for (size_t i = 0; i < table.size(); ++i)
-    table[i] = static_cast<int64_t>(i) < layout->poolPages ? static_cast<int32_t>(i) : -1;
+  for (int64_t i = 0; i < layout->tablePages; ++i)
+    table[i] = i < layout->poolPages ? static_cast<int32_t>(i) : -1;
 }
 
 PagePool::PagePool(int64_t pages, int64_t pageTokens) : total(pages), pageTokens(pageTokens) {

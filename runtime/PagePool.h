@@ -1,5 +1,5 @@
 // Pages of paged KV caches, and who has them. The pool itself is tensors of the executable, [N, P, G, D]; a run
-// reads the sequence's table from the input `pages` [1, M]: page j holds tokens j P .. j P + P - 1.
+// reads the sequence's table from the input `pages` [1, M], or [n, M] of several: page j holds tokens j P .. j P + P - 1.
 //
 // A sequence is promised its most pages when it starts and takes them as it grows, so that no run ever
 // finds the pool empty: whoever starts sequences waits, or is refused, before anything is computed.
@@ -17,7 +17,7 @@ namespace lmc {
 class Executable;
 class Session;
 
-/// The input that has a sequence's table; entries of no page are -1.
+/// The input that has a sequence's table, or those of several; entries of no page are -1.
 inline constexpr std::string_view kPages = "pages";
 
 /// Of an executable with paged caches.

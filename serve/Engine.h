@@ -59,6 +59,13 @@ public:
   virtual int64_t length() const = 0; ///< tokens held
 };
 
+/// One token of a sequence, and the draw of the next one.
+struct Step {
+  Sequence *sequence;
+  int32_t token;
+  Draw draw;
+};
+
 /// A model that is ready to run. One thread starts and drives sequences; info, slots and arenaBytes
 /// never change and may be asked from any thread.
 class Engine {
@@ -73,6 +80,14 @@ public:
   virtual int64_t cachedTokens() const { return slots() * info().context; }
   virtual int slots() const = 0; ///< sequences that may live at the same time
   virtual uint64_t arenaBytes() const { return 0; }
+  /// Sequences whose steps are computed together at most; 0: each by itself.
+  virtual int64_t mostSteps() const { return 0; }
+  /// Does what appendAndDraw of each does, for 1 to mostSteps() sequences of this engine, and gives the ids. What
+  /// comes out for one of them does not depend on the others. Throws as appendAndDraw; no
+  /// sequence is longer then.
+  virtual std::vector<int32_t> appendAndDraw(std::span<const Step> steps) {
+    throw std::logic_error("this engine computes each sequence by itself");
+  }
   virtual int64_t longestScore() const { return 0; } ///< tokens of Sequence::score; 0: it has none
 };
 

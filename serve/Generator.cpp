@@ -52,9 +52,29 @@ Generator::Generator(GenerationRequest request, const ModelInfo &model, const To
   answer.promptTokens = static_cast<int64_t>(this->request.tokens.size());
 }
 
-bool Generator::step() {
+void Generator::checkDeadline() const {
   if (request.deadline && Clock::now() >= *request.deadline)
     refuse(Reason::Deadline, "the deadline passed after {} generated tokens", answer.tokens.size());
+}
+
+std::optional<Step> Generator::singleStep() {
+  checkDeadline();
+  if (prefilled < answer.promptTokens || answer.tokens.empty() || drafter || !sequence->draws())
+    return std::nullopt;
+  std::optional<Draw> draw = sampler->draw();
+  if (!draw)
+    return std::nullopt;
+  return Step{sequence.get(), answer.tokens.back(), *draw};
+}
+
+bool Generator::finishStep(int32_t drawn) {
+  Sampled next = checked(drawn);
+  held = sequence->length();
+  return accept(next);
+}
+
+bool Generator::step() {
+  checkDeadline();
   std::span<const int32_t> tokens;
   if (prefilled < answer.promptTokens) {
     int64_t count = std::min(prefillChunk, answer.promptTokens - prefilled);
@@ -150,9 +170,14 @@ Sampled Generator::drawnBehind(std::span<const int32_t> tokens) {
   }
   int32_t token =
       orFail(Reason::Engine, "the engine", [&] { return sequence->appendAndDraw(tokens, *draw); });
+  return checked(token);
+}
+
+/// What was drawn where the logits are.
+Sampled Generator::checked(int32_t drawn) {
   return sampled([&] {
-    Sampled drawn{token, 0, {}};
-    return token < 0 ? sampler->sample(sequence->logits()) : drawn; // which says what is wrong
+    Sampled token{drawn, 0, {}};
+    return drawn < 0 ? sampler->sample(sequence->logits()) : token; // which says what is wrong
   });
 }
 
@@ -196,6 +221,10 @@ void Generator::emit(Piece piece) {
   answer.sampled.insert(answer.sampled.end(), piece.sampled.begin(), piece.sampled.end());
   if (onPiece && !(piece.text.empty() && piece.tokens.empty()))
     onPiece(piece);
+}
+
+std::vector<int32_t> drawTogether(Engine &engine, std::span<const Step> steps) {
+  return orFail(Reason::Engine, "the engine", [&] { return engine.appendAndDraw(steps); });
 }
 
 int64_t longestOf(const GenerationRequest &request, const ModelInfo &model) {

@@ -53,6 +53,12 @@ public:
   /// then holds what was made so far.
   bool step();
 
+  /// The one run that step() would make, where that is a token whose successor is drawn where its logits are:
+  /// whoever makes it says what was drawn. None: step() does something else. Throws as step().
+  std::optional<Step> singleStep();
+  /// What step() does with the token; returns and throws as step().
+  bool finishStep(int32_t drawn);
+
   const Generated &generated() const { return answer; }
   int64_t cachedTokens() const { return sequence->length(); }
 
@@ -62,6 +68,8 @@ private:
   Sampled drawnBehind(std::span<const int32_t> tokens);
   bool stepWithDraft();
   Sampled sampled(const auto &draw);
+  Sampled checked(int32_t drawn);
+  void checkDeadline() const;
   bool accept(const Sampled &sampled);
   bool finish(Finish reason, Piece piece);
   void emit(Piece piece);
@@ -80,6 +88,9 @@ private:
   int64_t longestScore = 0;
   Generated answer;
 };
+
+/// Engine::appendAndDraw of several sequences, with its failures as those of Generator::step().
+std::vector<int32_t> drawTogether(Engine &engine, std::span<const Step> steps);
 
 /// Tokens that the request's sequence holds at most.
 int64_t longestOf(const GenerationRequest &request, const ModelInfo &model);

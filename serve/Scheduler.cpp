@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
 
 namespace lmc {
 
@@ -182,15 +183,12 @@ bool Scheduler::admit(const Ticket &job) {
   return true;
 }
 
-/// One turn of one running job: its outcome once it has ended.
-std::optional<Outcome> Scheduler::turn(const Ticket &job, bool &noSlot) {
+/// Lets a running job advance: its outcome once it has ended, which is where `advance` returns false or
+/// throws.
+std::optional<Outcome> Scheduler::attempt(const Ticket &job, const std::function<bool()> &advance) {
   std::optional<RequestFailure> failure;
   try {
-    if (auto reason = job->due())
-      failure = stopped(*reason);
-    else if (!job->generator && !admit(job))
-      noSlot = true;
-    else if (job->generator->step())
+    if (advance())
       return std::nullopt;
   } catch (const EngineLost &error) {
     failure = error;
@@ -204,14 +202,52 @@ std::optional<Outcome> Scheduler::turn(const Ticket &job, bool &noSlot) {
   } catch (...) {
     failure = RequestFailure(Reason::Engine, "the engine failed");
   }
-  if (noSlot)
-    return std::nullopt;
   Outcome outcome;
   if (job->generator)
     outcome.answer = job->generator->generated();
   outcome.failure = std::move(failure);
   job->generator.reset(); // the slot is free before anyone hears of the end
   return outcome;
+}
+
+/// One turn of one running job.
+std::optional<Outcome> Scheduler::turn(const Ticket &job, bool &noSlot) {
+  return attempt(job, [&] {
+    if (auto reason = job->due())
+      throw stopped(*reason);
+    noSlot = !job->generator && !admit(job);
+    return noSlot || job->generator->step();
+  });
+}
+
+/// One turn of several jobs, each of which has this step to make.
+std::vector<std::optional<Outcome>> Scheduler::turnTogether(std::span<const Ticket> jobs,
+                                                            std::span<const Step> steps) {
+  std::vector<int32_t> drawn;
+  std::exception_ptr problem;
+  try {
+    drawn = drawTogether(engine, steps);
+  } catch (...) {
+    problem = std::current_exception();
+  }
+  std::vector<std::optional<Outcome>> outcomes;
+  for (size_t i = 0; i < jobs.size(); ++i)
+    outcomes.push_back(attempt(jobs[i], [&] {
+      if (problem)
+        std::rethrow_exception(problem);
+      return jobs[i]->generator->finishStep(drawn[i]);
+    }));
+  return outcomes;
+}
+
+/// A running job has ended.
+void Scheduler::end(const Ticket &job, Outcome outcome) {
+  {
+    std::lock_guard lock(mutex);
+    std::erase(running, job);
+    ++finishing;
+  }
+  finish(*job, std::move(outcome));
 }
 
 void Scheduler::work() {
@@ -230,23 +266,38 @@ void Scheduler::work() {
     lock.unlock();
     for (const Ticket &job : ended)
       finish(*job, {{}, stopped(*job->due())});
-    std::vector<Ticket> slotless;
+    std::vector<Ticket> slotless, together;
+    std::vector<Step> steps;
     for (const Ticket &job : round) {
       bool noSlot = false;
       if (!slotless.empty() && !job->generator) { // behind one that waits: nobody overtakes
         slotless.push_back(job);
         continue;
       }
-      auto outcome = turn(job, noSlot);
+      std::optional<Step> step;
+      auto outcome = engine.mostSteps() > 0 && job->generator && !job->due()
+                         ? attempt(job,
+                                   [&] {
+                                     step = job->generator->singleStep();
+                                     return step || job->generator->step();
+                                   })
+                         : turn(job, noSlot);
+      if (step) {
+        together.push_back(job);
+        steps.push_back(*step);
+      }
       if (noSlot)
         slotless.push_back(job);
-      if (!outcome)
-        continue;
-      lock.lock();
-      std::erase(running, job);
-      ++finishing;
-      lock.unlock();
-      finish(*job, std::move(*outcome));
+      if (outcome)
+        end(job, std::move(*outcome));
+    }
+    for (size_t first = 0, count = 0; first < steps.size(); first += count) {
+      count = std::min<size_t>(engine.mostSteps(), steps.size() - first);
+      std::span<const Ticket> jobs = std::span(together).subspan(first, count);
+      auto outcomes = turnTogether(jobs, std::span(steps).subspan(first, count));
+      for (size_t i = 0; i < count; ++i)
+        if (outcomes[i])
+          end(jobs[i], std::move(*outcomes[i]));
     }
     lock.lock();
     for (auto job = slotless.rbegin(); job != slotless.rend(); ++job) {

@@ -1,5 +1,6 @@
 // Runs requests: a queue of bounded length, and one thread that advances up to Engine::slots()
-// answers in turns, one step each. All calls into the engine come from that thread.
+// answers in turns, one step each; steps that are single tokens together where the engine computes them so.
+// All calls into the engine come from that thread.
 #pragma once
 
 #include "serve/Failure.h"
@@ -76,7 +77,11 @@ private:
   void work();
   std::vector<Ticket> takeEnded();
   bool admit(const Ticket &job);
+  std::optional<Outcome> attempt(const Ticket &job, const std::function<bool()> &advance);
   std::optional<Outcome> turn(const Ticket &job, bool &noSlot);
+  std::vector<std::optional<Outcome>> turnTogether(std::span<const Ticket> jobs,
+                                                   std::span<const Step> steps);
+  void end(const Ticket &job, Outcome outcome);
   void finish(Job &job, Outcome outcome);
   void cancelAll();
   bool empty() const { return queue.empty() && running.empty() && finishing == 0; }

@@ -29,7 +29,7 @@ public:
     return engine.drawing.id[0];
   }
 
-  std::span<const float> logits() override { return logits(1); }
+  std::span<const float> logits() override { return logits(1, row); }
 
   std::span<const float> score(std::span<const int32_t> tokens) override {
     check(tokens);
@@ -72,45 +72,54 @@ private:
   void choose(const Draw &draw) {
     if (!engine.draws())
       return;
-    engine.drawing.temperature[0] = draw.temperature;
-    engine.drawing.topK[0] = draw.topK;
-    engine.drawing.topP[0] = draw.topP;
-    engine.drawing.bits[0] = static_cast<int32_t>(draw.bits);
-    engine.drawing.bits[1] = static_cast<int32_t>(draw.bits >> 32);
+    engine.choose(0, draw);
   }
 
-  /// [rows, V], without what the tokenizer does not know.
-  std::span<const float> logits(size_t rows) {
+  /// [rows, V] from a row on, without what the tokenizer does not know.
+  std::span<const float> logits(size_t rows, size_t first = 0) {
     auto vocab = static_cast<size_t>(engine.model.vocab);
     engine.showsLogits = true;
-    std::span<float> all = engine.session.f32("logits").first(rows * vocab);
+    std::span<float> all = engine.session.f32("logits").subspan(first * vocab, rows * vocab);
     for (size_t row = 0; row < rows && engine.tokenizerVocab < engine.model.vocab; ++row)
       std::ranges::fill(all.subspan(row * vocab, vocab).subspan(engine.tokenizerVocab),
                         -std::numeric_limits<float>::infinity());
     return all;
   }
 
+  /// What row `at` of a run's inputs says of this sequence, to which `count` tokens come.
+  void place(size_t at, int64_t count) {
+    engine.past[at] = static_cast<int32_t>(past);
+    if (!lease)
+      return;
+    lease->grow(past + count);
+    size_t entries = engine.layout->tablePages;
+    std::span<int32_t> table = engine.pages.subspan(at * entries, entries);
+    std::ranges::fill(table, -1);
+    std::ranges::copy(lease->pages(), table.begin());
+  }
+
   void run(std::string_view program, std::span<const int32_t> tokens) {
     Session &session = engine.session;
-    std::ranges::copy(tokens, engine.tokens.begin());
-    engine.past[0] = static_cast<int32_t>(past);
-    if (lease) {
-      lease->grow(past + static_cast<int64_t>(tokens.size()));
-      std::ranges::fill(engine.pages, -1);
-      std::ranges::copy(lease->pages(), engine.pages.begin());
-    }
-    if (program == "prefill")
-      engine.last[0] = static_cast<int32_t>(tokens.size()) - 1;
     auto count = static_cast<int64_t>(tokens.size());
-    session.run(program, session.dimsWith(program == "verify" ? "draft" : "chunk", count),
-                lease ? 0 : slot);
+    std::ranges::copy(tokens, engine.tokens.begin());
+    place(0, count);
+    if (program == "prefill")
+      engine.last[0] = static_cast<int32_t>(count) - 1;
+    const char *dim = program == "verify" ? "draft" : "chunk";
+    if (program == "decode" && engine.batch)
+      program = "decode_batch", dim = "sequences";
+    session.run(program, session.dimsWith(dim, count), lease ? 0 : slot);
     past += count;
+    row = 0;
   }
+
+  friend class SessionEngine;
 
   SessionEngine &engine;
   int slot;
   std::unique_ptr<PagePool::Lease> lease;
   int64_t past = 0;
+  size_t row = 0; ///< of the logits, in which those behind its last token are
 };
 
 SessionEngine::SessionEngine(std::shared_ptr<const Executable> code, ModelInfo info,
@@ -123,6 +132,8 @@ SessionEngine::SessionEngine(std::shared_ptr<const Executable> code, ModelInfo i
       chunk = dim.max();
     else if (dim.name() == "draft")
       draft = dim.max();
+    else if (dim.name() == "sequences" && layout)
+      batch = dim.max();
   if (chunk == 0 || executable->findProgram("prefill") < 0 || executable->findProgram("decode") < 0)
     fail(
         "'{}' cannot generate: it has no prefill and decode programs; compile it with --mode infer",
@@ -138,7 +149,37 @@ SessionEngine::SessionEngine(std::shared_ptr<const Executable> code, ModelInfo i
     return; // made before programs drew, or from IR
   drawing = {session.f32(kSampleTemperature), session.f32(kSampleTopP), session.i32(kSampleTopK),
              session.i32(kSampleCount),       session.i32(kSampleBits), session.i32(kSampled)};
-  drawing.count[0] = static_cast<int32_t>(std::min(tokenizerVocab, model.vocab));
+  std::ranges::fill(drawing.count, static_cast<int32_t>(std::min(tokenizerVocab, model.vocab)));
+}
+
+void SessionEngine::choose(size_t row, const Draw &draw) {
+  drawing.temperature[row] = draw.temperature;
+  drawing.topK[row] = draw.topK;
+  drawing.topP[row] = draw.topP;
+  drawing.bits[2 * row] = static_cast<int32_t>(draw.bits);
+  drawing.bits[2 * row + 1] = static_cast<int32_t>(draw.bits >> 32);
+}
+
+std::vector<int32_t> SessionEngine::appendAndDraw(std::span<const Step> steps) {
+  auto count = static_cast<int64_t>(steps.size());
+  if (count < 1 || count > mostSteps())
+    fail("{} sequences are advanced at a time at most, got {}", mostSteps(), count);
+  for (const Step &step : steps)
+    static_cast<SessionSequence *>(step.sequence)->check({&step.token, 1});
+  if (std::exchange(showsLogits, false))
+    session.release("logits");
+  for (size_t i = 0; i < steps.size(); ++i) {
+    tokens[i] = steps[i].token;
+    static_cast<SessionSequence *>(steps[i].sequence)->place(i, 1);
+    choose(i, steps[i].draw);
+  }
+  session.run("decode_batch", session.dimsWith("sequences", count));
+  for (size_t i = 0; i < steps.size(); ++i) {
+    auto *sequence = static_cast<SessionSequence *>(steps[i].sequence);
+    sequence->past += 1;
+    sequence->row = i;
+  }
+  return {drawing.id.begin(), drawing.id.begin() + count};
 }
 
 std::unique_ptr<Sequence> SessionEngine::startFor(int64_t tokens) {

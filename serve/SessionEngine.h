@@ -26,11 +26,17 @@ public:
   int slots() const override { return static_cast<int>(taken.size()); }
   uint64_t arenaBytes() const override { return session.arenaBytes(); }
 
+  /// With a program decode_batch (ProgramOptions::decodeBatch). Its bits are not those of decode: where it is there,
+  /// single tokens go through it, too.
+  int64_t mostSteps() const override { return draws() ? batch : 0; }
+  std::vector<int32_t> appendAndDraw(std::span<const Step> steps) override;
+
   /// With a program verify (ProgramOptions::draft).
   int64_t longestScore() const override { return draft; }
 
 private:
   bool draws() const { return !drawing.id.empty(); }
+  void choose(size_t row, const Draw &draw);
 
   friend class SessionSequence;
   std::shared_ptr<const Executable> executable;
@@ -41,6 +47,7 @@ private:
   std::optional<PagePool> pool; // where caches are paged
   int64_t tokenizerVocab;
   int64_t chunk = 0, draft = 0; // the most tokens of a prefill and of a verify
+  int64_t batch = 0;            // the most sequences of a decode_batch
   // What runs read and make, where it lies; those of a draw where prefill and decode make one.
   std::span<int32_t> tokens, past, last, pages;
   struct {

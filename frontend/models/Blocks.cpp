@@ -64,6 +64,8 @@ Value embed(ModelGraph &m, StringRef path, StringRef name, Value ids) {
 }
 
 Value positionIds(ModelGraph &m, StringRef path, Value tokens) {
+  if (m.isBatch())
+    return m.past();
   lm::GraphBuilder g = m.g.at(path);
   lm::Shape shape = {lm::shapeOf(tokens).back()};
   Value ids = g.iota(lm::tensorType(shape, g.b.getI32Type()), 0);
@@ -73,6 +75,13 @@ Value positionIds(ModelGraph &m, StringRef path, Value tokens) {
 Value attend(ModelGraph &m, StringRef path, int64_t layer, Value q, Value k, Value v,
              const AttentionOptions &options) {
   lm::GraphBuilder g = m.g.at(path);
+  auto swapped = [&](Value x) { // [1, n, ...] and [n, 1, ...]
+    lm::Shape shape = lm::shapeOf(x);
+    std::swap(shape[0], shape[1]);
+    return g.reshape(x, shape);
+  };
+  if (m.isBatch())
+    q = swapped(q), k = swapped(k), v = swapped(v);
   std::tie(k, v) = m.extendCaches(g, layer, k, v);
   lm::AttentionScores scores;
   scores.scale = options.scale.value_or(1 / std::sqrt(static_cast<double>(m.config.headDim)));
@@ -81,7 +90,8 @@ Value attend(ModelGraph &m, StringRef path, int64_t layer, Value q, Value k, Val
   scores.softCap = options.softCap;
   auto attention =
       g.b.create<lm::AttentionOp>(g.loc, ValueRange{q, k, v, m.past(), m.pages()}, scores);
-  return mergeLast(g, attention.getOut());
+  Value out = attention.getOut();
+  return mergeLast(g, m.isBatch() ? swapped(out) : out);
 }
 
 Value headLogits(ModelGraph &m, StringRef path, StringRef table, Value x) {

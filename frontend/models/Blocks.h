@@ -27,12 +27,14 @@ public:
   /// A named extent with its range.
   lm::Dim symbol(llvm::StringRef name, int64_t low, int64_t high);
   /// From here attention reads and extends caches of every layer, behind `past` tokens: [1, S, G, D], or
-  /// pools of pages with a table, which is an argument, too.
+  /// pools of pages with a table, which is an argument, too. With `past` [n] tokens [1, n] are of n sequences.
   void useCaches(mlir::Value past, const ProgramOptions &options);
-  /// Number of tokens before this call, a scalar i32; null where there are none.
+  /// Number of tokens before this call, i32, one for all or [n]; null where there are none.
   mlir::Value past() const { return pastTokens; }
   /// The table of a paged cache, i32 [1, M]; null where there is none.
   mlir::Value pages() const { return pageTable; }
+  /// Of n sequences, each with one token?
+  bool isBatch() const { return pastTokens && !lm::shapeOf(pastTokens).empty(); }
   /// Appends k and v [1, T, G, D] to a layer's caches and gives the caches; k and v without caches.
   std::pair<mlir::Value, mlir::Value> extendCaches(lm::GraphBuilder &g, int64_t layer,
                                                    mlir::Value k, mlir::Value v);
@@ -102,7 +104,7 @@ mlir::Value drop(ModelGraph &m, llvm::StringRef path, mlir::Value x, double p);
 /// Rows of "<name>.weight" [V, C]: ids [...] -> [..., C].
 mlir::Value embed(ModelGraph &m, llvm::StringRef path, llvm::StringRef name, mlir::Value ids);
 
-/// i32 [T]: past, past + 1, ...; T is tokens' last dimension.
+/// i32 [T]: past, past + 1, ...; T is tokens' last dimension. Of n sequences past itself.
 mlir::Value positionIds(ModelGraph &m, llvm::StringRef path, mlir::Value tokens);
 
 /// What changes attention's scores.

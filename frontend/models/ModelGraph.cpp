@@ -56,7 +56,8 @@ void ModelGraph::useCaches(Value past, const ProgramOptions &options) {
     auto pages = [&](int64_t tokens) {
       return llvm::divideCeil(tokens, static_cast<uint64_t>(options.pageTokens));
     };
-    pageTable = argument(kPages, "input", {1, pages(options.cacheLength)}, builder.getI32Type());
+    lm::Dim each = isBatch() ? lm::shapeOf(past)[0] : lm::Dim(1);
+    pageTable = argument(kPages, "input", {each, pages(options.cacheLength)}, builder.getI32Type());
     sequences = pages(options.poolTokens);
     tokens = options.pageTokens;
   }

@@ -20,16 +20,16 @@ constexpr int64_t maxForwardBatch = 1024;
 /// What a program that draws behind its logits [1, V] takes and makes (runtime/Sampling.h).
 class Draws {
 public:
-  explicit Draws(ModelGraph &m) {
+  explicit Draws(ModelGraph &m, lm::Dim rows = 1) {
     Type f32 = m.g.b.getF32Type(), i32 = m.g.b.getI32Type();
     auto take = [&](std::string_view name, Type element) {
-      return m.argument(name, "input", {1}, element);
+      return m.argument(name, "input", {rows}, element);
     };
     temperature = take(kSampleTemperature, f32);
     topK = take(kSampleTopK, i32);
     topP = take(kSampleTopP, f32);
     count = take(kSampleCount, i32);
-    bits = m.argument(kSampleBits, "input", {1, 2}, i32);
+    bits = m.argument(kSampleBits, "input", {rows, 2}, i32);
   }
 
   void output(ModelGraph &m, Value logits) {
@@ -63,6 +63,8 @@ public:
       decode();
       if (options.draft > 0)
         verify();
+      if (options.decodeBatch > 0)
+        decodeBatch();
     }
   }
 
@@ -141,6 +143,20 @@ private:
     m.finish();
   }
 
+  /// The graph of one sequence with n tokens, but for their positions and attention.
+  void decodeBatch() {
+    ModelGraph m(module, "decode_batch", config, parameters);
+    m.longest = options.cacheLength;
+    lm::Dim n = m.symbol("sequences", 1, options.decodeBatch);
+    Value tokens = input(m, 1, n);
+    Value past = m.argument("past", "input", {n}, i32);
+    Draws draws(m, n);
+    m.useCaches(past, options);
+    Value rows = m.g.at("last").reshape(family.hidden(m, tokens), {n, config.width});
+    draws.output(m, family.logits(m, rows));
+    m.finish();
+  }
+
   ModuleOp module;
   const ModelConfig &config;
   const ProgramOptions &options;
@@ -181,6 +197,8 @@ ProgramOptions completed(const ModelConfig &config, ProgramOptions options) {
   if (options.pageTokens < 0 || options.poolTokens < 0)
     fail("pages: expected a number of tokens of 0 or more, got {} in a page, {} in the pool",
          options.pageTokens, options.poolTokens);
+  if (options.decodeBatch < 0 || (options.decodeBatch > 0 && !options.pageTokens))
+    fail("decode batch: {} sequences need caches in pages", options.decodeBatch);
   if (options.pageTokens && !options.inference)
     fail("pages: training has no KV caches");
   if (options.poolTokens && !options.pageTokens)

@@ -40,6 +40,7 @@ struct ProgramOptions {
   int64_t pageTokens = 0;  ///< P > 0: caches are pools of pages, which sequences share
   int64_t poolTokens = 0;  ///< tokens that a pool holds; 0: cacheLength
   int64_t draft = 0;       ///< longest T of @verify; 0: there is none
+  int64_t decodeBatch = 0; ///< most sequences of @decode_batch; 0: there is none; needs pages
   bool training = true;    ///< @loss and @eval
   bool inference = true;   ///< @forward, and @prefill and @decode of a language model
   Dropout dropout = {};    ///< of @loss alone; gpt2 only
@@ -68,6 +69,9 @@ struct ParameterSpec {
 ///            -> logits [draft, V] of all tokens, caches (lm.updates)
 ///   @decode  tokens [1, 1], past [], sample.*, caches -> logits [1, V], sampled [1], caches
 ///            (lm.updates)
+///   @decode_batch  a token each of n sequences: tokens [1, n], past [n], sample.* of n rows, pages [n, M],
+///            pools; n, `sequences`, in [1, options.decodeBatch] -> logits [n, V], sampled [n], pools. A
+///            sequence's numbers are the same to the bit whichever others come with it, up to 6 in all
 /// With pageTokens P caches are [N, P, G, D], N P >= poolTokens, and the three take pages [1, M], i32, with
 /// M P >= cacheLength, which becomes a multiple of P or the model's context.
 /// Each varying extent has a symbol of its own, since an executable has one range for each.

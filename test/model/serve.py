@@ -113,6 +113,37 @@ class ServePages(endtoend.Test):
         self.assertIn("256", json.loads(text)["error"]["message"])
         self.assertEqual(server.stop(), 0)
 
+    def test_together_or_alone_the_answers_are_the_same(self):
+        model = SHARED / "models/stories260k"
+        compiled = self.folder / "paged.lmx"
+        self.lmc("compile", model, "-o", compiled, "--kv-page", 16, "--kv-pool", 1024, "--decode-batch", 4)
+        server = endtoend.Server(self, compiled, "--http", "127.0.0.1:0", "--slots", "10")
+        requests = [{"prompt": f"The {thing} was", "max_tokens": 40, "temperature": (0, 0.9)[i % 2], "seed": i}
+                    for i, thing in enumerate(("cat", "dog", "little bird", "ball", "red car", "girl", "sun"))]
+
+        def ask(request):
+            status, text = server.call("/v1/completions", request)
+            self.assertEqual(status, 200, text)
+            return json.loads(text)["choices"][0]["text"]
+
+        alone = [ask(request) for request in requests]
+        together = [None] * len(requests)
+
+        def keep(i):
+            together[i] = ask(requests[i])
+
+        threads = [threading.Thread(target=keep, args=(i,)) for i in range(len(requests))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(together, alone)
+        for request, text in zip(requests, alone):
+            offline = self.json("generate", compiled, "--prompt", request["prompt"], "--temperature",
+                                request["temperature"], "--max-tokens", 40, "--seed", request["seed"])
+            self.assertEqual(offline["text"], text)
+        self.assertEqual(server.stop(), 0)
+
     def test_the_plan_has_the_pool(self):
         model, rows = SHARED / "models/stories260k", {}
         for how in (("--slots", 8), ("--slots", 8, "--kv-page", 16, "--kv-pool", 512)):

@@ -52,6 +52,8 @@ int run(Options &o, const CommonOptions &common) {
   CompileSettings draftSettings = o.settings;
   if (speculation)
     addVerify(o.settings, *speculation);
+  if (o.settings.programs.decodeBatch)
+    o.settings.keep.insert("decode_batch");
   LoadedModel model = loadModel(o.model, o.settings);
   if (o.plan) {
     printLedger(memoryLedger(*model.executable, resolveThreads(common.threads), o.slots),

@@ -26,8 +26,8 @@ CompileSettings draftSettings(const std::string &draft, CompileSettings settings
   ModelSource source = findModel(draft);
   int64_t most = source.isExecutable ? 0 : readModelConfig(source.config).context;
   settings.setLength(std::min(settings.programs.length, most));
-  settings.programs.pageTokens = settings.programs.poolTokens =
-      0; // a slot of its own for each request
+  ProgramOptions &programs = settings.programs;
+  programs.pageTokens = programs.poolTokens = programs.decodeBatch = 0; // a slot for each request
   return settings;
 }
 

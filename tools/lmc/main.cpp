@@ -74,6 +74,9 @@ void addCache(CLI::App &command, CompileSettings &settings) {
       ->default_str("f32");
 }
 
+/// Rows of a product whose bits do not depend on how many there are (serve/Engine.h).
+constexpr int64_t kMostTogether = 6;
+
 void addPages(CLI::App &command, CompileSettings &settings) {
   auto *page =
       command
@@ -89,6 +92,14 @@ void addPages(CLI::App &command, CompileSettings &settings) {
           "With --kv-page: tokens of all sequences together (default: one of --length). A request "
           "waits until there is room for its longest answer")
       ->check(CLI::Range(int64_t(1), int64_t(1) << 31))
+      ->needs(page);
+  command
+      .add_option(
+          "--decode-batch", settings.programs.decodeBatch,
+          "With --kv-page: sequences whose next tokens are computed together, weights read "
+          "once for all (up to 6; default: 0, each by itself). An answer does not depend on "
+          "who else is served")
+      ->check(CLI::Range(int64_t(0), kMostTogether))
       ->needs(page);
 }
 

@@ -11,6 +11,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -66,14 +68,15 @@ class PagedEngine : public testing::TestWithParam<const char *> {
 protected:
   /// pageTokens 0: a cache of its own for each sequence.
   std::unique_ptr<SessionEngine> engine(int64_t pageTokens, int64_t poolTokens, int slots,
-                                        int threads = 2) {
+                                        int threads = 2, int64_t decodeBatch = 0) {
     ModelConfig config = llama();
     auto executable = compiled(config,
                                {.chunk = 8,
                                 .cacheLength = 48,
                                 .pageTokens = pageTokens,
                                 .poolTokens = poolTokens,
-                                .draft = 4},
+                                .draft = 4,
+                                .decodeBatch = decodeBatch},
                                GetParam());
     ModelInfo info{"m", "llama", config.vocab, 48, 1, {}, {}};
     return std::make_unique<SessionEngine>(executable, info, config.vocab, threads, slots);
@@ -185,6 +188,105 @@ TEST_P(PagedEngine, HasSlotsAsWell) {
   auto one = paged->startFor(1), two = paged->startFor(1);
   ASSERT_TRUE(one && two);
   EXPECT_FALSE(paged->startFor(1));
+}
+
+// A sequence's ids and logits do not depend on who is computed with it, nor on how many.
+TEST_P(PagedEngine, GivesTheSameBitsInABatch) {
+  auto paged = engine(4, 48 * 6, 6, 2, /*decodeBatch=*/6);
+  ASSERT_EQ(paged->mostSteps(), 6);
+  auto prompt = [](uint64_t seed) { return tokens(seed, 3 + 4 * seed); };
+  auto drawOf = [](uint64_t seed, uint64_t step) {
+    Draw draw;
+    draw.temperature = seed % 2 ? 0.9f : 0.0f;
+    draw.topK = static_cast<int32_t>(seed);
+    draw.bits = Philox(11, seed).bits64(step);
+    return draw;
+  };
+  constexpr uint64_t kSequences = 6, kSteps = 9;
+  std::vector<std::vector<int32_t>> ids(kSequences);
+  std::vector<std::vector<float>> logits(kSequences);
+  for (uint64_t seed = 0; seed < kSequences; ++seed) {
+    auto alone = paged->start();
+    ids[seed].push_back(alone->appendAndDraw(prompt(seed), drawOf(seed, 0)));
+    for (uint64_t step = 1; step < kSteps; ++step) {
+      int32_t last = ids[seed].back();
+      ids[seed].push_back(alone->appendAndDraw({&last, 1}, drawOf(seed, step)));
+      keep(logits[seed], alone->logits());
+    }
+  }
+  std::vector<std::unique_ptr<Sequence>> together;
+  std::vector<int32_t> last;
+  for (uint64_t seed = 0; seed < kSequences; ++seed) {
+    together.push_back(paged->start());
+    last.push_back(together[seed]->appendAndDraw(prompt(seed), drawOf(seed, 0)));
+    EXPECT_EQ(last[seed], ids[seed][0]);
+  }
+  std::vector<std::vector<float>> got(kSequences);
+  for (uint64_t step = 1; step < kSteps; ++step) {
+    // Groups of all sizes, in other orders from step to step.
+    std::vector<uint64_t> order;
+    for (uint64_t i = 0; i < kSequences; ++i)
+      order.push_back((5 * i + step) % kSequences);
+    for (uint64_t first = 0, size = 1 + step % kSequences; first < kSequences; first += size) {
+      std::vector<Step> group;
+      for (uint64_t i = first; i < std::min(first + size, kSequences); ++i)
+        group.push_back({together[order[i]].get(), last[order[i]], drawOf(order[i], step)});
+      std::vector<int32_t> drawn = paged->appendAndDraw(group);
+      for (uint64_t i = first; i < std::min(first + size, kSequences); ++i) {
+        uint64_t seed = order[i];
+        EXPECT_EQ(last[seed] = drawn[i - first], ids[seed][step]) << seed << ", step " << step;
+        keep(got[seed], together[seed]->logits());
+      }
+    }
+  }
+  for (uint64_t seed = 0; seed < kSequences; ++seed) {
+    EXPECT_EQ(got[seed], logits[seed]) << "sequence " << seed;
+    EXPECT_EQ(together[seed]->length(), std::ssize(prompt(seed)) + int64_t(kSteps) - 1);
+  }
+}
+
+// Positions and pages of each sequence are its own: logits are those of @decode but for rounding.
+TEST(DecodeBatch, ComputesWhatDecodeDoes) {
+  for (Architecture architecture : {Architecture::Llama, Architecture::Gpt2}) {
+    ModelConfig config = llama();
+    config.architecture = architecture;
+    if (architecture == Architecture::Gpt2)
+      config.kvHeads = config.heads, config.tiedHead = true,
+      config.activation = Activation::GeluTanh;
+    ModelInfo info{"m", "m", config.vocab, 48, 1, {}, {}};
+    auto engineOf = [&](ProgramOptions options) {
+      options.chunk = 8, options.cacheLength = 48;
+      return std::make_unique<SessionEngine>(compiled(config, options, ""), info, config.vocab, 2,
+                                             3);
+    };
+    auto whole = engineOf({}),
+         paged = engineOf({.pageTokens = 16, .poolTokens = 144, .decodeBatch = 3});
+    std::vector<std::vector<float>> expected(3);
+    std::vector<std::unique_ptr<Sequence>> together;
+    std::vector<Step> steps;
+    for (int32_t i = 0; i < 3; ++i) {
+      std::vector<int32_t> prompt(4 + 9 * i, 7 + i);
+      auto alone = whole->start();
+      alone->append(prompt);
+      int32_t next = 20 + i;
+      auto logits = alone->append({&next, 1});
+      expected[i].assign(logits.begin(), logits.end());
+      together.push_back(paged->start());
+      together[i]->append(prompt);
+      steps.push_back({together[i].get(), next, {}});
+    }
+    std::vector<int32_t> drawn = paged->appendAndDraw(steps);
+    for (int i = 0; i < 3; ++i) {
+      std::span<const float> got = together[i]->logits();
+      ASSERT_EQ(got.size(), expected[i].size());
+      float largest = 0;
+      for (size_t j = 0; j < got.size(); ++j)
+        largest = std::max(largest, std::abs(expected[i][j]));
+      for (size_t j = 0; j < got.size(); ++j)
+        ASSERT_NEAR(got[j], expected[i][j], 1e-5 * largest) << "sequence " << i << ", logit " << j;
+      EXPECT_EQ(drawn[i], std::ranges::max_element(expected[i]) - expected[i].begin());
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Caches, PagedEngine, testing::Values("", "f16", "q8_0"),

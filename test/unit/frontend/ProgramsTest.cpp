@@ -173,6 +173,7 @@ TEST(Programs, SizesThatDoNotFit) {
             "a pool of 3 tokens has no room for a page of 4");
   EXPECT_EQ(message({.poolTokens = 3}), "a pool of 3 tokens needs the number of tokens in a page");
   EXPECT_EQ(message({.pageTokens = 4, .inference = false}), "pages: training has no KV caches");
+  EXPECT_EQ(message({.decodeBatch = 2}), "decode batch: 2 sequences need caches in pages");
   EXPECT_THAT(message({.pageTokens = -1}), HasSubstr("pages: expected a number of tokens"));
   EXPECT_THAT(message({.batch = 0}), HasSubstr("batch: expected at least 1"));
 }

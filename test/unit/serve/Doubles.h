@@ -105,6 +105,16 @@ public:
   int slots() const override { return slotCount; }
   uint64_t arenaBytes() const override { return 4096; }
   int64_t longestScore() const override { return scoreLength; }
+  int64_t batch = 0;           ///< mostSteps
+  std::vector<size_t> batches; ///< sizes of those that were computed
+  int64_t mostSteps() const override { return batch; }
+  std::vector<int32_t> appendAndDraw(std::span<const Step> list) override {
+    batches.push_back(list.size());
+    std::vector<int32_t> drawn;
+    for (const Step &step : list)
+      drawn.push_back(step.sequence->appendAndDraw({&step.token, 1}, step.draw));
+    return drawn;
+  }
   std::unique_ptr<Sequence> start() override { return startFor(1); }
   std::unique_ptr<Sequence> startFor(int64_t tokens) override {
     if (live >= slotCount || promised + tokens > memory)

@@ -262,6 +262,53 @@ TEST_F(SchedulerTest, NobodyOvertakesWhoWaitsForMemory) {
   EXPECT_EQ(small.wait().answer.text, "hello");
 }
 
+TEST_F(SchedulerTest, ComputesSingleTokensTogether) {
+  engine.slotCount = 6;
+  engine.batch = 3;
+  engine.drawing = true;
+  engine.gate.close();
+  start();
+  std::vector<Run> runs;
+  for (int i = 0; i < 5; ++i)
+    runs.push_back(submit());
+  auto scored = request(); // its logits are needed here
+  scored.sampling.logprobs = 1;
+  Run apart = submit(scored);
+  engine.gate.open();
+  for (Run &run : runs)
+    EXPECT_EQ(run.wait().answer.text, "hello");
+  EXPECT_EQ(apart.wait().answer.text, "hello");
+  size_t tokens = 0;
+  for (size_t size : engine.batches) {
+    EXPECT_LE(size, 3u);
+    tokens += size;
+  }
+  EXPECT_EQ(tokens, 5u * 5) << "the first token comes with the prompt, the last is the end";
+  EXPECT_THAT(engine.batches, testing::Contains(3u));
+}
+
+TEST_F(SchedulerTest, AFailureTogetherIsThatOfAllOfThem) {
+  engine.batch = 4;
+  engine.drawing = true;
+  engine.gate.close();
+  start();
+  engine.spoil = [](int64_t length, auto &) {
+    if (length == 4)
+      throw std::runtime_error("cache corrupted");
+  };
+  auto one = submit(), two = submit();
+  ASSERT_TRUE(engine.gate.awaitArrival());
+  engine.gate.open();
+  for (Run *run : {&one, &two}) {
+    auto outcome = run->wait();
+    EXPECT_EQ(reasonOf(outcome), Reason::Engine);
+    EXPECT_THAT(outcome.failure->what(), HasSubstr("the engine failed: cache corrupted"));
+    EXPECT_EQ(outcome.answer.text, "he");
+  }
+  engine.spoil = {};
+  EXPECT_EQ(submit().wait().answer.text, "hello");
+}
+
 TEST_F(SchedulerTest, DrainFinishesWhatItHasAndTakesNothing) {
   engine.slotCount = 1;
   engine.gate.close();
