@@ -4,6 +4,8 @@
 #include "TinyModels.h"
 
 #include "runtime/Error.h"
+#include "runtime/PagePool.h"
+#include "runtime/Sampling.h"
 
 #include <gtest/gtest.h>
 
@@ -114,6 +116,74 @@ TEST(CudaSession, TokensOfKeysInPartsAreThoseOfTheCpu) {
                std::ranges::count(launch.output_ops(), "lm.attention_parts") > 0;
   EXPECT_TRUE(found);
   compareTokens(built, {26, 10});
+}
+
+/// Two sequences of different lengths in a pool of pages, prompts one by one and tokens together; with keys in
+/// parts and without.
+TEST(CudaSession, SequencesInPagesGiveTheTokensOfTheCpu) {
+  for (bool parts : {false, true}) {
+    Built built{tiny(Architecture::Llama), {}};
+    built.config.context = 48;
+    built.config.layers = 1;
+    if (parts) {
+      built.splitAttention.emplace().parts = 2;
+      built.splitAttention->chunk = 16;
+    }
+    built.programs = {.chunk = 8,
+                      .cacheLength = 48,
+                      .pageTokens = 4,
+                      .poolTokens = 64,
+                      .decodeBatch = 2,
+                      .training = false};
+    std::vector<int32_t> told[2];
+    std::vector<float> logits[2];
+    for (bool gpu : {false, true}) {
+      auto run = session(built, gpu);
+      PagePool pool(16, 4);
+      auto gone = pool.lease(10), one = pool.lease(26), two = pool.lease(10);
+      gone->grow(10);
+      one->grow(1);
+      gone.reset(); // pages of the first sequence do not follow one another
+      PagePool::Lease *leases[] = {one.get(), two.get()};
+      int64_t held[] = {0, 0};
+      size_t entries = run->i32(kPages).size() / 2;
+      auto place = [&](int row, int sequence, int64_t tokens) {
+        leases[sequence]->grow(held[sequence] + tokens);
+        run->i32("past")[row] = static_cast<int32_t>(held[sequence]);
+        std::span<int32_t> table = run->i32(kPages).subspan(row * entries, entries);
+        std::ranges::fill(table, -1);
+        std::ranges::copy(leases[sequence]->pages(), table.begin());
+        held[sequence] += tokens;
+      };
+      int32_t last[2];
+      std::ranges::fill(run->i32(kSampleCount), 0);
+      std::ranges::fill(run->f32(kSampleTopP), 1.0f);
+      for (auto [sequence, count] : {std::pair(0, 8), {1, 5}, {0, 8}, {0, 3}}) {
+        for (int i = 0; i < count; ++i)
+          run->i32("tokens")[i] = (7 * i + 3 * sequence + count) % 50;
+        place(0, sequence, count);
+        run->i32("last")[0] = count - 1;
+        run->run("prefill", run->dimsWith("chunk", count));
+        last[sequence] = run->i32(kSampled)[0];
+      }
+      for (int step = 0; step < 4; ++step) {
+        for (int row : {0, 1}) {
+          int sequence = (row + step) % 2;
+          place(row, sequence, 1);
+          run->i32("tokens")[row] = last[sequence];
+        }
+        run->run("decode_batch", run->dimsWith("sequences", 2));
+        for (int row : {0, 1}) {
+          last[(row + step) % 2] = run->i32(kSampled)[row];
+          told[gpu].push_back(run->i32(kSampled)[row]);
+        }
+        std::span<float> rows = run->f32("logits").first(2 * built.config.vocab);
+        logits[gpu].insert(logits[gpu].end(), rows.begin(), rows.end());
+      }
+    }
+    EXPECT_EQ(told[1], told[0]);
+    EXPECT_LT(relative(logits[1], logits[0]), 1e-5);
+  }
 }
 
 /// Blocks as a file has them, packed for each target's own panels: the GPU's tokens are the CPU's.
