@@ -11,8 +11,14 @@ namespace lmc::cpu {
 
 namespace {
 enum Statistic { Largest, Total, Decay }; // by query head
-constexpr int64_t keysAhead = 12;         // to prefetch
+
 } // namespace
+
+/// Do pages follow one another as their tokens do?
+bool AttentionEmitter::areRows(const AttentionOperand &pool) const {
+  return pool.batchStride.isFixed() && pool.tokenStride.isFixed() &&
+         pool.batchStride.factor == d.pageTokens * pool.tokenStride.factor;
+}
 
 void AttentionEmitter::decode(const AttentionForwardOperands &o) {
   int64_t heads = d.heads / d.keyHeads;
@@ -32,12 +38,17 @@ void AttentionEmitter::decode(const AttentionForwardOperands &o) {
       e.store(type, e.f32(-1e30), statistic(Largest), e.i64(head));
       e.store(type, e.f32(0), statistic(Total), e.i64(head));
     }
+    // Both are pools as they lie: a row's place in one is that in the other.
+    bool inPlaces = d.pageTokens > 0 && areRows(o.k) && areRows(o.v);
     fill(area(FirstSums), heads * p.depth, 0);
     e.loop(firstKey(past), seen, p.rows, [&](Value key) {
       Value rows = e.min(e.i64(p.rows), e.sub(seen, key));
-      decodeScores(k, key, rows);
+      Matrix keys = k, values = v; // of this tile
+      if (inPlaces)
+        findPlaces(keys, values, key, e.min(e.i64(p.rows + keysAhead), e.sub(cache, key)));
+      decodeScores(keys, key, rows);
       e.loop(zero, e.i64(heads), 1, [&](Value head) { decodeSoftmax(head, rows); });
-      decodeSums(v, key, rows);
+      decodeSums(values, key, rows);
     });
     for (int64_t head = 0; head < heads; ++head) {
       Value total = e.load(type, statistic(Total), e.i64(head));

@@ -25,7 +25,8 @@ public:
   void dqkv(const AttentionDqkvOperands &operands);
 
   /// Scratch areas, in floats. First and second: columns packed (q, dout | k, v), rows (k, v | q,
-  /// dout), scores, sums, statistics of columns or rows; k as it lies and sums of all queries (dq).
+  /// dout), scores, sums, statistics of columns or rows; k as it lies and sums of all queries (dq);
+  /// where a tile's rows lie in a pool of pages (i64, decode).
   enum Area {
     FirstPacked,
     SecondPacked,
@@ -38,9 +39,11 @@ public:
     Statistics,
     ColumnRows,
     RowSums,
+    Places,
     NumAreas
   };
   static constexpr int64_t numStatistics = 3;
+  static constexpr int64_t keysAhead = 12; ///< of decode, to prefetch
 
 private:
   struct Matrix { // [tokens, D] of one batch entry and head
@@ -48,6 +51,8 @@ private:
     Value pointer, base, stride;
     // Of a paged cache; null: rows lie `stride` apart.
     Value pages, firstPage, nextPage, pageStride;
+    // Where rows firstPlace .. lastPlace lie in the pool, in strides; null: to be looked up.
+    Value places, firstPlace, lastPlace;
   };
   struct Range {
     Value low, high;
@@ -64,6 +69,9 @@ private:
                 Value head);
   Value loadNumber(Value pointer, Value index); ///< an i32 as i64
   /// The index of a sequence's first number.
+  Value pageOf(const Matrix &of, Value number); ///< in the pool
+  /// Looks up the places of rows first .. first + count - 1; k and v are of one shape.
+  void findPlaces(Matrix &k, Matrix &v, Value first, Value count);
   Value numberOf(const AttentionNumbers &numbers, Value batch);
   Value area(Area which) { return e.scratch(p.scratchOffsets[which]); }
   Value statistic(int64_t which);
@@ -120,6 +128,7 @@ private:
 
   // AttentionDecode.cpp
   void decode(const AttentionForwardOperands &operands);
+  bool areRows(const AttentionOperand &pool) const;
   Value decodeScore(Value head, Value row); ///< its index in FirstScores
   void decodeScores(const Matrix &k, Value key, Value rows);
   void decodeSoftmax(Value head, Value rows);

@@ -84,6 +84,8 @@ AttentionPlan planAttention(const AttentionDescription &d, AttentionKind kind,
     sizes[Area::FirstPacked] = sizes[Area::FirstSums] = heads * p.depth;
     sizes[Area::FirstScores] = heads * (p.rows + p.lanes);
     sizes[Area::Statistics] = AttentionEmitter::numStatistics * heads;
+    if (d.pageTokens)
+      sizes[Area::Places] = 2 * (p.rows + AttentionEmitter::keysAhead);
   }
   for (int64_t size : sizes) {
     p.scratchOffsets.push_back(p.scratchBytes);
@@ -112,7 +114,17 @@ AttentionEmitter::Matrix AttentionEmitter::matrix(const AttentionOperand &operan
       e.add(e.mul(batch, operand.batchStride.emit(e)), e.mul(head, operand.headStride.emit(e)));
   if (operand.offset)
     base = e.add(base, operand.offset);
-  return {operand.storage, operand.pointer, base, operand.tokenStride.emit(e), {}, {}, {}, {}};
+  return {operand.storage,
+          operand.pointer,
+          base,
+          operand.tokenStride.emit(e),
+          {},
+          {},
+          {},
+          {},
+          {},
+          {},
+          {}};
 }
 
 AttentionEmitter::Matrix AttentionEmitter::cached(const AttentionOperand &operand,
@@ -147,11 +159,35 @@ AttentionEmitter::Value AttentionEmitter::statistic(int64_t which) {
 AttentionEmitter::Value AttentionEmitter::indexOf(const Matrix &of, Value row) {
   if (!of.pages)
     return e.add(of.base, e.mul(row, of.stride));
-  // A mistaken page must not lead outside of the pool.
-  Value tokens = e.i64(d.pageTokens), number = e.mul(e.div(row, tokens), of.nextPage);
-  Value page = e.max(loadNumber(of.pages, e.add(of.firstPage, number)), e.i64(0));
-  page = e.min(page, e.sub(d.poolPages.emit(e), e.i64(1)));
+  if (of.places) {
+    Value place = e.load(e.i64Type(), of.places, e.sub(row, of.firstPlace));
+    return e.add(of.base, e.mul(place, of.stride));
+  }
+  Value tokens = e.i64(d.pageTokens), page = pageOf(of, e.div(row, tokens));
   return e.add(e.add(of.base, e.mul(page, of.pageStride)), e.mul(e.rem(row, tokens), of.stride));
+}
+
+// A mistaken page must not lead outside of the pool.
+AttentionEmitter::Value AttentionEmitter::pageOf(const Matrix &of, Value number) {
+  Value entry = e.add(of.firstPage, e.mul(number, of.nextPage));
+  Value page = e.max(loadNumber(of.pages, entry), e.i64(0));
+  return e.min(page, e.sub(d.poolPages.emit(e), e.i64(1)));
+}
+
+void AttentionEmitter::findPlaces(Matrix &k, Matrix &v, Value first, Value count) {
+  Value tokens = e.i64(d.pageTokens), end = e.add(first, count);
+  e.loop(e.div(first, tokens), e.ceilDiv(end, tokens), 1, [&](Value number) {
+    Value page = pageOf(k, number), begin = e.mul(number, tokens);
+    Value shift = e.sub(e.mul(page, tokens), begin);
+    e.loop(e.max(begin, first), e.min(e.add(begin, tokens), end), 1, [&](Value row) {
+      e.store(e.i64Type(), e.add(row, shift), area(Places), e.sub(row, first));
+    });
+  });
+  for (Matrix *of : {&k, &v}) {
+    of->places = area(Places);
+    of->firstPlace = first;
+    of->lastPlace = e.sub(end, e.i64(1));
+  }
 }
 
 void AttentionEmitter::alongDepth(llvm::function_ref<void(int64_t at, Lanes memory)> body) {
@@ -195,7 +231,7 @@ void AttentionEmitter::packColumns(const Matrix &from, Value first, Value count,
 
 void AttentionEmitter::prefetchRow(const Matrix &of, Value row) {
   if (of.pages) // behind the last row the table has no page
-    row = e.min(row, e.sub(d.keys.emit(e), e.i64(1)));
+    row = e.min(row, of.places ? of.lastPlace : e.sub(d.keys.emit(e), e.i64(1)));
   Value index = indexOf(of, row);
   int64_t line = 64 / Emit::storageBytes(of.storage);
   int64_t elements = of.storage.isInteger(8) ? lm::cacheRowBytes(d.headDim) : d.headDim;
