@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Compares the expectations of convolutions and pools in test/data/ir/op_cases.json with PyTorch.
+"""Compares the expectations of convolutions and pools in test/data/ir/window_cases.json with PyTorch.
 
 The unit tests hold the evaluator, every adjoint and every kernel against that file, which NumPy wrote; this
 says that its strides, dilations, padding and groups mean what PyTorch's mean. In float64, to 1e-12.
 
 Needs torch, which is no dependency of lmc: run it from an environment that has it. Without it it says so
 and exits with 77 (skipped).
-usage: windows.py [op_cases.json]
+usage: windows.py [window_cases.json]
 """
 import json
 import pathlib
@@ -56,7 +56,7 @@ def expected(op, x, w, spatial, attributes):
 
 def main():
     root = pathlib.Path(__file__).resolve().parent.parent
-    cases = json.loads(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else root / "data/ir/op_cases.json").read_text())
+    cases = json.loads(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else root / "data/ir/window_cases.json").read_text())
     wrong = checked = 0
     for case in cases:
         if case["op"] not in ("convolution", "max_pool", "average_pool"):

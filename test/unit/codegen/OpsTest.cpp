@@ -1,4 +1,4 @@
-// Every op of the dialect through the compiler, on the cases of test/data/ir/op_cases.json in f32:
+// Every op of the dialect through the compiler, on the cases of test/data/ir in f32:
 // the op itself and its adjoint. A walk over the registered ops names any that no case reaches.
 #include "test/unit/codegen/KernelCheck.h"
 

@@ -15,24 +15,30 @@ using namespace mlir;
 
 namespace lmc::test {
 
+static nlohmann::json readCases(const std::string &name) {
+  std::string path = "test/data/ir/" + name + "_cases.json";
+  std::ifstream file(path);
+  if (!file)
+    throw std::runtime_error(path + ": run the test in the repository root");
+  return nlohmann::json::parse(file);
+}
+
 const std::vector<OpCase> &opCases() {
   static const std::vector<OpCase> cases = [] {
-    std::ifstream file("test/data/ir/op_cases.json");
-    if (!file)
-      throw std::runtime_error("test/data/ir/op_cases.json: run the test in the repository root");
     std::vector<OpCase> read;
-    for (const auto &entry : nlohmann::json::parse(file)) {
-      OpCase one{entry.at("name"),
-                 entry.at("op"),
-                 entry.at("mlir"),
-                 entry.at("args"),
-                 entry.at("results"),
-                 entry.at("grad"),
-                 {}};
-      if (entry.contains("reason"))
-        one.reason = entry.at("reason").get<std::string>();
-      read.push_back(std::move(one));
-    }
+    for (const char *name : {"graph", "quantised", "window", "serving"})
+      for (const auto &entry : readCases(name)) {
+        OpCase one{entry.at("name"),
+                   entry.at("op"),
+                   entry.at("mlir"),
+                   entry.at("args"),
+                   entry.at("results"),
+                   entry.at("grad"),
+                   {}};
+        if (entry.contains("reason"))
+          one.reason = entry.at("reason").get<std::string>();
+        read.push_back(std::move(one));
+      }
     return read;
   }();
   return cases;

@@ -1,4 +1,4 @@
-// The cases of test/data/ir/op_cases.json (from make_cases.py) and what tests do with functions of
+// The cases of test/data/ir/*_cases.json (from make_cases.py) and what tests do with functions of
 // the lm dialect: parse, run passes, evaluate.
 #pragma once
 

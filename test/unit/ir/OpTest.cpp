@@ -237,7 +237,7 @@ TEST(OpList, EveryOpHasCasesAndATestFile) {
       continue;
     ++ops;
     std::string op = name.stripDialect().str();
-    EXPECT_TRUE(found[op].evaluated) << op << " has no case in make_cases.py";
+    EXPECT_TRUE(found[op].evaluated) << op << " has no case in test/data/ir";
     EXPECT_TRUE(found[op].differentiated || found[op].refused)
         << op << " has neither a gradient case nor a reason why not";
     EXPECT_TRUE(std::filesystem::exists("test/lit/ops/" + op + ".mlir"))
